@@ -1,0 +1,185 @@
+"""The parent's side of reading: start a child, wait, judge how it ended.
+
+The parent never parses hostile bytes. It believes the child no more than the file: the reading is
+checked type by type, the canonical tensors are parsed and hashed again. A child that reached a
+limit gives a finding, one that was killed an error that may be retried. Knows no format.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from inspector.checkpoint import safetensors
+from inspector.checkpoint.limits import MIB, ReaderOptions
+from inspector.checkpoint.opening import TEMPORARY_NAMES
+from inspector.checkpoint.protocol import EXIT_REFUSED, EXIT_STORAGE_FULL
+from inspector.checkpoint.reading import CANONICAL_NAME, READING_NAME, ArtifactInfo, Reading
+from inspector.checkpoint.reasons import report
+from inspector.checkpoint.source import open_source, sha256_of
+from inspector.errors import ArtifactError, MalformedArtifact, ReaderCrashed, StorageFull
+from inspector.findings import Finding
+
+_READING_LIMIT = 64 * MIB
+_LOG_LIMIT = 64 * 1024
+
+
+def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None) -> Reading:
+    """Read the artifact at ``path`` in a child process.
+
+    Writes ``out/reading.json`` and, when the artifact is sound, ``out/canonical.safetensors``;
+    ``out`` is made when it is missing and should belong to this artifact alone.
+
+    Args:
+        path: a file, or a directory that holds a Dassl folder.
+
+    Returns:
+        The reading. Its ``canonical`` is None when the artifact could not be used; a finding says
+        why. A child that ran out of time or of CPU gives such a reading too.
+
+    Raises:
+        FileNotFoundError: there is nothing at ``path``.
+        ReaderCrashed: the child was killed or broke; the same call may succeed.
+        StorageFull: no space left below ``out``.
+    """
+    options = options or ReaderOptions()
+    path.stat()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFull(out, os.strerror(error.errno or 0)) from error
+    _clear(out)
+    trouble = _run("read", {"path": str(path.resolve()), "out": str(out.resolve())}, options)
+    if trouble:
+        _clear(out)
+        reading = _stopped(path, options, trouble)
+        (out / READING_NAME).write_text(json.dumps(reading.to_json()), encoding="ascii")
+        return reading
+    return _verified(out)
+
+
+def rewrite_artifact(
+    path: Path, tensors: Path, out: Path, *, options: ReaderOptions | None = None
+) -> None:
+    """Write the artifact's own container to ``out`` with the values of some tensors replaced.
+
+    Every other byte stays, but for the checksums of the records that changed. Of a directory or an
+    archive, the chosen checkpoint is rewritten, not what is around it.
+
+    Args:
+        path: the artifact as it was delivered.
+        tensors: safetensors; each must have name, shape and dtype of one of the artifact's.
+        out: the file to write; it appears only when it is complete.
+
+    Raises:
+        ArtifactError: the artifact is unreadable or tries to run code, or a tensor does not fit.
+        ReaderCrashed, StorageFull: see :func:`read_artifact`.
+    """
+    options = options or ReaderOptions()
+    request = {key: str(value.resolve()) for key, value in
+               (("path", path), ("tensors", tensors), ("out", out))}  # fmt: skip
+    trouble = _run("rewrite", request, options)
+    for name in (*TEMPORARY_NAMES, f"{out.name}.part"):
+        (out.parent / name).unlink(missing_ok=True)
+    if trouble:
+        raise ArtifactError(trouble.id, trouble.message)
+
+
+def _run(command: str, request: dict[str, str], options: ReaderOptions) -> Finding | None:
+    """Run one child; give a finding when it reached a limit, None when it ended well."""
+    text = json.dumps(
+        {
+            **request,
+            "limits": options.limits.to_json(),
+            "name": options.name,
+            "parent": os.getpid(),
+        }
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "inspector.checkpoint", command, text],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"LC_ALL": "C.UTF-8"},
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        _none, log = process.communicate(timeout=options.timeout_s)
+    except subprocess.TimeoutExpired:
+        return report("reader-timeout", f"stopped after {options.timeout_s:g} seconds")
+    finally:
+        _kill_group(process)
+    return _judge(process.returncode, log[-_LOG_LIMIT:].decode("utf-8", "replace"), options)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    # Also after a normal end: nothing that the child may have started survives it.
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.communicate()
+
+
+def _judge(code: int, log: str, options: ReaderOptions) -> Finding | None:
+    if code == 0:
+        return None
+    if code == -signal.SIGXCPU:
+        return report("limit-exceeded", f"CPU seconds: over the limit of {options.limits.cpu_s}")
+    if code in (EXIT_STORAGE_FULL, EXIT_REFUSED):
+        try:
+            reason = json.loads(log)
+            if code == EXIT_STORAGE_FULL:
+                raise StorageFull(Path(str(reason["path"])), str(reason["reason"]))
+            raise ArtifactError(str(reason["id"]), str(reason["detail"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReaderCrashed(code, log) from error
+    raise ReaderCrashed(code, log)
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier or a killed child has left."""
+    for name in (READING_NAME, CANONICAL_NAME):
+        (out / name).unlink(missing_ok=True)
+        (out / f"{name}.part").unlink(missing_ok=True)
+    for name in TEMPORARY_NAMES:
+        (out / name).unlink(missing_ok=True)
+        (out / f"{name}.part").unlink(missing_ok=True)
+
+
+def _stopped(path: Path, options: ReaderOptions, trouble: Finding) -> Reading:
+    """The reading of an artifact whose child was stopped: its size and hash, and the reason."""
+    info = ArtifactInfo(options.name or path.name, None, 0, "unknown")
+    if path.is_file():
+        with open_source(path) as source:
+            info = replace(info, sha256=sha256_of(source), size=source.size)
+    return Reading(artifact=info, findings=(trouble,))
+
+
+def _verified(out: Path) -> Reading:
+    """The child's reading, parsed and compared with the tensors that it wrote."""
+    try:
+        with open_source(out / READING_NAME) as source:
+            if source.size > _READING_LIMIT:
+                raise ValueError("the reading is too large")
+            reading = Reading.from_json(json.loads(source.read(0, source.size)))
+        if reading.canonical is None:
+            return reading
+        if reading.canonical != CANONICAL_NAME:
+            raise ValueError("the reading names another file")
+        with open_source(out / CANONICAL_NAME) as source:
+            views, _metadata = safetensors.read_views(source, ReaderOptions().limits)
+            described = {(t.name, t.shape, t.dtype) for t in reading.tensors}
+            if {(v.name, v.shape, v.dtype) for v in views} != described:
+                raise ValueError("the reading lists other tensors than were written")
+            if sha256_of(source) != reading.canonical_sha256:
+                raise ValueError("the canonical tensors have another hash than was said")
+    except (OSError, ValueError, MalformedArtifact) as error:
+        raise ReaderCrashed(0, f"unusable result: {error}") from error
+    return reading

@@ -1,0 +1,94 @@
+"""A reading in the making, and the guard that turns every failure on hostile bytes into a finding.
+
+The draft keeps what was learnt before an error: a pickle that ends in garbage after its payload
+still names the payload. Knows no format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from inspector.checkpoint.globals import summarise
+from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.reading import (
+    CANONICAL_NAME,
+    ArtifactInfo,
+    ContainerInfo,
+    Reading,
+    Scalar,
+    TensorInfo,
+)
+from inspector.checkpoint.reasons import REASONS, report
+from inspector.checkpoint.walker import Ledger
+from inspector.errors import ArtifactError, TransientError
+from inspector.findings import Finding
+
+
+@dataclass(slots=True)
+class Draft:
+    """What is known so far; the fields are those of :class:`Reading`."""
+
+    name: str
+    limits: Limits
+    ledger: Ledger
+    sha256: str | None = None
+    size: int = 0
+    format: str = "unknown"
+    container: ContainerInfo = field(default_factory=ContainerInfo)
+    family: str | None = None
+    aliases: tuple[str, ...] = ()
+    options: dict[str, Scalar] = field(default_factory=dict)
+    tensors: tuple[TensorInfo, ...] = ()
+    metadata: dict[str, Scalar] = field(default_factory=dict)
+    remarks: list[Finding] = field(default_factory=list)
+    canonical_sha256: str | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of the globals and all others, the gravest first."""
+        every = [*summarise(self.ledger)[1], *self.remarks]
+        return tuple(sorted(every, key=lambda finding: -finding.severity))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a finding forbids canonical tensors."""
+        return any(REASONS[finding.id].stops for finding in self.findings)
+
+    def add(self, identifier: str, message: str) -> None:
+        """Add the finding of row ``identifier``."""
+        self.remarks.append(report(identifier, message))
+
+    def guard(self, work: Callable[[], None]) -> None:
+        """Do ``work`` on hostile bytes; every failure that these can cause becomes a finding.
+
+        Raises:
+            TransientError, OSError: the machine is at fault, not the bytes.
+        """
+        try:
+            work()
+        except ArtifactError as error:
+            self.add(error.finding_id, error.detail)
+        except MemoryError:
+            limit = self.limits.address_space_bytes
+            self.add("limit-exceeded", f"memory: more than {limit} bytes needed")
+        except (TransientError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001
+            # A reader that breaks on some bytes must say so instead of vanishing.
+            self.add("reader-error", f"{type(error).__name__} while reading")
+
+    def finish(self) -> Reading:
+        return Reading(
+            artifact=ArtifactInfo(self.name, self.sha256, self.size, self.format),
+            container=self.container,
+            family=self.family,
+            family_aliases=self.aliases,
+            options=self.options,
+            tensors=self.tensors,
+            globals=summarise(self.ledger)[0],
+            metadata=self.metadata,
+            findings=self.findings,
+            canonical=CANONICAL_NAME if self.canonical_sha256 else None,
+            canonical_sha256=self.canonical_sha256,
+        )

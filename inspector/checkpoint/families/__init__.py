@@ -1,0 +1,35 @@
+"""Which family of prompt tuning a set of tensors belongs to.
+
+Adding a family is one module beside this one and one row in :data:`FAMILIES`. Detection uses names
+and shapes only; the tensor maths of a family lives with the classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inspector.checkpoint.families import cocoop, coop, kgcoop
+from inspector.checkpoint.families.family import Family, Recognition
+from inspector.errors import UnknownFamily
+
+FAMILIES: tuple[Family, ...] = (
+    coop.FAMILY,
+    cocoop.FAMILY,
+    kgcoop.FAMILY,
+)
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
+    """The family that the tensors ``shapes`` (by name) belong to, and what the file says of it.
+
+    Raises:
+        UnknownFamily: no family has these keys.
+        AmbiguousFamily, ShapeMismatch: the keys fit one, the shapes do not.
+    """
+    for family in FAMILIES:
+        if family.has_keys(shapes):
+            return Recognition(family.name, family.aliases, family.options(shapes))
+    raise UnknownFamily(sorted(shapes), [name for f in FAMILIES for name in (f.name, *f.aliases)])
+
+
+__all__ = ["FAMILIES", "Family", "Recognition", "recognise"]

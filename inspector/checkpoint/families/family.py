@@ -1,0 +1,58 @@
+"""What a family of checkpoints is to the reader: its keys, and a rule for their shapes.
+
+Knows neither containers nor tensors' values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from inspector.checkpoint.reading import Scalar
+from inspector.errors import ShapeMismatch
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One row of the families table.
+
+    ``aliases`` are methods that save the same keys and shapes, so that only the manifest can tell
+    them apart. ``options`` reads from the shapes what they say, or raises ``ShapeMismatch``,
+    ``AmbiguousFamily`` or ``UnknownFamily``.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    required: frozenset[str]
+    optional: frozenset[str]
+    options: Callable[[Shapes], dict[str, Scalar]]
+
+    def has_keys(self, shapes: Shapes) -> bool:
+        """Whether all required keys are there and no key beyond the optional ones."""
+        return self.required <= shapes.keys() <= self.required | self.optional
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The family of a file, methods it may also be, and the options that its shapes give."""
+
+    family: str
+    aliases: tuple[str, ...]
+    options: dict[str, Scalar]
+
+
+def expect(shapes: Shapes, name: str, expected: tuple[int | None, ...]) -> None:
+    """Demand that tensor ``name`` has shape ``expected``, where None stands for any size.
+
+    Raises:
+        ShapeMismatch: it has not.
+    """
+    actual = shapes[name]
+    if len(actual) != len(expected) or any(
+        size == 0 or wanted not in (None, size)
+        for size, wanted in zip(actual, expected, strict=True)
+    ):
+        text = " x ".join("*" if wanted is None else str(wanted) for wanted in expected)
+        raise ShapeMismatch(name, text, actual)

@@ -1,0 +1,65 @@
+"""The inert things that a walked pickle is made of.
+
+A pickle is a program; walking it yields only these nodes and plain None, bool, int, float, str,
+bytes, tuple and list values. Nothing here can call, import, hash or compare what a file describes:
+mappings are lists of pairs, so that a hostile key is never hashed. Knows no opcode and no tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Global:
+    """A reference to ``module.name`` that nobody resolves."""
+
+    module: str
+    name: str
+
+    @property
+    def dotted(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """Anything that a pickle may fill after making it: pairs, items, a state."""
+
+    pairs: list[tuple[object, object]] = field(default_factory=list)
+    items: list[object] = field(default_factory=list)
+    state: object = None
+
+
+@dataclass(slots=True, eq=False)
+class Mapping(Node):
+    """A plain dict."""
+
+
+@dataclass(slots=True, eq=False)
+class Group(Node):
+    """A set or frozenset."""
+
+
+@dataclass(slots=True, eq=False)
+class Call(Node):
+    """``function(*arguments)``, or an instance that would be made that way; never performed."""
+
+    function: object = None
+    arguments: object = ()
+
+
+@dataclass(slots=True, eq=False)
+class Persistent:
+    """A persistent id: how torch refers to a storage outside the pickle."""
+
+    identifier: object
+
+
+def is_call_of(value: object, *names: str) -> bool:
+    """Whether ``value`` stands for a call of one of the dotted ``names``."""
+    return (
+        isinstance(value, Call)
+        and isinstance(value.function, Global)
+        and value.function.dotted in names
+    )

@@ -1,0 +1,174 @@
+"""From a path to the described tensors of one checkpoint, whatever it is wrapped in.
+
+Directory, zip, tar and tar.gz are opened one level deep; then one function per checkpoint format.
+Nothing is copied but the chosen member of an archive. Knows no family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.checkpoint import bundle, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint.draft import Draft
+from inspector.checkpoint.reading import ContainerInfo
+from inspector.checkpoint.rebuild import StateDict, state_dict
+from inspector.checkpoint.sniff import Kind, sniff
+from inspector.checkpoint.source import Source, open_source, sha256_of
+from inspector.checkpoint.tensors import View
+from inspector.checkpoint.walker import walk
+from inspector.checkpoint.zipfiles import Member
+from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, UnsupportedFormat
+
+MEMBER_NAME, TAR_NAME = "member.tmp", "archive.tmp"
+TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open file, what it is, and its members when it is a zip."""
+
+    path: Path
+    source: Source
+    kind: Kind
+    members: tuple[Member, ...]
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether the file holds other files rather than tensors."""
+        is_folder = self.kind == "zip" and not torchzip.looks_like_torch(self.members)
+        return is_folder or self.kind in ("gzip", "tar")
+
+
+def open_checkpoint(path: Path, scratch: Path, draft: Draft, stack: ExitStack) -> Opened:
+    """Find and open the checkpoint at ``path``, noting in ``draft`` where it lay.
+
+    A member of an archive is copied into the directory ``scratch``; ``stack`` closes the files.
+
+    Raises:
+        ArtifactError: why there is none.
+        StorageFull: no space for the copy.
+    """
+    file = path
+    if path.is_dir():
+        choice = bundle.choose_in_directory(path, draft.limits)
+        draft.container = ContainerInfo("directory", choice.member, choice.ignored)
+        file = path / choice.member
+    source = stack.enter_context(open_source(file))
+    draft.size = source.size
+    if source.size > draft.limits.artifact_bytes:
+        raise LimitExceeded("artifact bytes", draft.limits.artifact_bytes, source.size)
+    draft.sha256 = sha256_of(source)
+    opened = _recognise(file, source, draft)
+    if not opened.is_archive:
+        return opened
+    if draft.container.outer:
+        raise MalformedArtifact("archive-nested", f"{draft.container.member} is an archive")
+    inner = _unpack(opened, scratch, draft)
+    opened = _recognise(inner, stack.enter_context(open_source(inner)), draft)
+    if opened.is_archive:
+        raise MalformedArtifact("archive-nested", f"{draft.container.member} is an archive")
+    return opened
+
+
+def read_views(opened: Opened, draft: Draft) -> tuple[View, ...]:
+    """The tensors of an opened checkpoint; globals and remarks go to ``draft``.
+
+    Raises:
+        ArtifactError: why they cannot be read.
+    """
+    draft.format = _FORMATS[opened.kind]
+    found = _READERS[opened.kind](opened, draft)
+    draft.metadata = found.metadata
+    draft.remarks.extend(found.findings)
+    return found.views
+
+
+def _recognise(path: Path, source: Source, draft: Draft) -> Opened:
+    kind = sniff(source)
+    members = zipfiles.read_members(source, draft.limits) if kind == "zip" else ()
+    return Opened(path, source, kind, members)
+
+
+def _unpack(opened: Opened, scratch: Path, draft: Draft) -> Path:
+    """Copy the checkpoint in an archive to ``scratch``."""
+    out, limits = scratch / MEMBER_NAME, draft.limits
+    if opened.kind == "zip":
+        outer, choice = "zip", bundle.take_from_zip(opened.source, opened.members, out, limits)
+    elif opened.kind == "tar":
+        outer, choice = "tar", bundle.take_from_tar(opened.path, out, limits)
+    else:
+        plain = scratch / TAR_NAME
+        bundle.decompress(opened.source, plain, limits)
+        with open_source(plain) as source:
+            if sniff(source) != "tar":
+                raise UnsupportedFormat("unsupported-format", "a gzip that holds no tar")
+        outer, choice = "tar.gz", bundle.take_from_tar(plain, out, limits)
+    draft.container = ContainerInfo(outer, choice.member, choice.ignored)
+    return out
+
+
+def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
+    archive = torchzip.open_torch_zip(opened.source, opened.members, draft.limits)
+    walked = walk(archive.pickle, draft.ledger, draft.limits)
+    _check_end(walked.end, len(archive.pickle))
+    return state_dict(walked.value, archive.storages, draft.limits)
+
+
+def _from_legacy(opened: Opened, draft: Draft) -> StateDict:
+    file = legacy.open_legacy(opened.source, draft.ledger, draft.limits)
+    return state_dict(file.value, file.storages, draft.limits)
+
+
+def _from_safetensors(opened: Opened, draft: Draft) -> StateDict:
+    views, metadata = safetensors.read_views(opened.source, draft.limits)
+    return StateDict(views, dict(metadata), ())
+
+
+def _from_pickle(opened: Opened, draft: Draft) -> StateDict:
+    """Walk a bare pickle for its globals; its tensors are out of reach without running it."""
+    size = opened.source.size
+    if size > draft.limits.pickle_bytes:
+        raise LimitExceeded("pickle bytes", draft.limits.pickle_bytes, size)
+    walked = walk(opened.source.read(0, size), draft.ledger, draft.limits)
+    _check_end(walked.end, size)
+    raise UnsupportedFormat(
+        "unsupported-format", "a bare pickle; save the tensors with torch.save or as safetensors"
+    )
+
+
+def _from_unknown(opened: Opened, draft: Draft) -> StateDict:
+    """A pickle of protocol 0 or 1 has no mark; anything else is no checkpoint."""
+    head = opened.source.read(0, min(opened.source.size, draft.limits.pickle_bytes))
+    try:
+        walk(head, draft.ledger, draft.limits)
+    except ArtifactError:
+        if not draft.ledger.entries:
+            raise UnsupportedFormat(
+                "not-a-checkpoint", f"begins with {head[:8].hex(' ')}"
+            ) from None
+    draft.format = "pickle"
+    return _from_pickle(opened, draft)
+
+
+def _check_end(end: int, size: int) -> None:
+    if end != size:
+        raise MalformedArtifact("pickle-trailing-bytes", f"{size - end} bytes follow the pickle")
+
+
+_FORMATS: dict[Kind, str] = {
+    "zip": "torch-zip",
+    "torch-legacy": "torch-legacy",
+    "safetensors": "safetensors",
+    "pickle": "pickle",
+    "unknown": "unknown",
+}
+_READERS: dict[Kind, Callable[[Opened, Draft], StateDict]] = {
+    "zip": _from_torch_zip,
+    "torch-legacy": _from_legacy,
+    "safetensors": _from_safetensors,
+    "pickle": _from_pickle,
+    "unknown": _from_unknown,
+}

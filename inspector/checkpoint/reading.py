@@ -1,0 +1,217 @@
+"""What the reader says about one artifact, and its JSON form.
+
+The reading crosses a trust boundary: the child that touched hostile bytes writes it, the parent
+parses it. :meth:`Reading.from_json` therefore checks every type and raises ``ValueError`` instead
+of trusting. Knows nothing of how a reading comes about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, get_args
+
+from inspector.findings import Finding
+
+READER_VERSION = "1"
+"""Changes whenever the same bytes would give other canonical tensors or another reading."""
+
+CANONICAL_NAME = "canonical.safetensors"
+READING_NAME = "reading.json"
+
+Scalar = bool | int | float | str | None
+GlobalSeverity = Literal["expected", "low", "high", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactInfo:
+    """The bytes as delivered. For a directory, ``sha256`` and ``size`` are the chosen file's."""
+
+    name: str
+    sha256: str | None
+    size: int
+    format: str
+    """torch-zip, torch-legacy, safetensors, pickle or unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInfo:
+    """Where the checkpoint lay: ``outer`` is directory, zip, tar, tar.gz or None."""
+
+    outer: str | None = None
+    member: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor. ``dtype`` is the safetensors code (F16, F32, …); ``nonfinite`` counts values."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    nonfinite: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalUse:
+    """One ``module.name`` that a pickle refers to, how often, and how we judge it."""
+
+    name: str
+    count: int
+    severity: GlobalSeverity
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that is known about an artifact without running it.
+
+    ``canonical`` is the file name of the canonical tensors beside the reading, or None when the
+    artifact could not be read; then a finding tells why. ``family_aliases`` are methods whose
+    files cannot be told from ``family``'s (ProGrad is saved as CoOp, BadCLIP as CoCoOp).
+    """
+
+    artifact: ArtifactInfo
+    container: ContainerInfo = ContainerInfo()
+    family: str | None = None
+    family_aliases: tuple[str, ...] = ()
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    tensors: tuple[TensorInfo, ...] = ()
+    globals: tuple[GlobalUse, ...] = ()
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    canonical: str | None = None
+    canonical_sha256: str | None = None
+    sandbox: tuple[str, ...] = ()
+    reader_version: str = READER_VERSION
+
+    def with_finding(self, finding: Finding) -> Reading:
+        return replace(self, findings=(*self.findings, finding))
+
+    def to_json(self) -> dict[str, object]:
+        data = asdict(self)
+        data["options"] = dict(self.options)
+        data["metadata"] = dict(self.metadata)
+        data["findings"] = [finding.to_json() for finding in self.findings]
+        return data
+
+    @classmethod
+    def from_json(cls, data: object) -> Reading:
+        """Raises ``ValueError`` when anything has another type than it should."""
+        box = _Box(data)
+        artifact, container = _Box(box.value("artifact")), _Box(box.value("container"))
+        return cls(
+            artifact=ArtifactInfo(
+                artifact.text("name"),
+                artifact.optional_text("sha256"),
+                artifact.count("size"),
+                artifact.text("format"),
+            ),
+            container=ContainerInfo(
+                container.optional_text("outer"),
+                container.optional_text("member"),
+                container.texts("ignored"),
+            ),
+            family=box.optional_text("family"),
+            family_aliases=box.texts("family_aliases"),
+            options=box.scalars("options"),
+            tensors=tuple(
+                TensorInfo(t.text("name"), t.counts("shape"), t.text("dtype"), t.count("nonfinite"))
+                for t in box.boxes("tensors")
+            ),
+            globals=tuple(
+                GlobalUse(g.text("name"), g.count("count"), g.global_severity("severity"))
+                for g in box.boxes("globals")
+            ),
+            metadata=box.scalars("metadata"),
+            findings=tuple(Finding.from_json(f.data) for f in box.boxes("findings")),
+            canonical=box.optional_text("canonical"),
+            canonical_sha256=box.optional_text("canonical_sha256"),
+            sandbox=box.texts("sandbox"),
+            reader_version=box.text("reader_version"),
+        )
+
+
+def reading_table(reading: Reading) -> list[tuple[str, str]]:
+    """The reading as (label, value) rows for a person; the command line draws them."""
+    container = reading.container
+    where = f" in {container.outer}: {container.member}" if container.outer else ""
+    rows = [
+        ("artifact", f"{reading.artifact.name} ({reading.artifact.size} bytes)"),
+        ("sha256", reading.artifact.sha256 or "-"),
+        ("format", reading.artifact.format + where),
+        ("family", " / ".join((reading.family or "unknown", *reading.family_aliases))),
+    ]
+    rows += [("ignored", name) for name in container.ignored]
+    rows += [(f"option {key}", str(value)) for key, value in reading.options.items()]
+    rows += [(f"metadata {key}", str(value)) for key, value in reading.metadata.items()]
+    for tensor in reading.tensors:
+        shape = "x".join(map(str, tensor.shape)) or "scalar"
+        note = f", {tensor.nonfinite} non-finite" if tensor.nonfinite else ""
+        rows.append((f"tensor {tensor.name}", f"{tensor.dtype} {shape}{note}"))
+    rows += [(f"global {use.name}", f"{use.severity}, {use.count}x") for use in reading.globals]
+    rows += [(f"{f.severity.label}: {f.id}", f.message) for f in reading.findings]
+    return rows
+
+
+def _unlike(key: str, expected: str) -> ValueError:
+    return ValueError(f"{key} must be {expected}")
+
+
+class _Box:
+    """Typed access to one JSON object of unknown origin."""
+
+    def __init__(self, data: object) -> None:
+        if not isinstance(data, dict):
+            raise _unlike("the reading", "an object")
+        self.data: Mapping[str, object] = data
+
+    def value(self, key: str) -> object:
+        if key not in self.data:
+            raise ValueError(f"{key} is missing")
+        return self.data[key]
+
+    def text(self, key: str) -> str:
+        value = self.value(key)
+        if not isinstance(value, str):
+            raise _unlike(key, "a string")
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        return None if self.value(key) is None else self.text(key)
+
+    def count(self, key: str) -> int:
+        value = self.value(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _unlike(key, "a non-negative integer")
+        return value
+
+    def items(self, key: str) -> Sequence[object]:
+        value = self.value(key)
+        if not isinstance(value, list | tuple):
+            raise _unlike(key, "a list")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        return tuple(_Box({key: item}).text(key) for item in self.items(key))
+
+    def counts(self, key: str) -> tuple[int, ...]:
+        return tuple(_Box({key: item}).count(key) for item in self.items(key))
+
+    def boxes(self, key: str) -> Iterator[_Box]:
+        return (_Box(item) for item in self.items(key))
+
+    def scalars(self, key: str) -> dict[str, Scalar]:
+        result: dict[str, Scalar] = {}
+        for name, value in _Box(self.value(key)).data.items():
+            if not (value is None or isinstance(value, bool | int | float | str)):
+                raise ValueError(f"{key}.{name} must be a scalar")
+            result[name] = value
+        return result
+
+    def global_severity(self, key: str) -> GlobalSeverity:
+        word = self.text(key)
+        for severity in get_args(GlobalSeverity):
+            if word == severity:
+                return severity  # type: ignore[no-any-return]
+        raise ValueError(f"{key} is no severity of a global")

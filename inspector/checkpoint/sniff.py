@@ -1,0 +1,59 @@
+"""What a file is, by its bytes; its name says nothing.
+
+A file that is valid in two formats at once is refused: whoever checks it as one can be made to load
+it as the other. Knows where formats keep their marks, and nothing else about them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from inspector.checkpoint.legacy import looks_like_legacy
+from inspector.checkpoint.safetensors import looks_like_safetensors
+from inspector.checkpoint.source import Source
+from inspector.errors import MalformedArtifact, UnsupportedFormat
+
+Kind = Literal["zip", "gzip", "tar", "safetensors", "torch-legacy", "pickle", "unknown"]
+
+_ZIP_END = b"PK\x05\x06"
+_TAR_MARK_OFFSET = 257
+
+
+def sniff(source: Source) -> Kind:
+    """The kind of the file; ``unknown`` may still turn out to be a pickle of protocol 0.
+
+    Raises:
+        UnsupportedFormat: the file is empty.
+        MalformedArtifact: two formats at once.
+    """
+    if source.size == 0:
+        raise UnsupportedFormat("empty-file", "the file has no bytes")
+    head = source.read(0, min(512, source.size))
+    is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar"
+    is_zip = head[:4] in (b"PK\x03\x04", _ZIP_END)
+    if is_tar and is_zip:
+        raise MalformedArtifact("polyglot", "the file is a zip and a tar at once")
+    if is_zip:
+        return "zip"
+    if _ends_as_zip(source):
+        raise MalformedArtifact("polyglot", "a zip follows after the beginning of another format")
+    if head[:2] == b"\x1f\x8b":
+        return "gzip"
+    if is_tar:
+        return "tar"
+    if looks_like_safetensors(source):
+        return "safetensors"
+    if looks_like_legacy(head):
+        return "torch-legacy"
+    return "pickle" if head[:1] == b"\x80" and head[1:2] <= b"\x05" else "unknown"
+
+
+def _ends_as_zip(source: Source) -> bool:
+    """Whether an end record of a zip lies at the end, as readers of zips look for it."""
+    count = min(source.size, 22 + 0xFFFF)
+    tail = source.read(source.size - count, count)
+    found = tail.rfind(_ZIP_END)
+    if found < 0 or len(tail) - found < 22:
+        return False
+    comment = int.from_bytes(tail[found + 20 : found + 22], "little")
+    return found + 22 + comment == len(tail)

@@ -1,0 +1,199 @@
+"""A tensor as a view on bytes of the file: its checks, and its values in row-major order.
+
+A view is an offset, a shape and strides over one storage. All arithmetic is on Python integers,
+which do not overflow. Memory stays constant: a contiguous run is streamed; only a transposed or
+finely scattered view holds the span it touches, up to a limit. Knows neither pickle nor zip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from inspector.checkpoint.limits import MIB, Limits
+from inspector.checkpoint.source import Source
+from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
+
+ITEM_SIZES: dict[str, int] = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+    "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "U32": 4, "I32": 4, "F32": 4,
+    "U64": 8, "I64": 8, "F64": 8,
+}  # fmt: skip
+"""Bytes per value, by safetensors dtype code."""
+
+_FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_NAME_LIMIT = 512
+_SHORT_RUN_BYTES = 4096
+"""Below this a run is cheaper to copy from memory than to read by a system call of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A stretch of the file: absolute ``offset`` and ``size`` in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A named tensor over a storage. ``stride`` and ``start`` count values, not bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    start: int
+    storage: Storage
+
+    @property
+    def item_size(self) -> int:
+        return ITEM_SIZES[self.dtype]
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensor when it is contiguous."""
+        return self.numel * self.item_size
+
+    @property
+    def reach(self) -> int:
+        """Values from the first that the view touches to the last, both included."""
+        if not self.numel:
+            return 0
+        return 1 + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
+
+    @property
+    def first_byte(self) -> int:
+        return self.storage.offset + self.start * self.item_size
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor, in values."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def check_view(view: View, limits: Limits) -> View:
+    """Give ``view`` back when it is sound.
+
+    Raises:
+        MalformedArtifact: a dimension, stride or offset is negative, the numbers do not pair up,
+            the view leaves its storage, or it repeats values until it is larger than its storage;
+            or the name is empty, reserved or not printable.
+        LimitExceeded: too many dimensions, or too long a name.
+    """
+    name = view.name
+    if len(name) > _NAME_LIMIT:
+        raise LimitExceeded("characters of a tensor name", _NAME_LIMIT, len(name))
+    if not name.isprintable() or name in ("", "__metadata__"):
+        raise MalformedArtifact("tensor-malformed", f"a tensor is called {name!a}")
+    if len(view.shape) > limits.dimensions:
+        raise LimitExceeded("tensor dimensions", limits.dimensions, len(view.shape))
+    if len(view.shape) != len(view.stride):
+        raise MalformedArtifact("tensor-malformed", f"{name}: as many strides as dimensions")
+    if min((*view.shape, *view.stride, view.start)) < 0:
+        raise MalformedArtifact("tensor-malformed", f"{name}: a negative size, stride or offset")
+    available = view.storage.size
+    if (view.start + view.reach) * view.item_size > available or view.size > available:
+        raise MalformedArtifact(
+            "storage-out-of-range",
+            f"{name}: {view.numel} values from {view.start} with strides {view.stride} "
+            f"need more than the {available} bytes of their storage",
+        )
+    return view
+
+
+def runs(view: View) -> Iterator[tuple[int, int, int]]:
+    """The values in row-major order, as (first value, count, step) relative to ``view.start``."""
+    if not view.numel:
+        return
+    axes = [[n, s] for n, s in zip(view.shape, view.stride, strict=True) if n > 1]
+    for inner in range(len(axes) - 1, 0, -1):
+        if axes[inner - 1][1] == axes[inner][0] * axes[inner][1]:
+            axes[inner - 1] = [axes[inner - 1][0] * axes[inner][0], axes[inner][1]]
+            del axes[inner]
+    count, step = axes.pop() if axes else (1, 1)
+    index, first = [0] * len(axes), 0
+    while True:
+        yield first, count, step
+        for axis in range(len(axes) - 1, -1, -1):
+            size, stride = axes[axis]
+            index[axis] += 1
+            first += stride
+            if index[axis] < size:
+                break
+            first -= stride * size
+            index[axis] = 0
+        else:
+            return
+
+
+def is_scattered(view: View, limits: Limits) -> bool:
+    """Whether the values lie so that the span they touch must be held in memory.
+
+    Raises:
+        UnsupportedFormat: the span is over ``limits.gather_bytes``, and the values do not even
+            come in contiguous runs.
+    """
+    _first, count, step = next(runs(view), (0, 0, 1))
+    is_single = count == view.numel
+    if step == 1 and (is_single or count * view.item_size >= _SHORT_RUN_BYTES):
+        return False
+    span = view.reach * view.item_size
+    if span <= limits.gather_bytes:
+        return True
+    if step == 1:
+        return False
+    raise UnsupportedFormat(
+        "unsupported-tensor", f"{view.name}: a transposed view over {span} bytes is too large"
+    )
+
+
+def values(source: Source, view: View, limits: Limits) -> Iterator[bytes]:
+    """The values of ``view`` in row-major order, in pieces of whole values of about 1 MiB.
+
+    Raises:
+        UnsupportedFormat: see :func:`is_scattered`.
+    """
+    if not is_scattered(view, limits):
+        for first, count, _step in runs(view):
+            offset = view.first_byte + first * view.item_size
+            yield from source.stream(offset, count * view.item_size)
+        return
+    held = memoryview(source.read(view.first_byte, view.reach * view.item_size))
+    typed = held.cast(_FORMATS[view.item_size])
+    pending = bytearray()
+    for first, count, step in runs(view):
+        if step:
+            pending += typed[first : first + (count - 1) * step + 1 : step].tobytes()
+        else:
+            pending += typed[first : first + 1].tobytes() * count
+        if len(pending) >= MIB:
+            yield bytes(pending)
+            pending.clear()
+    yield bytes(pending)
+
+
+def scatter(span: bytearray, view: View, content: bytes) -> None:
+    """Write ``content``, the values in row-major order, to their places inside ``span``.
+
+    ``span`` holds the bytes from the first value of ``view`` to the last.
+
+    Raises:
+        UnsupportedFormat: the view repeats values, so that they cannot all be set.
+    """
+    typed = memoryview(span).cast(_FORMATS[view.item_size])
+    fresh = memoryview(content).cast(_FORMATS[view.item_size])
+    position = 0
+    for first, count, step in runs(view):
+        if not step:
+            raise UnsupportedFormat("unsupported-tensor", f"{view.name} repeats its values")
+        end = first + (count - 1) * step + 1
+        typed[first:end:step] = fresh[position : position + count]
+        position += count

@@ -1,0 +1,284 @@
+"""A zip reader that refuses every ambiguity.
+
+Two programs that read one zip differently are how scanners are bypassed: one looks at the central
+directory, the other at the local headers, one stops at a bad checksum, the other does not. Here
+both descriptions of a member must agree, names must be unique even without regard to case (torch's
+own reader ignores case), members must follow each other without gap or overlap, and the file must
+begin with the first member and end with the end record. Only STORED and DEFLATED, no encryption.
+
+Layout: APPNOTE.TXT 6.3.10 sections 4.3 to 4.5. Deliberately knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inspector.checkpoint.limits import MIB, Limits
+from inspector.checkpoint.source import Source
+from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
+
+STORED, DEFLATED = 0, 8
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR = struct.Struct("<4sIQI")
+
+_FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
+_FLAG_DESCRIPTOR = 0x0008
+_FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | 0x0800
+_MAX16, _MAX32 = 0xFFFF, 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member; all offsets are absolute. ``crc_offsets`` are the places that hold its CRC."""
+
+    name: str
+    method: int
+    crc: int
+    stored_size: int
+    size: int
+    data_offset: int
+    crc_offsets: tuple[int, ...]
+
+    @property
+    def is_directory(self) -> bool:
+        return self.name.endswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row of the central directory."""
+
+    raw_name: bytes
+    flags: int
+    method: int
+    crc: int
+    stored_size: int
+    size: int
+    header_offset: int
+    crc_offset: int
+
+
+def malformed(why: str) -> MalformedArtifact:
+    return MalformedArtifact("zip-malformed", why)
+
+
+def read_members(source: Source, limits: Limits) -> tuple[Member, ...]:
+    """All members in the order of their place in the file.
+
+    Raises:
+        MalformedArtifact: any rule of the module is broken.
+        UnsupportedFormat: another compression method, or several disks.
+        LimitExceeded: too many members.
+    """
+    start, size, count, end = _find_directory(source)
+    if count > limits.archive_members:
+        raise LimitExceeded("zip members", limits.archive_members, count)
+    if start + size != end:
+        raise malformed("the central directory does not reach to its end record")
+    entries = sorted(_entries(source, start, size, count), key=lambda entry: entry.header_offset)
+    names: set[str] = set()
+    members, position = [], 0
+    for entry in entries:
+        member, after = _member(source, entry, position, start)
+        if member.name.casefold() in names:
+            raise MalformedArtifact("zip-duplicate-member", f"{member.name} stands twice")
+        names.add(member.name.casefold())
+        members.append(member)
+        position = after
+    if position != start:
+        raise malformed("unclaimed bytes lie before the central directory")
+    return tuple(members)
+
+
+def content(source: Source, member: Member, limit: int) -> Iterator[bytes]:
+    """The bytes of one member, checked against its size and checksum at the end.
+
+    Raises:
+        LimitExceeded: the member is larger than ``limit`` bytes.
+        MalformedArtifact: size or checksum do not match, or the compressed data is broken.
+    """
+    if member.size > limit:
+        raise LimitExceeded(f"size of {member.name}", limit, member.size)
+    crc = length = 0
+    for piece in _inflated(source, member):
+        crc = zlib.crc32(piece, crc)
+        length += len(piece)
+        if length > member.size:
+            break
+        yield piece
+    if length != member.size:
+        raise malformed(f"{member.name} has {length} bytes or more instead of {member.size}")
+    if crc != member.crc:
+        raise MalformedArtifact("zip-bad-crc", f"{member.name} does not match its checksum")
+
+
+def _inflated(source: Source, member: Member) -> Iterator[bytes]:
+    pieces = source.stream(member.data_offset, member.stored_size)
+    if member.method == STORED:
+        yield from pieces
+        return
+    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in pieces:
+            while piece:
+                yield machine.decompress(piece, MIB)
+                piece = machine.unconsumed_tail
+        yield machine.flush()
+    except zlib.error as error:
+        raise malformed(f"{member.name} cannot be decompressed") from error
+    if not machine.eof or machine.unused_data:
+        raise malformed(f"the compressed data of {member.name} does not end where it should")
+
+
+def _find_directory(source: Source) -> tuple[int, int, int, int]:
+    """Start, size and number of entries of the central directory, and where it must end."""
+    tail_start = max(0, source.size - _END.size - _MAX16)
+    tail = source.read(tail_start, source.size - tail_start)
+    found = tail.rfind(b"PK\x05\x06")
+    if found < 0 or len(tail) - found < _END.size:
+        raise MalformedArtifact("zip-truncated", "the zip has no end record; is it complete?")
+    _sig, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, found)
+    if found + _END.size + comment != len(tail):
+        raise malformed("bytes follow the end record")
+    end = tail_start + found
+    if disk or first_disk or here != count:
+        raise UnsupportedFormat("unsupported-format", "the zip spans several disks")
+    has_locator = end >= _LOCATOR.size and source.read(end - _LOCATOR.size, 4) == b"PK\x06\x07"
+    if not has_locator:
+        return start, size, count, end
+    return _directory64(source, end - _LOCATOR.size, (start, size, count))
+
+
+def _directory64(
+    source: Source, locator: int, narrow: tuple[int, int, int]
+) -> tuple[int, int, int, int]:
+    _sig, _disk, end64, disks = _LOCATOR.unpack(source.read(locator, _LOCATOR.size))
+    if disks != 1 or end64 + _END64.size != locator:
+        raise malformed("the zip64 end record is not where its locator says")
+    row = _END64.unpack(source.read(end64, _END64.size))
+    if row[0] != b"PK\x06\x06" or row[1] != _END64.size - 12 or row[4] or row[5]:
+        raise malformed("the zip64 end record is malformed")
+    here, count, size, start = row[6:]
+    wide = (start, size, count)
+    for small, large, unknown in zip(narrow, wide, (_MAX32, _MAX32, _MAX16), strict=True):
+        if small not in (large, unknown):
+            raise MalformedArtifact("zip-header-mismatch", "the two end records disagree")
+    if here != count:
+        raise malformed("the zip64 end record counts two numbers of members")
+    return start, size, count, end64
+
+
+def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Entry]:
+    if size < count * _CENTRAL.size:
+        raise malformed("the central directory is too small for its members")
+    # Names and extras are at most 3 x 64 KiB each, so one row at a time stays small.
+    position, end = start, start + size
+    for _ in range(count):
+        row = _CENTRAL.unpack(source.read(position, _CENTRAL.size))
+        if row[0] != b"PK\x01\x02":
+            raise malformed("a row of the central directory has no signature")
+        name_size, extra_size, comment_size, disk = row[10:14]
+        if disk:
+            raise UnsupportedFormat("unsupported-format", "the zip spans several disks")
+        raw_name = source.read(position + _CENTRAL.size, name_size)
+        extra = source.read(position + _CENTRAL.size + name_size, extra_size)
+        stored, plain, offset = _widen(extra, row[8], row[9], row[16])
+        yield _Entry(raw_name, row[3], row[4], row[7], stored, plain, offset, position + 16)
+        position += _CENTRAL.size + name_size + extra_size + comment_size
+    if position != end:
+        raise malformed("the central directory has another size than its rows")
+
+
+def _widen(extra: bytes, stored: int, plain: int, offset: int) -> tuple[int, int, int]:
+    """The sizes and the offset, with those taken from the zip64 field that say so."""
+    position = 0
+    field = b""
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, position)
+        if kind == 1:
+            field = extra[position + 4 : position + 4 + length]
+        position += 4 + length
+    wide = [plain, stored, offset]
+    for index, value in enumerate(wide):
+        if value == _MAX32:
+            if len(field) < 8:
+                raise malformed("a zip64 field is missing")
+            wide[index] = int.from_bytes(field[:8], "little")
+            field = field[8:]
+    return wide[1], wide[0], wide[2]
+
+
+def _member(source: Source, entry: _Entry, position: int, limit: int) -> tuple[Member, int]:
+    """The member of one row, and the offset after it, which the next must begin at."""
+    name = _name(entry.raw_name)
+    if entry.flags & _FLAG_ENCRYPTED:
+        raise MalformedArtifact("zip-encrypted", f"{name} is marked as encrypted")
+    if entry.flags & ~_FLAGS_ALLOWED:
+        raise malformed(f"{name} has the unusual flags 0x{entry.flags:04x}")
+    if entry.method not in (STORED, DEFLATED):
+        raise UnsupportedFormat("unsupported-format", f"{name}: zip method {entry.method}")
+    if entry.method == STORED and entry.stored_size != entry.size:
+        raise malformed(f"{name} is not compressed but has two sizes")
+    if entry.header_offset != position:
+        raise malformed(f"{name} does not follow the member before it")
+    row = _LOCAL.unpack(source.read(position, _LOCAL.size))
+    name_size, extra_size = row[9:]
+    raw_name = source.read(position + _LOCAL.size, name_size)
+    extra = source.read(position + _LOCAL.size + name_size, extra_size)
+    if (row[0], row[2], row[3], raw_name) != (
+        b"PK\x03\x04", entry.flags, entry.method, entry.raw_name
+    ):  # fmt: skip
+        raise MalformedArtifact("zip-header-mismatch", f"{name}: the two headers disagree")
+    data = position + _LOCAL.size + name_size + extra_size
+    crc_offsets = [entry.crc_offset]
+    stored, plain, _ = _widen(extra, row[7], row[8], 0)
+    is_blank = bool(entry.flags & _FLAG_DESCRIPTOR) and (row[6], stored, plain) == (0, 0, 0)
+    if not is_blank:
+        if (row[6], stored, plain) != (entry.crc, entry.stored_size, entry.size):
+            raise MalformedArtifact("zip-header-mismatch", f"{name}: the two headers disagree")
+        crc_offsets.append(position + 14)
+    after = data + entry.stored_size
+    if after > limit:
+        raise malformed(f"{name} reaches into the central directory")
+    if entry.flags & _FLAG_DESCRIPTOR:
+        crc_at, after = _descriptor(source, entry, after, name)
+        crc_offsets.append(crc_at)
+    if after > limit:
+        raise malformed(f"{name} reaches into the central directory")
+    found = Member(
+        name, entry.method, entry.crc, entry.stored_size, entry.size, data, tuple(crc_offsets)
+    )
+    return found, after
+
+
+def _descriptor(source: Source, entry: _Entry, position: int, name: str) -> tuple[int, int]:
+    """Offset of the checksum inside the data descriptor at ``position``, and its end."""
+    raw = source.read(position, min(24, source.size - position))
+    for signature in (b"PK\x07\x08", b""):
+        for layout in ("<IQQ", "<3I"):
+            skip, length = len(signature), struct.calcsize(layout)
+            if not raw.startswith(signature) or len(raw) < skip + length:
+                continue
+            if struct.unpack_from(layout, raw, skip) == (entry.crc, entry.stored_size, entry.size):
+                return position + skip, position + skip + length
+    raise MalformedArtifact("zip-header-mismatch", f"{name}: its data descriptor disagrees")
+
+
+def _name(raw: bytes) -> str:
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        name = raw.decode("cp437")
+    parts = name.removesuffix("/").split("/")
+    is_plain = name.isprintable() and "\\" not in name and ":" not in parts[0]
+    if not is_plain or any(part in ("", ".", "..") for part in parts):
+        shown = name.encode("ascii", "backslashreplace").decode("ascii")[:200]
+        raise MalformedArtifact("zip-unsafe-name", f"a member is called {shown!r}")
+    return name

@@ -1,0 +1,164 @@
+"""The exception tree of the inspection core.
+
+    InspectorError                      kind = "bug": our own fault, not worth a retry
+    ├── ArtifactError                   kind = "customer": the delivered file is at fault; becomes a finding
+    │   ├── UnsupportedFormat           a file that we recognise, or do not, and cannot read
+    │   ├── MalformedArtifact           a file that breaks the rules of its own format
+    │   ├── LimitExceeded               a resource limit of the reader was reached
+    │   ├── ShapeMismatch               a tensor has another shape than its family demands
+    │   ├── UnknownFamily               the keys belong to no family that we read
+    │   ├── AmbiguousFamily             the shapes fit a family that we cannot tell from another
+    │   └── UnsafePickle                the file tries to run code
+    └── TransientError                  kind = "retry": the machine is at fault, the same call may succeed
+        ├── ReaderCrashed               the reading child was killed or died
+        └── StorageFull                 no space left while writing a result
+
+Other packages add leaves. Exceptions carry fields, never only text: callers decide what to show.
+This module knows nothing of HTTP, jobs or exit codes. The shape (errors that carry resource, limit
+and actual value) follows fickling's ``ResourceExhaustionError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from inspector.findings import Finding
+
+FaultKind = Literal["customer", "retry", "bug"]
+
+
+class InspectorError(Exception):
+    """Root of everything that the inspection core raises on purpose."""
+
+    kind: ClassVar[FaultKind] = "bug"
+
+
+class ArtifactError(InspectorError):
+    """The delivered file is at fault.
+
+    ``finding_id`` names a row of :mod:`inspector.checkpoint.reasons`; ``detail`` is one sentence
+    for the customer.
+    """
+
+    kind: ClassVar[FaultKind] = "customer"
+
+    def __init__(self, finding_id: str, detail: str) -> None:
+        super().__init__(f"{finding_id}: {detail}")
+        self.finding_id = finding_id
+        self.detail = detail
+
+
+class UnsupportedFormat(ArtifactError):
+    """The file is not a checkpoint, or one of a kind that we do not read."""
+
+
+class MalformedArtifact(ArtifactError):
+    """The file breaks a rule of its own format."""
+
+
+class LimitExceeded(ArtifactError):
+    """A limit of the reader was reached. ``limit`` and ``actual`` share the unit of ``resource``."""
+
+    def __init__(self, resource: str, limit: int, actual: int) -> None:
+        super().__init__("limit-exceeded", f"{resource}: {actual} is over the limit of {limit}")
+        self.resource = resource
+        self.limit = limit
+        self.actual = actual
+
+
+class ShapeMismatch(ArtifactError):
+    """Tensor ``path`` has shape ``actual`` where the family demands ``expected``."""
+
+    def __init__(self, path: str, expected: str, actual: Sequence[int]) -> None:
+        shape = "x".join(str(size) for size in actual) or "scalar"
+        super().__init__("shape-mismatch", f"{path} has shape {shape}, expected {expected}")
+        self.path = path
+        self.expected = expected
+        self.actual = tuple(actual)
+
+
+class UnknownFamily(ArtifactError):
+    """The keys found belong to no supported family."""
+
+    def __init__(self, keys: Sequence[str], supported: Sequence[str], why: str = "") -> None:
+        shown = ", ".join(keys[:24]) + (f", … ({len(keys)} keys)" if len(keys) > 24 else "")
+        reason = f"{why}; " if why else ""
+        super().__init__(
+            "unknown-family",
+            f"{reason}keys found: {shown or 'none'}; supported families: {', '.join(supported)}",
+        )
+        self.keys = tuple(keys)
+        self.supported = tuple(supported)
+
+
+class AmbiguousFamily(ArtifactError):
+    """Several families fit the file, and nothing in the file decides."""
+
+    def __init__(self, candidates: Sequence[str], why: str) -> None:
+        super().__init__("ambiguous-family", f"{why}; candidates: {', '.join(candidates)}")
+        self.candidates = tuple(candidates)
+
+
+class UnsafePickle(ArtifactError):
+    """The file tries to run code; ``findings`` name the globals."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("pickle-code-execution", "; ".join(f.message for f in findings))
+        self.findings = tuple(findings)
+
+
+class TransientError(InspectorError):
+    """The machine is at fault; the same call may succeed later."""
+
+    kind: ClassVar[FaultKind] = "retry"
+
+
+class ReaderCrashed(TransientError):
+    """The reading child ended without a result.
+
+    ``returncode`` is that of :class:`subprocess.Popen` (negative: the signal); ``log`` is the end
+    of the child's standard error.
+    """
+
+    def __init__(self, returncode: int, log: str) -> None:
+        super().__init__(f"the reading child ended with {returncode}: {log[-500:]}")
+        self.returncode = returncode
+        self.log = log
+
+
+class StorageFull(TransientError):
+    """No space, quota or permission left to write ``path``; nothing half-written remains."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot write {path.name}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class BackboneError(InspectorError):
+    """The named backbone cannot be resolved, read or trusted; the buyer chose it."""
+
+    kind: ClassVar[FaultKind] = "customer"
+
+    def __init__(self, spec: str, detail: str) -> None:
+        super().__init__(f"backbone {spec!r}: {detail}")
+        self.spec = spec
+        self.detail = detail
+
+
+class AssemblyError(InspectorError):
+    """File, manifest and backbone do not make a classifier together."""
+
+    kind: ClassVar[FaultKind] = "customer"
+
+
+class NumericalError(InspectorError):
+    """An optimisation produced NaN or infinity; ``where`` names the stage."""
+
+    kind: ClassVar[FaultKind] = "customer"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"NaN or infinity during {where}")
+        self.where = where
