@@ -1,0 +1,1 @@
+"""Database: declarative base, identifiers, sessions, migrations. Knows no table."""

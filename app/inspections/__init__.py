@@ -1,0 +1,1 @@
+"""Inspections: asking for one, watching it, cancelling it; and the leases that workers hold."""

@@ -1,0 +1,173 @@
+"""/v1/inspections: create, list, watch, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.errors import Unprocessable
+from app.idempotency import Answer
+from app.inspections import service
+from app.inspections.schemas import (
+    CreatedWebhook,
+    EventView,
+    InspectionCreate,
+    InspectionView,
+    StatusName,
+    VerdictName,
+)
+from app.models import TERMINAL, Inspection
+from app.paging import Page, cut, decode_token
+from app.uploads import service as uploads
+from app.uploads.schemas import Sha256
+from app.webhooks import service as webhooks
+from app.webhooks.endpoints import check_target
+
+router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
+
+_LONGEST_WAIT_S = 60.0
+_WAIT_POLL_S = 0.25
+_RETRY_AFTER_S = "2"
+
+
+@router.post("", status_code=202, response_model=InspectionView)
+def create_inspection(
+    body: InspectionCreate, request: Request, context: ContextDep, once: IdempotencyDep
+) -> Response:
+    """Queue an inspection of stored bytes; watch it under ``Location``."""
+    base_url = context.base_url(request)
+    if body.webhook is not None:
+        check_target(body.webhook.url, context.settings)
+
+    def work(session: Session) -> Answer:
+        row = service.create(session, _new_inspection(session, context, body, base_url))
+        webhook = _own_webhook(session, body, row)
+        headers = {
+            "Location": f"{base_url}/v1/inspections/{row.id}",
+            "Retry-After": _RETRY_AFTER_S,
+        }
+        return Answer(202, InspectionView.of(row, base_url, webhook), headers)
+
+    return once.answer(body, work)
+
+
+def _new_inspection(
+    session: Session, context: Context, body: InspectionCreate, base_url: str
+) -> service.NewInspection:
+    upload = uploads.find_stored(session, upload_id=body.upload_id, sha256=body.sha256)
+    if body.probes != "builtin":
+        uploads.find_stored(session, upload_id=body.probes, sha256=None)
+    return service.NewInspection(
+        upload=upload,
+        request=body.inspector_request(),
+        labels=dict(body.labels),
+        fail_on=body.fail_on,
+        deadline_s=body.deadline_s or context.settings.default_deadline_s,
+        attempts_allowed=context.settings.max_attempts,
+        base_url=base_url,
+    )
+
+
+def _own_webhook(
+    session: Session, body: InspectionCreate, row: Inspection
+) -> CreatedWebhook | None:
+    if body.webhook is None:
+        return None
+    endpoint = webhooks.add_endpoint(
+        session,
+        webhooks.NewEndpoint(
+            body.webhook.url, body.webhook.events, body.webhook.secret, inspection_id=row.id
+        ),
+    )
+    return CreatedWebhook(id=endpoint.id, secret=endpoint.secret)
+
+
+@router.get("")
+def list_inspections(
+    request: Request,
+    context: ContextDep,
+    status: StatusName | None = None,
+    verdict: VerdictName | None = None,
+    sha256: Sha256 | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    page_token: str | None = None,
+) -> Page[InspectionView]:
+    """Newest first."""
+    wanted = service.Filter(status, verdict, sha256)
+    with context.database.read() as session:
+        rows = service.newest_first(
+            session, wanted, before_id=decode_token(page_token), limit=limit + 1
+        )
+    base_url = context.base_url(request)
+    return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
+
+
+@router.get("/{inspection_id}")
+async def get_inspection(
+    inspection_id: str,
+    request: Request,
+    context: ContextDep,
+    wait: Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S)] = 0,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    """200 as long as it exists; ``wait`` (or ``Prefer: wait=N``) holds until it has ended."""
+    until = time.monotonic() + max(wait, _preferred_wait_s(prefer))
+    while True:
+        row = await run_in_threadpool(_read, context, inspection_id)
+        if row.status in TERMINAL or time.monotonic() >= until:
+            break
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(min(_WAIT_POLL_S, max(until - time.monotonic(), 0)))
+    view = InspectionView.of(row, context.base_url(request))
+    headers = {} if row.status in TERMINAL else {"Retry-After": _RETRY_AFTER_S}
+    return JSONResponse(view.model_dump(mode="json"), headers=headers)
+
+
+@router.get("/{inspection_id}/events")
+def list_events(
+    inspection_id: str,
+    context: ContextDep,
+    after: Annotated[int, Query(ge=0, description="The last seq you have.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    page_token: str | None = None,
+) -> Page[EventView]:
+    """The history in order. ``page_token`` goes on where a page ended, as ``after`` does."""
+    token = decode_token(page_token)
+    if token is not None:
+        if not token.isdigit():
+            raise Unprocessable("page_token is not one of ours", code="invalid_page_token")
+        after = int(token)
+    with context.database.read() as session:
+        service.get(session, inspection_id)
+        events = service.events_after(session, inspection_id, after=after, limit=limit + 1)
+    views = [EventView.of(event) for event in events]
+    return cut(views, [str(view.seq) for view in views], limit)
+
+
+@router.post("/{inspection_id}/cancel", status_code=202)
+def cancel_inspection(inspection_id: str, request: Request, context: ContextDep) -> InspectionView:
+    """Ask for the end; repeating it is harmless."""
+    with context.database.begin() as session:
+        row = service.cancel(session, inspection_id)
+    return InspectionView.of(row, context.base_url(request))
+
+
+def _read(context: Context, inspection_id: str) -> Inspection:
+    with context.database.read() as session:
+        return service.get(session, inspection_id)
+
+
+def _preferred_wait_s(prefer: str | None) -> float:
+    for item in (prefer or "").split(","):
+        name, _, value = item.strip().partition("=")
+        if name.lower() == "wait" and value.strip().isdigit():
+            return min(float(value), _LONGEST_WAIT_S)
+    return 0.0

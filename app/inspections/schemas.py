@@ -1,0 +1,176 @@
+"""JSON shapes of inspections."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app.models import Inspection, InspectionEvent
+from app.uploads.schemas import Sha256
+from app.webhooks.schemas import WebhookWish
+
+StatusName = Literal[
+    "queued", "validating", "running", "succeeded", "failed", "canceled", "expired"
+]
+VerdictName = Literal["clean", "suspicious", "backdoored", "inconclusive"]
+Backbone = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$", max_length=200
+    ),
+]
+"""A name, never a path: what lies on the server is no caller's to choose."""
+UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Label = Annotated[str, StringConstraints(max_length=200)]
+
+
+class InspectionCreate(BaseModel):
+    """What to inspect, against what, how hard, and whom to tell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upload_id: UploadId | None = None
+    sha256: Annotated[
+        Sha256 | None, Field(description="Instead of upload_id: bytes that are already here.")
+    ] = None
+    backbone: Backbone
+    manifest: Annotated[
+        dict[str, Any] | None,
+        Field(description="classnames plus the options that the file cannot say."),
+    ] = None
+    classes: Annotated[
+        list[ClassName] | None,
+        Field(min_length=1, max_length=50_000, description="Short form of a manifest."),
+    ] = None
+    profile: Literal["quick", "standard", "paper", "thorough"] = "standard"
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    targets: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+    probes: Annotated[
+        Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
+    ] = "builtin"
+    repair: bool = False
+    budget_s: Annotated[
+        float | None, Field(gt=0, description="Stop honestly (inconclusive) after so long.")
+    ] = None
+    deadline_s: Annotated[
+        float | None, Field(gt=0, le=30 * 86400, description="expired if not finished by then.")
+    ] = None
+    fail_on: Literal["suspicious", "backdoored"] = "suspicious"
+    webhook: WebhookWish | None = None
+    labels: Annotated[dict[Label, Label], Field(max_length=20)] = {}
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.upload_id is None) == (self.sha256 is None):
+            raise ValueError("give exactly one of upload_id and sha256")
+        if (self.manifest is None) == (self.classes is None):
+            raise ValueError("give exactly one of manifest and classes")
+        names = (self.manifest or {}).get("classnames")
+        if self.manifest is not None and (
+            not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names)
+        ):
+            raise ValueError("manifest.classnames must be a list of class names")
+        return self
+
+    def inspector_request(self) -> dict[str, Any]:
+        """The part of the wish that the inspection itself reads."""
+        manifest = self.manifest or {"method": "auto", "classnames": self.classes}
+        names = {"backbone", "profile", "seed", "targets", "probes", "repair", "budget_s"}
+        return {"manifest": manifest} | self.model_dump(include=names)
+
+
+class ArtifactRef(BaseModel):
+    """Which bytes."""
+
+    upload_id: str
+    sha256: str
+    size: int
+
+
+class ErrorView(BaseModel):
+    """Why a job failed; always our fault, never the model's."""
+
+    code: str
+    message: str
+
+
+class CreatedWebhook(BaseModel):
+    """The endpoint made for one inspection; its secret is shown here and never again."""
+
+    id: str
+    secret: str
+
+
+class InspectionView(BaseModel):
+    """One inspection. ``status`` is the job, ``verdict`` the science, ``result`` the policy."""
+
+    id: str
+    status: StatusName
+    verdict: VerdictName | None
+    result: Literal["pass", "warn", "fail"] | None
+    summary: dict[str, Any] | None
+    stage: str
+    progress: float
+    eta_s: float | None
+    message: str
+    attempt: int
+    error: ErrorView | None
+    artifact: ArtifactRef
+    backbone: str
+    profile: str
+    seed: int
+    repair: bool
+    fail_on: str
+    labels: dict[str, Any]
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline_at: datetime
+    links: dict[str, str]
+    webhook: CreatedWebhook | None = None
+
+    @classmethod
+    def of(
+        cls, row: Inspection, base_url: str, webhook: CreatedWebhook | None = None
+    ) -> InspectionView:
+        here = f"{base_url}/v1/inspections/{row.id}"
+        copied = ["id", "status", "verdict", "result", "summary", "stage", "progress", "eta_s", "message", "attempt", "fail_on", "labels", "created_at", "started_at", "finished_at", "deadline_at"]
+        asked = {name: row.request[name] for name in ("backbone", "profile", "seed", "repair")}
+        links = {"self": here, "events": f"{here}/events"}
+        if row.status == "succeeded":
+            for name in ("verdict", "report.json", "report.html", "artifacts"):
+                links[name.replace(".", "_")] = f"{here}/{name}"
+        return cls(
+            **{name: getattr(row, name) for name in copied},
+            **asked,
+            error=ErrorView(code=row.error_code, message=row.error_message or "")
+            if row.error_code
+            else None,
+            artifact=ArtifactRef(
+                upload_id=row.upload_id, sha256=row.artifact_sha256, size=row.artifact_size
+            ),
+            cancel_requested=row.cancel_requested_at is not None,
+            links=links,
+            webhook=webhook,
+        )
+
+
+class EventView(BaseModel):
+    """One line of the history; ``seq`` rises by one."""
+
+    seq: int
+    ts: datetime
+    status: StatusName
+    attempt: int
+    stage: str
+    progress: float
+    eta_s: float | None
+    message: str
+
+    @classmethod
+    def of(cls, event: InspectionEvent) -> EventView:
+        return cls.model_validate(event, from_attributes=True)

@@ -1,0 +1,57 @@
+"""The web application: wiring only. Imports nothing of torch, numpy, inspector or worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from app import health, problems
+from app.db.session import Database
+from app.dependencies import Context, require_token
+from app.inspections.endpoints import router as inspections_router
+from app.reports.endpoints import router as reports_router
+from app.settings import Settings
+from app.storage import open_store
+from app.uploads.endpoints import router as uploads_router
+from app.webhooks.endpoints import router as webhooks_router
+
+
+def make_context(settings: Settings) -> Context:
+    """Database and store as the settings say; opens no connection yet."""
+    return Context(
+        settings=settings,
+        database=Database(settings.resolved_database_url),
+        store=open_store(settings),
+    )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """One API process. The schema must be current (``clipvet migrate``; ``serve`` does it)."""
+    settings = settings or Settings()
+    context = make_context(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.database.close()
+
+    app = FastAPI(
+        title="clipvet",
+        summary="Vets prompt-tuned CLIP checkpoints for backdoors.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    problems.install(app, int(settings.max_body_bytes))
+    app.include_router(health.router)
+    for router in (
+        health.metadata_router,
+        uploads_router,
+        inspections_router,
+        reports_router,
+        webhooks_router,
+    ):
+        app.include_router(router, dependencies=[Depends(require_token)])
+    return app

@@ -1,0 +1,34 @@
+"""Tables, one subject per file, no behaviour. Importing this package registers all of them."""
+
+from app.models.idempotency import IdempotencyKey
+from app.models.inspection import (
+    ACTIVE,
+    TERMINAL,
+    Artifact,
+    Inspection,
+    InspectionEvent,
+    Report,
+    Status,
+)
+from app.models.outbox import Dispatch
+from app.models.upload import Upload, UploadPart
+from app.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.models.worker import WorkerBeat
+
+__all__ = [
+    "ACTIVE",
+    "TERMINAL",
+    "Artifact",
+    "Dispatch",
+    "IdempotencyKey",
+    "Inspection",
+    "InspectionEvent",
+    "Report",
+    "Status",
+    "Upload",
+    "UploadPart",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WorkerBeat",
+]

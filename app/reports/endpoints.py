@@ -1,0 +1,118 @@
+"""Verdict, report and artifacts of an inspection; everything known about a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, BinaryIO
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+
+from app.dependencies import Context, ContextDep
+from app.errors import NotFound
+from app.inspections import service as inspections
+from app.inspections.schemas import InspectionView
+from app.models import Artifact
+from app.paging import Page, cut, decode_token
+from app.reports import page, service
+from app.reports.schemas import ArtifactList, ArtifactView, VerdictView
+from app.storage import StoreMissing
+from app.uploads.schemas import Sha256
+
+router = APIRouter(prefix="/v1", tags=["reports"])
+
+_CHUNK = 1 << 20
+_CLOSED_POLICY = "default-src 'none'; sandbox"
+
+
+@router.get("/inspections/{inspection_id}/verdict")
+def get_verdict(inspection_id: str, context: ContextDep) -> VerdictView:
+    """200 with the verdict, 409 ``not_ready`` until there is one."""
+    with context.database.read() as session:
+        return VerdictView.of(service.finished(session, inspection_id))
+
+
+@router.get("/inspections/{inspection_id}/report.json")
+def get_report_json(inspection_id: str, context: ContextDep) -> Response:
+    """The report, byte for byte as the inspection wrote it."""
+    with context.database.read() as session:
+        report = service.report_body(session, inspection_id)
+    return Response(
+        report.body, media_type="application/json", headers={"ETag": f'"{report.sha256}"'}
+    )
+
+
+@router.get("/inspections/{inspection_id}/report.html", response_class=HTMLResponse)
+def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
+    """The report as one page to read, save or mail."""
+    with context.database.read() as session:
+        report = service.report_body(session, inspection_id)
+        items = service.artifacts(session, inspection_id)
+    text = page.render(report.body, items, lambda item: _read_all(context, item))
+    return HTMLResponse(text, headers=page.HEADERS)
+
+
+@router.get("/inspections/{inspection_id}/artifacts")
+def list_artifacts(inspection_id: str, request: Request, context: ContextDep) -> ArtifactList:
+    """Trigger pictures, examples, repaired weights."""
+    with context.database.read() as session:
+        items = service.artifacts(session, inspection_id)
+    base_url = context.base_url(request)
+    return ArtifactList(items=[ArtifactView.of(item, base_url) for item in items])
+
+
+@router.get("/inspections/{inspection_id}/artifacts/{name}")
+def get_artifact(inspection_id: str, name: str, context: ContextDep) -> StreamingResponse:
+    """Download one file."""
+    with context.database.read() as session:
+        item = service.artifact(session, inspection_id, name)
+    headers = {
+        "Content-Length": str(item.size),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(item.name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _CLOSED_POLICY,
+        "ETag": f'"{item.sha256}"',
+    }
+    return StreamingResponse(
+        _chunks(_open(context, item)), media_type=item.media_type, headers=headers
+    )
+
+
+@router.get("/models/{sha256}")
+def get_model(
+    sha256: Sha256,
+    request: Request,
+    context: ContextDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    page_token: str | None = None,
+) -> Page[InspectionView]:
+    """Every inspection of these bytes, newest first; 404 when there is none."""
+    wanted = inspections.Filter(artifact_sha256=sha256)
+    with context.database.read() as session:
+        rows = inspections.newest_first(
+            session, wanted, before_id=decode_token(page_token), limit=limit + 1
+        )
+    if not rows and page_token is None:
+        raise NotFound("no inspection of these bytes is known")
+    base_url = context.base_url(request)
+    return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
+
+
+def _open(context: Context, item: Artifact) -> BinaryIO:
+    try:
+        return context.store.open(item.storage_key)
+    except StoreMissing:
+        raise NotFound("this file is no longer kept", code="artifact_gone") from None
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    try:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+    finally:
+        stream.close()
+
+
+def _read_all(context: Context, item: Artifact) -> bytes:
+    return b"".join(_chunks(_open(context, item)))

@@ -1,0 +1,85 @@
+"""The report as one self-contained HTML page: autoescaped, no script, pictures inside.
+
+Draws what the report says and judges nothing. The page may be saved or mailed; the policy header
+forbids it to load anything. The verdict is written out and marked by a sign, not by colour alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from app.models import Artifact
+
+_MAX_PICTURES = 40
+_MAX_PICTURE_BYTES = 2 * 1024 * 1024
+_PICTURE_TYPES = {"image/png", "image/jpeg"}
+
+_environment = Environment(
+    loader=PackageLoader("app.reports", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_style = _environment.get_template("report.css").render()
+_style_hash = base64.b64encode(hashlib.sha256(_style.encode()).digest()).decode()
+
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{_style_hash}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def render(report_body: str, artifacts: list[Artifact], read: Callable[[Artifact], bytes]) -> str:
+    """The page. ``read`` gives an artifact's bytes; it is called for small pictures only."""
+    report: dict[str, Any] = json.loads(report_body)
+    pictures = [
+        {"name": item.name, "alt": _alt_text(item.name, report), "uri": _data_uri(item, read)}
+        for item in artifacts
+        if item.media_type in _PICTURE_TYPES and item.size <= _MAX_PICTURE_BYTES
+    ]
+    return _environment.get_template("report.html").render(
+        report=report,
+        style=_style,
+        rows=_ranked(report),
+        pictures=pictures[:_MAX_PICTURES],
+        artifacts=artifacts,
+        raw=json.dumps(report, indent=2, ensure_ascii=False),
+    )
+
+
+def _data_uri(item: Artifact, read: Callable[[Artifact], bytes]) -> str:
+    return f"data:{item.media_type};base64,{base64.b64encode(read(item)).decode()}"
+
+
+def _alt_text(name: str, report: dict[str, Any]) -> str:
+    stem = name.rsplit(".", 1)[0]
+    kind, _, rest = stem.partition("-")
+    index, _, variant = rest.partition("-")
+    if kind == "trigger":
+        names = {str(row.get("index")): row.get("name") for row in report.get("per_class", [])}
+        scale = "amplified to be visible" if variant == "amplified" else "at true scale"
+        return f"reconstructed trigger towards class {index} ({names.get(index, '?')}), {scale}"
+    if kind == "example":
+        state = "with the trigger added" if variant == "triggered" else "without trigger"
+        return f"held-out probe {index} {state}"
+    return stem
+
+
+def _ranked(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per-class rows, most suspicious first; rows without a score last."""
+    rows = [row for row in report.get("per_class") or [] if isinstance(row, dict)]
+    return sorted(
+        rows,
+        key=lambda row: (row.get("score") is None, -(row.get("score") or 0.0), row.get("index")),
+    )[:100]

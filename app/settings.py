@@ -1,0 +1,106 @@
+"""Every setting of the service, read once from the environment (prefix ``CLIPVET_``).
+
+Nothing below this module reads the environment. The defaults are the embedded service: SQLite and
+a folder under ``data_dir``, no broker. Durations are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ByteSize, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+def _check_cidrs(values: list[str]) -> list[str]:
+    for value in values:
+        ipaddress.ip_network(value)
+    return values
+
+
+class Settings(BaseSettings):
+    """The environment of API and worker alike; both must see the same values."""
+
+    model_config = SettingsConfigDict(env_prefix="CLIPVET_", extra="ignore")
+
+    data_dir: Path = Path("clipvet-data")
+    database_url: str | None = None
+    broker_url: str | None = None
+    store_url: str | None = None
+    """None: a folder under ``data_dir``; else ``s3://bucket[/prefix]``."""
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+
+    api_token: SecretStr | None = None
+    """One static bearer token; None leaves the API open (bind it to loopback then)."""
+    public_url: str | None = None
+    """Base of absolute links in answers and webhooks; None: taken from the request."""
+
+    max_upload_bytes: ByteSize = ByteSize(4 * 1024 * MIB)
+    part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)
+    max_body_bytes: ByteSize = ByteSize(2 * MIB)
+    """Limit on JSON bodies; a class list of 20,000 names is about 400 KB."""
+    upload_ttl_s: float = 24 * 3600
+    idempotency_ttl_s: float = 24 * 3600
+    default_deadline_s: float = 24 * 3600
+
+    lease_s: Annotated[float, Field(ge=1)] = 90
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    retry_delay_s: float = 2
+    poll_s: float = 1
+    """How often a running inspection looks for cancel and deadline, an idle worker for work."""
+    housekeeping_s: float = 2
+    event_interval_s: float = 2
+    """Progress inside one stage becomes an event at most this often."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    backbones: dict[str, str] = {}
+    """Registered backbones: id → what ``inspector --backbone`` takes (a local folder, say)."""
+    inspector_command: list[str] | None = None
+    """None: this interpreter with ``-I -m inspector job``."""
+    child_max_jobs: Annotated[int, Field(ge=1)] = 50
+    child_silence_s: float = 1800
+    """An inspection child that says nothing for so long is taken for hung and replaced."""
+
+    webhook_allow_cidrs: Annotated[list[str], AfterValidator(_check_cidrs)] = []
+    webhook_allow_http: bool = False
+    webhook_timeout_s: float = 15
+
+    @property
+    def is_embedded(self) -> bool:
+        """Without a broker one worker on the same data folder polls the rows."""
+        return self.broker_url is None
+
+    @property
+    def resolved_database_url(self) -> str:
+        if self.database_url:
+            url = self.database_url
+            for plain in ("postgresql://", "postgres://"):
+                if url.startswith(plain):
+                    return "postgresql+psycopg://" + url.removeprefix(plain)
+            return url
+        return f"sqlite:///{(self.data_dir / 'clipvet.sqlite3').absolute()}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where bytes lie while they arrive; on the same file system as the folder store."""
+        return self.data_dir.absolute() / "spool"
+
+    @property
+    def scratch_dir(self) -> Path:
+        return self.data_dir.absolute() / "scratch"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir.absolute() / "cache"
+
+    @cached_property
+    def allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        return [ipaddress.ip_network(cidr) for cidr in self.webhook_allow_cidrs]

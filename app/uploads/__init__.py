@@ -1,0 +1,1 @@
+"""Uploads: bytes come in by parts, are measured and hashed here, and become an artifact."""

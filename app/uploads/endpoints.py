@@ -1,0 +1,93 @@
+"""/v1/uploads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.errors import TooLarge, Unprocessable
+from app.idempotency import Answer
+from app.models import Upload
+from app.uploads import service
+from app.uploads.schemas import UploadCreate, UploadView
+from app.uploads.spool import spool_part
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+
+@router.post("", status_code=201, response_model=UploadView)
+def begin_upload(
+    body: UploadCreate, request: Request, context: ContextDep, once: IdempotencyDep
+) -> Response:
+    """Declare an artifact; the answer lists where each of its parts goes."""
+    base_url = context.base_url(request)
+
+    def work(session: Session) -> Answer:
+        new = service.NewUpload(body.filename, body.size, body.sha256)
+        upload = service.begin(session, context.store, context.settings, new)
+        view = UploadView.of(upload, [], base_url)
+        return Answer(201, view, {"Location": f"{base_url}/v1/uploads/{upload.id}"})
+
+    return once.answer(body, work)
+
+
+@router.get("/{upload_id}")
+def get_upload(upload_id: str, request: Request, context: ContextDep) -> UploadView:
+    """The upload as it stands; use it to resume."""
+    with context.database.read() as session:
+        upload = service.get(session, upload_id)
+        received = service.received_parts(session, upload_id)
+    return UploadView.of(upload, received, context.base_url(request))
+
+
+@router.put(
+    "/{upload_id}/parts/{number}",
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}, "required": True}},
+)
+async def put_part(
+    upload_id: str,
+    number: Annotated[int, Path(ge=1, le=10_000)],
+    request: Request,
+    context: ContextDep,
+) -> Response:
+    """Send the raw bytes of one part. Sending it again replaces it."""
+    upload, expected = await run_in_threadpool(_expected, context, upload_id, number)
+    _check_declared_length(request, expected.end - expected.start)
+    part = await spool_part(
+        context.settings.spool_dir, number, expected.end - expected.start, request.stream()
+    )
+    try:
+        await run_in_threadpool(service.keep_part, context.database, context.store, upload, part)
+    finally:
+        part.path.unlink(missing_ok=True)
+    return Response(status_code=200, headers={"ETag": f'"{part.sha256}"'})
+
+
+@router.post("/{upload_id}/complete")
+def complete_upload(upload_id: str, request: Request, context: ContextDep) -> UploadView:
+    """All parts are there: join and hash them. Safe to repeat."""
+    upload = service.complete(context.database, context.store, upload_id)
+    return UploadView.of(upload, [], context.base_url(request))
+
+
+def _expected(context: Context, upload_id: str, number: int) -> tuple[Upload, service.PartRange]:
+    with context.database.read() as session:
+        upload = service.get(session, upload_id)
+    return upload, service.expected_part(upload, number)
+
+
+def _check_declared_length(request: Request, expected_bytes: int) -> None:
+    declared = request.headers.get("content-length")
+    if declared is None or not declared.isdigit():
+        return
+    if int(declared) > expected_bytes:
+        raise TooLarge(f"this part has {expected_bytes} bytes and not more")
+    if int(declared) < expected_bytes:
+        raise Unprocessable(
+            f"this part has {expected_bytes} bytes, {int(declared)} are announced",
+            code="part_size_mismatch",
+        )

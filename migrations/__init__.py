@@ -1,0 +1,1 @@
+"""Schema migrations (Alembic); run on SQLite and PostgreSQL alike."""
