@@ -138,7 +138,24 @@ class InspectionView(BaseModel):
         cls, row: Inspection, base_url: str, webhook: CreatedWebhook | None = None
     ) -> InspectionView:
         here = f"{base_url}/v1/inspections/{row.id}"
-        copied = ["id", "status", "verdict", "result", "summary", "stage", "progress", "eta_s", "message", "attempt", "fail_on", "labels", "created_at", "started_at", "finished_at", "deadline_at"]
+        copied = [
+            "id",
+            "status",
+            "verdict",
+            "result",
+            "summary",
+            "stage",
+            "progress",
+            "eta_s",
+            "message",
+            "attempt",
+            "fail_on",
+            "labels",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "deadline_at",
+        ]
         asked = {name: row.request[name] for name in ("backbone", "profile", "seed", "repair")}
         links = {"self": here, "events": f"{here}/events"}
         if row.status == "succeeded":

@@ -1,0 +1,157 @@
+"""The console script ``clipvet``. Never imports torch: what needs it is another process.
+
+``serve api worker migrate submit`` live here; ``inspect scan logits repair calibrate trojai`` become
+``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2 error,
+3 inconclusive, 4 usage, 5 timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from app.client import ApiError, Client, Unreachable
+from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+from app.serving import migrate as run_migrations
+from app.serving import run_api, run_embedded
+from app.settings import Settings
+from app.submit import Submission, read_classes, read_manifest, submit
+
+INSPECTOR_COMMANDS = {
+    "inspect": "inspect a checkpoint here and now, without a service",
+    "scan": "static look at a checkpoint: container, globals, tensors, findings",
+    "logits": "what the assembled classifier answers to given pixels",
+    "repair": "make a repaired checkpoint",
+    "calibrate": "make a calibration for a backbone and a family",
+    "trojai": "the TrojAI container's command line",
+}
+
+# Usage errors are 4 in our table; Typer's own default, 2, means that something broke.
+typer.BadParameter.__mro__[1].exit_code = EXIT_USAGE  # type: ignore[attr-defined]
+
+cli = typer.Typer(
+    name="clipvet",
+    help="Is this prompt-tuned CLIP checkpoint backdoored, and can it be repaired?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage, 5 timeout.",
+)
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+
+
+@cli.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Database, uploads, cache; made if missing.")
+    ] = None,
+) -> None:
+    """Run the whole service here: API, worker, SQLite, a folder. Ctrl-C stops it."""
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    if not settings.is_embedded:
+        raise typer.BadParameter("serve has no broker; unset CLIPVET_BROKER_URL or use api/worker")
+    run_embedded(settings, host, port)
+
+
+@cli.command()
+def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run the API alone; workers run elsewhere on the same database and store."""
+    run_api(Settings(), host, port)
+
+
+@cli.command()
+def worker() -> None:
+    """Run a worker: on the broker if CLIPVET_BROKER_URL is set, else on the data folder."""
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest schema (serve does it by itself)."""
+    run_migrations(Settings())
+
+
+@cli.command("submit")
+def submit_command(
+    artifact: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    url: Annotated[str, typer.Option(help="Where the service is.", envvar="CLIPVET_URL")],
+    backbone: Annotated[str, typer.Option(help="open_clip name/tag or a registered id.")],
+    classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
+    manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
+    profile: Literal["quick", "standard", "paper", "thorough"] = "standard",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
+    ] = None,
+    fail_on: Literal["suspicious", "backdoored"] = "suspicious",
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+    token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
+) -> None:
+    """Send a checkpoint to a running service and, with --wait, exit by its verdict."""
+    body: dict[str, Any] = {
+        "backbone": backbone,
+        "manifest": _manifest(classes, manifest),
+        "profile": profile,
+        "seed": seed,
+        "repair": repair,
+        "fail_on": fail_on,
+    }
+    wanted = Submission(artifact, body, wait, timeout, format_ == "json")
+    try:
+        with Client(url, token) as client:
+            code = submit(client, wanted)
+    except TimeoutError as error:
+        code = _fail(str(error), EXIT_TIMEOUT)
+    except (ApiError, Unreachable) as error:
+        code = _fail(str(error), EXIT_ERROR)
+    raise typer.Exit(code)
+
+
+def _manifest(classes: Path | None, manifest: Path | None) -> dict[str, Any]:
+    if (classes is None) == (manifest is None):
+        raise typer.BadParameter("give exactly one of --classes and --manifest")
+    try:
+        if manifest is not None:
+            return read_manifest(manifest)
+        assert classes is not None
+        return read_classes(classes)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"clipvet: {message}", file=sys.stderr)
+    return code
+
+
+def _delegate(name: str, help_text: str) -> None:
+    # Listed for the sake of --help; main() hands these over before Typer sees them.
+    @cli.command(name, help=help_text, add_help_option=False)
+    def command() -> None:
+        run_inspector(sys.argv[1:])
+
+
+for _name, _help in INSPECTOR_COMMANDS.items():
+    _delegate(_name, _help)
+
+
+def run_inspector(arguments: list[str]) -> None:
+    """Become ``python -m inspector`` with these very arguments."""
+    os.execv(sys.executable, [sys.executable, "-m", "inspector", *arguments])
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if len(sys.argv) > 1 and sys.argv[1] in INSPECTOR_COMMANDS:
+        run_inspector(sys.argv[1:])
+    cli()

@@ -1,0 +1,108 @@
+"""Running the service: the API alone, or API and worker together (the embedded service).
+
+``serve`` keeps one ``python -m worker`` beside the API, starts it again when it dies, and ends it
+with the API. The worker is a process of its own: the API never loads what inspects.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import uvicorn
+
+from app.db.migrate import upgrade
+from app.db.session import Database
+from app.main import create_app
+from app.settings import Settings
+
+logger = logging.getLogger("clipvet.serve")
+
+_LONGEST_PAUSE_S = 30.0
+_GRACE_S = 15
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    database = Database(settings.resolved_database_url)
+    try:
+        upgrade(database)
+    finally:
+        database.close()
+
+
+def run_api(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    _warn_if_open(settings, host)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=host,
+        port=port,
+        log_level="info",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()
+
+
+def run_embedded(settings: Settings, host: str, port: int) -> None:
+    """API, worker, SQLite and a folder: one command, no other server."""
+    migrate(settings)
+    supervisor = WorkerSupervisor(settings)
+    supervisor.start()
+    try:
+        run_api(settings, host, port)
+    finally:
+        supervisor.stop()
+
+
+class WorkerSupervisor:
+    """Keeps one worker process alive."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = os.environ | {"CLIPVET_DATA_DIR": str(settings.data_dir.absolute())}
+        self._over = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name="worker-supervisor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """SIGTERM, so that the worker gives its job back; SIGKILL after a while."""
+        self._over.set()
+        process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = 0.5
+        while not self._over.is_set():
+            self._process = self._spawn()
+            code = self._process.wait()
+            if self._over.is_set():
+                return
+            logger.warning("the worker ended (%d); starting another in %.1f s", code, pause)
+            self._over.wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # The launcher asks the kernel to end the worker when we die without saying so.
+        launcher = [sys.executable, "-m", "worker.launch", str(int(signal.SIGTERM))]
+        command = [*launcher, str(os.getpid()), sys.executable, "-m", "worker"]
+        return subprocess.Popen(command, env=self._environment)
+
+
+def _warn_if_open(settings: Settings, host: str) -> None:
+    if settings.api_token is None and host not in ("127.0.0.1", "::1", "localhost"):
+        logger.warning("CLIPVET_API_TOKEN is not set: anybody who reaches %s may use it", host)

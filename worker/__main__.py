@@ -1,0 +1,88 @@
+"""``python -m worker``: take jobs until told to stop.
+
+With ``CLIPVET_BROKER_URL`` it is a Celery worker; without, it polls the rows of an embedded
+service, alone on its data folder (a lock file sees to that). SIGTERM and Ctrl-C give the current
+job back to the queue.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.inspections import lease
+from app.settings import Settings
+from worker import assembly
+from worker.celery_app import celery
+
+logger = logging.getLogger("clipvet.worker")
+
+
+@contextmanager
+def _alone(settings: Settings, shutdown: threading.Event) -> Iterator[None]:
+    """Wait until no other embedded worker uses this data folder, or until ``shutdown``."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "worker.lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if shutdown.wait(0.2):
+                    break
+        yield
+
+
+def run_embedded(settings: Settings) -> None:
+    """Poll the rows and run one inspection after the other."""
+    worker = assembly.worker()
+    runner = worker.runner
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.shutdown.set())
+    with _alone(settings, runner.shutdown):
+        # We hold the lock, so every other owner with our prefix is dead: no need to wait for
+        # its leases to run out.
+        prefix = assembly.owner_prefix(settings)
+        if runner.shutdown.is_set():
+            return
+        lease.reap(worker.database, dead_owner=lambda owner: owner.startswith(prefix))
+        worker.start(None)
+        logger.info("worker %s is ready", runner.owner)
+        while not runner.shutdown.is_set():
+            if not runner.run():
+                runner.shutdown.wait(settings.poll_s)
+        worker.stop()
+
+
+def run_celery() -> None:
+    """Consume wake-ups; one thread runs jobs, so the consumer stays responsive meanwhile."""
+    celery.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            "--concurrency=1",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=INFO",
+        ]
+    )
+
+
+def main() -> None:
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
+    )
+    settings = Settings()
+    if settings.is_embedded:
+        run_embedded(settings)
+    else:
+        run_celery()
+
+
+if __name__ == "__main__":
+    main()

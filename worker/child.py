@@ -1,0 +1,175 @@
+"""The warm inspection child: one process, JSON lines both ways, replaced when in doubt.
+
+The child keeps torch and the backbone loaded between jobs. It only ever opens canonical tensors.
+It is started afresh after a crash, a kill, ``max_jobs`` jobs or a change of tenant. Killing means
+the whole process group. Knows no rows. stdin carries one request per line; stdout its replies;
+stderr is log text, of which the tail is kept for the error message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import worker.launch
+from worker.faults import ChildFault
+
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONHASHSEED")
+_PASSED_ON_PREFIXES = ("OMP_", "MKL_", "CUDA_", "NVIDIA_", "HF_", "TORCH_")
+_MAX_LINE = 1 << 20
+_LOG_LINES = 40
+
+
+def scrubbed_environment() -> dict[str, str]:
+    """What a child may see: no credentials, no database, none of our settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+
+
+def launched(command: Sequence[str], death_signal: signal.Signals) -> list[str]:
+    """The command line that runs ``command`` so that it dies with this process."""
+    launcher = [sys.executable, "-I", "-S", worker.launch.__file__]
+    return [*launcher, str(int(death_signal)), str(os.getpid()), *command]
+
+
+class InspectionChild:
+    """One running child process."""
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            launched(command, signal.SIGKILL),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=scrubbed_environment(),
+        )
+        self._replies: queue.Queue[bytes | None] = queue.Queue(maxsize=1000)
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._pump, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._pump_log, args=(self._process.stderr,), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any]]:
+        """Send one request and yield its replies up to and including ``done`` or ``error``.
+
+        Raises:
+            ChildFault: it died, was silent for ``silence_s``, or wrote something else than JSON
+                objects.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._crash() from None
+        while True:
+            try:
+                line = self._replies.get(timeout=silence_s)
+            except queue.Empty:
+                raise ChildFault(
+                    "inspection_hung", f"the inspection said nothing for {silence_s:.0f} s"
+                ) from None
+            if line is None:
+                raise self._crash()
+            reply = _parse(line)
+            yield reply
+            if reply["event"] in ("done", "error"):
+                return
+
+    def kill(self) -> None:
+        """End the whole process group now. Safe to call twice and from another thread."""
+        for pid in (-self.pid, self.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+        self._process.wait()
+
+    def _crash(self) -> ChildFault:
+        self.kill()
+        for reader in self._readers:
+            reader.join(timeout=2)
+        code = self._process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        tail = " | ".join(list(self._log)[-3:])[-400:]
+        return ChildFault("inspection_crashed", f"the inspection process ended ({how}) {tail}")
+
+    def _pump(self, stream: IO[bytes]) -> None:
+        while line := stream.readline(_MAX_LINE):
+            self._replies.put(line)
+        self._replies.put(None)
+
+    def _pump_log(self, stream: IO[bytes]) -> None:
+        while line := stream.readline(_MAX_LINE):
+            self._log.append(line.decode(errors="replace").rstrip())
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(line)
+    except ValueError:
+        reply = None
+    if not isinstance(reply, dict) or not isinstance(reply.get("event"), str):
+        raise ChildFault("inspection_protocol", f"not a reply: {line[:200]!r}")
+    return reply
+
+
+class ChildPool:
+    """Keeps at most one child warm and decides when it must be a new one."""
+
+    def __init__(self, command: Sequence[str], folder: Path, max_jobs: int) -> None:
+        self._command = command
+        self._folder = folder
+        self._max_jobs = max_jobs
+        self._child: InspectionChild | None = None
+        self._tenant = ""
+        self._jobs = 0
+        self._lock = threading.Lock()
+
+    def child_for(self, tenant: str) -> InspectionChild:
+        """A living child that has seen no other tenant."""
+        with self._lock:
+            child = self._child
+            if child and (
+                not child.is_alive or self._jobs >= self._max_jobs or self._tenant != tenant
+            ):
+                child.kill()
+                child = None
+            if child is None:
+                child = InspectionChild(self._command, self._folder)
+                self._child, self._tenant, self._jobs = child, tenant, 0
+            self._jobs += 1
+            return child
+
+    def drop(self) -> None:
+        """Kill the child, if any; the next job gets a fresh one."""
+        with self._lock:
+            if self._child is not None:
+                self._child.kill()
+                self._child = None

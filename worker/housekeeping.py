@@ -1,0 +1,108 @@
+"""What every worker does beside its jobs: relay, reap, beat, deliver webhooks.
+
+Two threads, so that a slow webhook receiver cannot hold up the reaper. All of it is safe to run in
+any number of workers at once: each step is one conditional transaction. Knows no inspection content.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.base import utcnow
+from app.db.session import Database
+from app.inspections import lease
+from app.models import Dispatch, WorkerBeat
+from worker.celery_app import INSPECT_TASK
+from worker.delivery import deliver_due
+from worker.runner import Runner
+
+logger = logging.getLogger("clipvet.worker")
+
+_BATCH = 100
+_LOST_WAKE_UP_S = 30
+_FORGET_WORKER = timedelta(days=1)
+
+
+def relay(database: Database, celery: Celery | None) -> int:
+    """Send waiting wake-ups to the broker and forget them; without a broker only forget.
+
+    At least once: a crash between the two sends a wake-up again, which claims nothing twice.
+    Raises ``kombu.exceptions.OperationalError`` when the broker does not answer.
+    """
+    with database.begin() as session:
+        rows = list(
+            session.scalars(
+                select(Dispatch)
+                .order_by(Dispatch.id)
+                .limit(_BATCH)
+                .with_for_update(skip_locked=True)
+            )
+        )
+        for row in rows:
+            if celery is not None:
+                celery.send_task(INSPECT_TASK, args=[row.inspection_id], retry=False)
+            session.delete(row)
+    return len(rows)
+
+
+def beat(database: Database, runner: Runner) -> None:
+    """Say that this worker lives and what it works on."""
+    now = utcnow()
+    with database.begin() as session:
+        row = session.get(WorkerBeat, runner.owner)
+        if row is None:
+            row = WorkerBeat(id=runner.owner, started_at=now)
+            session.add(row)
+        row.last_seen_at, row.inspection_id = now, runner.current
+        session.execute(delete(WorkerBeat).where(WorkerBeat.last_seen_at < now - _FORGET_WORKER))
+
+
+class Housekeeping:
+    """The two threads of one worker."""
+
+    def __init__(self, runner: Runner, celery: Celery | None) -> None:
+        self._runner = runner
+        self._celery = celery
+        self._threads = [
+            threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)
+            for name, step in (("housekeeping", self._tick), ("webhooks", self._deliver))
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Wait for the running step of each thread; ``runner.shutdown`` must be set."""
+        for thread in self._threads:
+            thread.join(timeout=20)
+
+    def _loop(self, step: Callable[[], None]) -> None:
+        shutdown = self._runner.shutdown
+        while not shutdown.wait(self._runner.settings.housekeeping_s):
+            try:
+                step()
+            except (SQLAlchemyError, BrokerError) as error:
+                logger.warning("housekeeping: %s", type(error).__name__)
+            except Exception:
+                logger.exception("housekeeping failed; it goes on")
+
+    def _tick(self) -> None:
+        database = self._runner.database
+        beat(database, self._runner)
+        lease.reap(database)
+        if self._celery is not None and self._runner.current is None:
+            lease.redispatch_oldest(database, _LOST_WAKE_UP_S)
+        while relay(database, self._celery) == _BATCH:
+            pass
+
+    def _deliver(self) -> None:
+        deliver_due(self._runner.database, self._runner.settings, self._runner.shutdown)

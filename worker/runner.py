@@ -1,0 +1,269 @@
+"""One attempt at one inspection: claim, take in, inspect, record; a transaction at each end.
+
+The same code under Celery and in the embedded service. Whatever kills this process leaves a row
+whose lease runs out, and nothing else that counts: files are stored under the attempt's own keys
+and become artifacts only in the final, fenced transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from app.db.session import Database
+from app.inspections import lease
+from app.models import Artifact
+from app.settings import Settings
+from app.storage import Store
+from worker import intake
+from worker.child import ChildPool
+from worker.faults import ChildFault, classify
+from worker.keeper import LeaseKeeper, ShuttingDown
+from worker.scratch import job_folder
+from worker.static import static_result
+from worker.translate import FileToKeep, Translated, translate
+
+logger = logging.getLogger("clipvet.worker")
+
+_COMMIT_TRIES = 5
+
+
+class Runner:
+    """Runs one inspection at a time; ``shutdown`` makes it give the current one back."""
+
+    def __init__(self, settings: Settings, database: Database, store: Store, owner: str) -> None:
+        self.settings = settings
+        self.database = database
+        self.store = store
+        self.owner = owner
+        self.shutdown = threading.Event()
+        self.current: str | None = None
+        command = settings.inspector_command or [sys.executable, "-I", "-m", "inspector", "job"]
+        self._pool = ChildPool(command, settings.scratch_dir / "child", settings.child_max_jobs)
+
+    def run(self, inspection_id: str | None = None) -> bool:
+        """Take this inspection, or the next one, and see it through; False if there was none."""
+        if self.shutdown.is_set():
+            return False
+        held = lease.claim(self.database, self.owner, self.settings.lease_s, inspection_id)
+        if held is None:
+            return False
+        self.current = held.inspection_id
+        logger.info("%s attempt %d begins", held.inspection_id, held.attempt)
+        try:
+            self._attempt(held)
+        finally:
+            self.current = None
+        return True
+
+    def close(self) -> None:
+        """Stop taking work, end the child."""
+        self.shutdown.set()
+        self._pool.drop()
+
+    def _attempt(self, held: lease.Claim) -> None:
+        keeper = LeaseKeeper(
+            self.database,
+            held,
+            lease_s=self.settings.lease_s,
+            poll_s=self.settings.poll_s,
+            shutdown=self.shutdown,
+            interrupt=self._pool.drop,
+        )
+        try:
+            with job_folder(self.settings.scratch_dir) as folder:
+                with keeper:
+                    outcome = _Attempt(self, held, keeper, folder).run()
+                keeper.check()
+                self._commit(lambda: lease.finish(self.database, held, outcome))
+            logger.info("%s: %s", held.inspection_id, outcome.verdict)
+        except Exception as error:  # noqa: BLE001 (whatever it was, the row must say how it ended)
+            self._settle(held, keeper, error)
+
+    def _settle(self, held: lease.Claim, keeper: LeaseKeeper, error: Exception) -> None:
+        """Record how an attempt ended that brought no verdict."""
+        try:
+            keeper.check()
+        except (lease.LeaseLost, lease.StopRequested, ShuttingDown) as reason:
+            error = reason
+        match error:
+            case lease.LeaseLost():
+                logger.warning("%s: the lease is lost, result dropped", held.inspection_id)
+                return
+            case lease.StopRequested() as request:
+                self._record(held, lambda: lease.stop(self.database, held, request))
+            case ShuttingDown():
+                self._record(held, lambda: lease.release(self.database, held))
+            case _:
+                self._give_up(held, error)
+
+    def _give_up(self, held: lease.Claim, error: Exception) -> None:
+        fault = classify(error)
+        logger.error(
+            "%s attempt %d: %s", held.inspection_id, held.attempt, fault.code, exc_info=error
+        )
+        if isinstance(error, ChildFault):
+            self._pool.drop()
+        delay = self.settings.retry_delay_s if fault.may_retry else None
+        self._record(
+            held,
+            lambda: lease.give_up(
+                self.database, held, fault.code, fault.message, retry_after_s=delay
+            ),
+        )
+
+    def _record(self, held: lease.Claim, action: Callable[[], None]) -> None:
+        try:
+            self._commit(action)
+        except (lease.LeaseLost, SQLAlchemyError):
+            # The reaper of whoever reaches the database next puts this right.
+            logger.warning("%s: could not record how it ended", held.inspection_id)
+
+    def _commit(self, action: Callable[[], None]) -> None:
+        """Try a final transaction again over a short outage; the fence makes repeats harmless."""
+        for left in reversed(range(_COMMIT_TRIES)):
+            try:
+                return action()
+            except OperationalError:
+                if not left:
+                    raise
+                time.sleep(1)
+
+
+class _Attempt:
+    """The steps of one attempt, in order."""
+
+    def __init__(
+        self, runner: Runner, held: lease.Claim, keeper: LeaseKeeper, folder: Path
+    ) -> None:
+        self._runner = runner
+        self._held = held
+        self._keeper = keeper
+        self._folder = folder
+        self._last_event = ("", 0.0)
+        self._is_running = False
+
+    def run(self) -> lease.Outcome:
+        runner, held = self._runner, self._held
+        self._show(lease.Progress("read", 0.0, None, "reading the artifact"))
+        taken = intake.take_in(runner.database, runner.store, held, self._folder)
+        self._keeper.check()
+        if taken.canonical is None:
+            found = static_result(taken.reading, self._request(taken, ""), self._folder)
+        else:
+            found = self._inspect(taken)
+        self._keeper.check()
+        files = found.files + self._vendor_container(taken, found)
+        artifacts = [self._store(file) for file in files]
+        return lease.Outcome(found.verdict, found.body, found.sha256, found.summary, artifacts)
+
+    def _inspect(self, taken: intake.Intake) -> Translated:
+        runner, held = self._runner, self._held
+        out = self._folder / "out"
+        out.mkdir()
+        probes = intake.fetch_probes(runner.database, runner.store, held, self._folder)
+        child = runner._pool.child_for(held.tenant)
+        self._keeper.check()
+        self._is_running = True
+        self._show(lease.Progress("start", 0.0, None, "starting the inspection"))
+        request = self._request(taken, probes)
+        for reply in child.ask(request, runner.settings.child_silence_s):
+            match reply["event"]:
+                case "progress" | "estimate":
+                    self._show(_progress_of(reply))
+                case "error":
+                    raise _child_error(reply)
+                case "done":
+                    return translate(out, str(reply.get("report")))
+        raise ChildFault("inspection_protocol", "the inspection ended without a report")
+
+    def _request(self, taken: intake.Intake, probes: str) -> dict[str, Any]:
+        settings, asked = self._runner.settings, self._held.request
+        backbone = str(asked["backbone"])
+        settings.cache_dir.mkdir(parents=True, exist_ok=True)
+        passed_on = ("manifest", "profile", "targets", "seed", "repair", "budget_s")
+        return {key: asked[key] for key in passed_on} | {
+            "id": self._held.inspection_id,
+            "canonical": str(taken.canonical),
+            "reading": str(taken.reading_path),
+            "backbone": settings.backbones.get(backbone, backbone),
+            "probes": probes,
+            "device": settings.device,
+            "out": str(self._folder / "out"),
+            "cache": str(settings.cache_dir),
+        }
+
+    def _show(self, progress: lease.Progress) -> None:
+        """Write progress to the row; to the history on a new stage, else now and then."""
+        stage, shown_at = self._last_event
+        now = time.monotonic()
+        as_event = (
+            progress.stage != stage or now - shown_at >= self._runner.settings.event_interval_s
+        )
+        if not as_event and now - shown_at < self._runner.settings.poll_s:
+            return
+        if as_event:
+            self._last_event = (progress.stage, now)
+        try:
+            lease.report_progress(
+                self._runner.database,
+                self._held,
+                progress,
+                running=self._is_running,
+                as_event=as_event,
+            )
+        except SQLAlchemyError:
+            logger.warning("progress could not be written")
+
+    def _vendor_container(self, taken: intake.Intake, found: Translated) -> list[FileToKeep]:
+        repaired = next((f for f in found.files if f.name == "repaired.safetensors"), None)
+        if repaired is None:
+            return []
+        target = self._folder / "repaired"
+        why_not = intake.into_vendor_container(taken, repaired.path, target)
+        if why_not is not None:
+            text = f"no repaired file in the vendor's own container: {why_not}"
+            self._show(lease.Progress("rewrite", 1.0, None, text))
+            return []
+        return [FileToKeep.at("repaired", target)]
+
+    def _store(self, file: FileToKeep) -> Artifact:
+        held = self._held
+        key = f"tenants/{held.tenant}/inspections/{held.inspection_id}/{held.attempt}/{file.name}"
+        self._runner.store.put(key, file.path)
+        return Artifact(
+            inspection_id=held.inspection_id,
+            name=file.name,
+            storage_key=key,
+            sha256=file.sha256,
+            size=file.size,
+            media_type=file.media_type,
+        )
+
+
+def _progress_of(reply: dict[str, Any]) -> lease.Progress:
+    if reply["event"] == "estimate":
+        seconds = reply.get("seconds")
+        eta = float(seconds) if isinstance(seconds, int | float) else None
+        text = f"estimated to take {eta:.0f} s" if eta is not None else "no estimate"
+        return lease.Progress("estimate", 0.0, eta, text)
+    fraction, eta_s = reply.get("fraction"), reply.get("eta_s")
+    return lease.Progress(
+        stage=str(reply.get("stage") or "inspect"),
+        fraction=float(fraction) if isinstance(fraction, int | float) else 0.0,
+        eta_s=float(eta_s) if isinstance(eta_s, int | float) else None,
+        message=str(reply.get("message") or ""),
+    )
+
+
+def _child_error(reply: dict[str, Any]) -> ChildFault:
+    code = str(reply.get("code") or "inspection_error")
+    message = str(reply.get("message") or "the inspection gave no reason")
+    return ChildFault(code, message, is_final=reply.get("kind") != "retry")
