@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from inspector.checkpoint import sandbox
@@ -19,7 +20,7 @@ from inspector.checkpoint.limits import Limits, ReaderOptions
 from inspector.checkpoint.protocol import EXIT_REFUSED, EXIT_STORAGE_FULL
 from inspector.checkpoint.read import read_here
 from inspector.checkpoint.reading import READING_NAME
-from inspector.checkpoint.rewrite import rewrite_here
+from inspector.checkpoint.rewrite import RewritePaths, rewrite_here
 from inspector.errors import ArtifactError, StorageFull
 
 
@@ -33,8 +34,8 @@ def main(arguments: list[str]) -> int:
         if command == "read":
             _read(request, options, layers)
         else:
-            source, tensors, out = (Path(request[key]) for key in ("path", "tensors", "out"))
-            rewrite_here(source, tensors, out, options)
+            paths = RewritePaths(*(Path(request[item.name]) for item in fields(RewritePaths)))
+            rewrite_here(paths, options)
     except StorageFull as error:
         _explain({"path": str(error.path), "reason": error.reason})
         return EXIT_STORAGE_FULL

@@ -14,9 +14,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from inspector.checkpoint import safetensors
-from inspector.checkpoint.limits import MIB, ReaderOptions
+from inspector.checkpoint.canonical import whole_file
+from inspector.checkpoint.limits import MIB, Limits, ReaderOptions
 from inspector.checkpoint.opening import TEMPORARY_NAMES
 from inspector.checkpoint.protocol import EXIT_REFUSED, EXIT_STORAGE_FULL
 from inspector.checkpoint.reading import CANONICAL_NAME, READING_NAME, ArtifactInfo, Reading
@@ -58,9 +60,10 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     if trouble:
         _clear(out)
         reading = _stopped(path, options, trouble)
-        (out / READING_NAME).write_text(json.dumps(reading.to_json()), encoding="ascii")
+        with whole_file(out / READING_NAME) as file:
+            file.write(json.dumps(reading.to_json()).encode("ascii"))
         return reading
-    return _verified(out)
+    return _verified(out, options.limits)
 
 
 def rewrite_artifact(
@@ -81,11 +84,16 @@ def rewrite_artifact(
         ReaderCrashed, StorageFull: see :func:`read_artifact`.
     """
     options = options or ReaderOptions()
-    request = {key: str(value.resolve()) for key, value in
-               (("path", path), ("tensors", tensors), ("out", out))}  # fmt: skip
-    trouble = _run("rewrite", request, options)
-    for name in (*TEMPORARY_NAMES, f"{out.name}.part"):
-        (out.parent / name).unlink(missing_ok=True)
+    path.stat()
+    try:
+        with TemporaryDirectory(dir=out.parent, prefix=".rewrite-") as scratch:
+            places = {"path": path, "tensors": tensors, "out": out, "scratch": Path(scratch)}
+            request = {name: str(place.resolve()) for name, place in places.items()}
+            trouble = _run("rewrite", request, options)
+    except OSError as error:
+        raise StorageFull(out, os.strerror(error.errno or 0)) from error
+    finally:
+        out.with_name(f"{out.name}.part").unlink(missing_ok=True)
     if trouble:
         raise ArtifactError(trouble.id, trouble.message)
 
@@ -100,31 +108,34 @@ def _run(command: str, request: dict[str, str], options: ReaderOptions) -> Findi
             "parent": os.getpid(),
         }
     )
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "inspector.checkpoint", command, text],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={"LC_ALL": "C.UTF-8"},
-        cwd="/",
-        start_new_session=True,
-    )
-    try:
-        _none, log = process.communicate(timeout=options.timeout_s)
-    except subprocess.TimeoutExpired:
-        return report("reader-timeout", f"stopped after {options.timeout_s:g} seconds")
-    finally:
-        _kill_group(process)
-    return _judge(process.returncode, log[-_LOG_LIMIT:].decode("utf-8", "replace"), options)
+    command_line = [sys.executable, "-I", "-m", "inspector.checkpoint", command, text]
+    # A file, not a pipe: what the child says is bounded by its own file size limit.
+    with TemporaryFile() as log:
+        process = subprocess.Popen(
+            command_line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env={"LC_ALL": "C.UTF-8"},
+            cwd="/",
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout=options.timeout_s)
+        except subprocess.TimeoutExpired:
+            return report("reader-timeout", f"stopped after {options.timeout_s:g} seconds")
+        finally:
+            _kill_group(process)
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_LIMIT))
+        return _judge(process.returncode, log.read().decode("utf-8", "replace"), options)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Also after a normal end: nothing that the child may have started survives it.
-    try:
+    """Kill the child, and all that it may have started, unless it has ended by itself."""
+    # Once the child is reaped its number may belong to somebody else.
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    process.communicate()
+        process.wait()
 
 
 def _judge(code: int, log: str, options: ReaderOptions) -> Finding | None:
@@ -162,7 +173,7 @@ def _stopped(path: Path, options: ReaderOptions, trouble: Finding) -> Reading:
     return Reading(artifact=info, findings=(trouble,))
 
 
-def _verified(out: Path) -> Reading:
+def _verified(out: Path, limits: Limits) -> Reading:
     """The child's reading, parsed and compared with the tensors that it wrote."""
     try:
         with open_source(out / READING_NAME) as source:
@@ -174,7 +185,7 @@ def _verified(out: Path) -> Reading:
         if reading.canonical != CANONICAL_NAME:
             raise ValueError("the reading names another file")
         with open_source(out / CANONICAL_NAME) as source:
-            views, _metadata = safetensors.read_views(source, ReaderOptions().limits)
+            views, _metadata = safetensors.read_views(source, limits)
             described = {(t.name, t.shape, t.dtype) for t in reading.tensors}
             if {(v.name, v.shape, v.dtype) for v in views} != described:
                 raise ValueError("the reading lists other tensors than were written")

@@ -23,6 +23,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from inspector.checkpoint.reading import GlobalSeverity, GlobalUse
 from inspector.checkpoint.reasons import report
 from inspector.checkpoint.walker import Ledger, Mentions
+from inspector.checkpoint.wording import printable
 from inspector.findings import Finding
 
 
@@ -138,7 +139,7 @@ def summarise(ledger: Ledger) -> tuple[tuple[GlobalUse, ...], tuple[Finding, ...
     uses, findings = [], []
     for entry in sorted(ledger.entries.values(), key=lambda item: (item.module, item.name)):
         severity = judge(entry)
-        shown = _printable(real_name(entry.module, entry.name))
+        shown = printable(real_name(entry.module, entry.name))
         uses.append(GlobalUse(shown, entry.count, severity))
         if severity == "critical":
             how = f"by {', '.join(sorted(entry.uses))}" if entry.uses else "by naming it"
@@ -160,10 +161,3 @@ def _is_denied(dotted: str) -> bool:
         or any(f"{module}.".startswith(f"{prefix}.") for prefix in _DENIED_PREFIXES)
         or dotted.startswith("copyreg.extension ")
     )
-
-
-def _printable(name: str) -> str:
-    # A name may hold line breaks, controls or look-alike letters; show what it is made of.
-    text = name.encode("ascii", "backslashreplace").decode("ascii")
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return text if len(text) <= 200 else f"{text[:197]}..."

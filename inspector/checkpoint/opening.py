@@ -14,15 +14,17 @@ from pathlib import Path
 from inspector.checkpoint import bundle, legacy, safetensors, torchzip, zipfiles
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.reading import ContainerInfo
-from inspector.checkpoint.rebuild import StateDict, state_dict
+from inspector.checkpoint.rebuild import StateDict, scalars, state_dict
 from inspector.checkpoint.sniff import Kind, sniff
 from inspector.checkpoint.source import Source, open_source, sha256_of
 from inspector.checkpoint.tensors import View
 from inspector.checkpoint.walker import walk
+from inspector.checkpoint.wording import printable
 from inspector.checkpoint.zipfiles import Member
 from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 MEMBER_NAME, TAR_NAME = "member.tmp", "archive.tmp"
+_IGNORED_SHOWN = 200
 TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME)
 
 
@@ -54,7 +56,7 @@ def open_checkpoint(path: Path, scratch: Path, draft: Draft, stack: ExitStack) -
     file = path
     if path.is_dir():
         choice = bundle.choose_in_directory(path, draft.limits)
-        draft.container = ContainerInfo("directory", choice.member, choice.ignored)
+        draft.container = _contained("directory", choice)
         file = path / choice.member
     source = stack.enter_context(open_source(file))
     draft.size = source.size
@@ -106,8 +108,15 @@ def _unpack(opened: Opened, scratch: Path, draft: Draft) -> Path:
             if sniff(source) != "tar":
                 raise UnsupportedFormat("unsupported-format", "a gzip that holds no tar")
         outer, choice = "tar.gz", bundle.take_from_tar(plain, out, limits)
-    draft.container = ContainerInfo(outer, choice.member, choice.ignored)
+    draft.container = _contained(outer, choice)
     return out
+
+
+def _contained(outer: str, choice: bundle.Choice) -> ContainerInfo:
+    ignored = tuple(printable(name) for name in choice.ignored[:_IGNORED_SHOWN])
+    if len(choice.ignored) > _IGNORED_SHOWN:
+        ignored += (f"... and {len(choice.ignored) - _IGNORED_SHOWN} more",)
+    return ContainerInfo(outer, printable(choice.member), ignored)
 
 
 def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
@@ -124,7 +133,7 @@ def _from_legacy(opened: Opened, draft: Draft) -> StateDict:
 
 def _from_safetensors(opened: Opened, draft: Draft) -> StateDict:
     views, metadata = safetensors.read_views(opened.source, draft.limits)
-    return StateDict(views, dict(metadata), ())
+    return StateDict(views, scalars(metadata), ())
 
 
 def _from_pickle(opened: Opened, draft: Draft) -> StateDict:

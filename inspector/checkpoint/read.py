@@ -18,6 +18,7 @@ from inspector.checkpoint.opening import TEMPORARY_NAMES, open_checkpoint, read_
 from inspector.checkpoint.reading import CANONICAL_NAME, Reading
 from inspector.checkpoint.tensors import View
 from inspector.checkpoint.walker import Ledger
+from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
 _WEIGHT_DTYPES = ("F16", "BF16", "F32", "F64")
@@ -26,7 +27,7 @@ _WEIGHT_DTYPES = ("F16", "BF16", "F32", "F64")
 def new_draft(path: Path, options: ReaderOptions) -> Draft:
     """An empty draft for the artifact at ``path``."""
     limits = options.limits
-    return Draft(options.name or path.name, limits, Ledger(limits.globals))
+    return Draft(printable(options.name or path.name), limits, Ledger(limits.globals))
 
 
 def read_here(path: Path, out: Path, options: ReaderOptions) -> Reading:

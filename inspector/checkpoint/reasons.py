@@ -40,6 +40,7 @@ REASONS: dict[str, Reason] = {
     "empty-file": Reason(_MEDIUM, True, "the file has no bytes"),
     "not-a-checkpoint": Reason(_MEDIUM, True, "the bytes are no format that holds a checkpoint"),
     "unsupported-format": Reason(_MEDIUM, True, "a known format that we do not read"),
+    "structure-out-of-range": Reason(_HIGH, True, "an offset points outside of the file"),
     "polyglot": Reason(_HIGH, True, "the file is valid in two formats at once"),
     "zip-truncated": Reason(_HIGH, True, "the zip has no complete central directory"),
     "zip-malformed": Reason(_HIGH, True, "the zip breaks a structural rule"),

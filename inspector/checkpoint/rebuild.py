@@ -18,6 +18,7 @@ from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.reading import Scalar
 from inspector.checkpoint.reasons import report
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_view
+from inspector.checkpoint.wording import printable
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 from inspector.findings import Finding
 
@@ -46,7 +47,7 @@ _DENSE_CALLS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 _WRAPPERS = 4
 """How many parameters may be wrapped around one another; honest files have one."""
-_TEXT_LIMIT = 200
+_SCALARS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def state_dict(value: object, storages: MappingType[str, Storage], limits: Limit
     if is_bare and named and all(_is_tensor(entry) for entry in named.values()):
         found = top
     if found is None:
-        keys = ", ".join(sorted(ascii(key)[1:-1] for key in named)[:20]) or "none"
+        keys = ", ".join(sorted(printable(key) for key in named)[:20]) or "none"
         raise UnsupportedFormat(
             "no-state-dict", f"no state_dict of tensors; top-level keys: {keys}"
         )
@@ -89,12 +90,30 @@ def state_dict(value: object, storages: MappingType[str, Storage], limits: Limit
     entries = _strip_module(_unique_keys(found), findings)
     extras = [key for key, entry in entries.items() if not _is_tensor(entry)]
     if extras:
-        shown = ", ".join(ascii(key)[1:-1] for key in extras[:20])
+        shown = ", ".join(printable(key) for key in extras[:20])
         findings.append(report("state-dict-extra", f"not tensors, ignored: {shown}"))
     views = tuple(
         _tensor(key, entry, storages, limits) for key, entry in entries.items() if _is_tensor(entry)
     )
-    return StateDict(views, {} if is_bare else _scalars(named), tuple(findings))
+    return StateDict(views, {} if is_bare else scalars(named), tuple(findings))
+
+
+def scalars(named: MappingType[str, object]) -> dict[str, Scalar]:
+    """The scalars beside the tensors, such as epoch and val_result; nothing else is of interest."""
+    result: dict[str, Scalar] = {}
+    for key, entry in named.items():
+        if len(result) >= _SCALARS_LIMIT:
+            break
+        if isinstance(entry, str):
+            result[printable(key)] = printable(entry)
+        elif isinstance(entry, float):
+            # JSON has no NaN.
+            result[printable(key)] = entry if abs(entry) < float("inf") else str(entry)
+        elif entry is None or isinstance(entry, bool):
+            result[printable(key)] = entry
+        elif isinstance(entry, int):
+            result[printable(key)] = entry if abs(entry) < 2**53 else hex(entry)
+    return result
 
 
 def persistent_storage(identifier: object) -> tuple[str, str, int]:
@@ -150,7 +169,7 @@ def _unique_keys(pairs: list[tuple[object, object]]) -> dict[str, object]:
         if not isinstance(key, str):
             raise MalformedArtifact("tensor-malformed", "a key is no string")
         if key in named:
-            raise MalformedArtifact("duplicate-key", f"{ascii(key)[:200]} stands twice")
+            raise MalformedArtifact("duplicate-key", f"{printable(key)} stands twice")
         named[key] = entry
     return named
 
@@ -161,24 +180,6 @@ def _strip_module(entries: dict[str, object], findings: list[Finding]) -> dict[s
         return entries
     findings.append(report("module-prefix-stripped", "a leading 'module.' was removed from keys"))
     return _unique_keys([(key.removeprefix("module."), entry) for key, entry in entries.items()])
-
-
-def _scalars(named: dict[str, object]) -> dict[str, Scalar]:
-    """The scalars beside the state_dict, such as epoch and val_result."""
-    result: dict[str, Scalar] = {}
-    for key, entry in named.items():
-        if not key.isprintable() or len(key) > _TEXT_LIMIT or len(result) >= 100:
-            continue
-        if isinstance(entry, str):
-            result[key] = ascii(entry)[1:-1][:_TEXT_LIMIT]
-        elif isinstance(entry, float):
-            # JSON has no NaN.
-            result[key] = entry if abs(entry) < float("inf") else str(entry)
-        elif entry is None or isinstance(entry, bool):
-            result[key] = entry
-        elif isinstance(entry, int):
-            result[key] = entry if abs(entry) < 2**53 else str(entry)[:_TEXT_LIMIT]
-    return result
 
 
 def _is_tensor(value: object) -> bool:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import zlib
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.checkpoint import safetensors
@@ -25,7 +26,17 @@ from inspector.errors import ShapeMismatch, UnsafePickle, UnsupportedFormat
 from inspector.findings import Severity
 
 
-def rewrite_here(path: Path, tensors: Path, out: Path, options: ReaderOptions) -> None:
+@dataclass(frozen=True, slots=True)
+class RewritePaths:
+    """The artifact, the safetensors with new values, the file to write, a directory for copies."""
+
+    path: Path
+    tensors: Path
+    out: Path
+    scratch: Path
+
+
+def rewrite_here(paths: RewritePaths, options: ReaderOptions) -> None:
     """Write the checkpoint at ``path`` to ``out`` with the values in ``tensors``.
 
     Raises:
@@ -35,17 +46,17 @@ def rewrite_here(path: Path, tensors: Path, out: Path, options: ReaderOptions) -
         StorageFull: no space for the copy.
     """
     limits = options.limits
-    draft = new_draft(path, options)
+    draft = new_draft(paths.path, options)
     with ExitStack() as stack:
-        opened = open_checkpoint(path, out.parent, draft, stack)
+        opened = open_checkpoint(paths.path, paths.scratch, draft, stack)
         views = {view.name: view for view in read_views(opened, draft)}
         critical = [f for f in draft.findings if f.severity is Severity.CRITICAL]
         if critical:
             raise UnsafePickle(critical)
-        fresh_source = stack.enter_context(open_source(tensors))
+        fresh_source = stack.enter_context(open_source(paths.tensors))
         fresh = {view.name: view for view in safetensors.read_views(fresh_source, limits)[0]}
         _check_fit(views, fresh)
-        with whole_file(out) as file:
+        with whole_file(paths.out) as file:
             for piece in opened.source.stream(0, opened.source.size):
                 file.write(piece)
             file.flush()

@@ -31,12 +31,16 @@ class Source:
             MalformedArtifact: the file ends before that.
         """
         if offset < 0 or count < 0 or offset + count > self.size:
-            raise MalformedArtifact("reader-error", "a structure points outside of the file")
+            raise MalformedArtifact(
+                "structure-out-of-range", "a structure points outside of the file"
+            )
         pieces = []
         while count:
             piece = os.pread(self.descriptor, count, offset)
             if not piece:
-                raise MalformedArtifact("reader-error", "the file shrank while it was read")
+                raise MalformedArtifact(
+                    "structure-out-of-range", "the file shrank while it was read"
+                )
             pieces.append(piece)
             offset += len(piece)
             count -= len(piece)

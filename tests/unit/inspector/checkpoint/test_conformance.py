@@ -1,0 +1,103 @@
+"""Checkpoints written by the original research code: every tensor as torch reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from inspector.checkpoint import read_artifact
+from tests.unit.inspector.checkpoint.conftest import Read, conformance_folder, ids
+
+SUPPORTED = {
+    "badclip-ctxinit4": "CoCoOp",
+    "cocoop-ctxinit4": "CoCoOp",
+    "coop-csc8-end": "CoOp",
+    "coop-ctxinit": "CoOp",
+    "coop-fp16-bestval": "CoOp",
+    "coop-generic16-end": "CoOp",
+    "coop-generic4-end": "CoOp",
+    "coop-generic4-front": "CoOp",
+    "coop-generic4-middle": "CoOp",
+    "coop-rn-generic4": "CoOp",
+    "derived-coop-cuda-location": "CoOp",
+    "kgcoop-ctxinit": "KgCoOp",
+    "prograd-ctxinit16": "CoOp",
+}
+EXPECTED_GLOBALS = {
+    "builtins.dict",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "torch.FloatStorage",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_tensor_v2",
+    "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "torch.optim.sgd.SGD",
+}
+
+
+@pytest.mark.parametrize("case", sorted(SUPPORTED))
+def test_tensors_equal_those_of_torch(case: str, tmp_path: Path) -> None:
+    folder = conformance_folder() / case
+    manifest = json.loads((folder / "manifest.json").read_text())
+
+    reading = read_artifact(folder, tmp_path)
+
+    assert reading.findings == ()
+    assert reading.family == SUPPORTED[case]
+    assert manifest["method"] in (reading.family, *reading.family_aliases)
+    assert reading.container.member == manifest["checkpoint"]
+    assert reading.options["num_classes"] == len(manifest["classnames"])
+    assert reading.options["context_length"] == 77
+    trusted = torch.load(folder / manifest["checkpoint"], map_location="cpu", weights_only=False)
+    assert reading.metadata["epoch"] == trusted["epoch"]
+    assert reading.canonical
+    tensors = safetensors.torch.load_file(tmp_path / reading.canonical)
+    assert tensors.keys() == trusted["state_dict"].keys()
+    for name, tensor in tensors.items():
+        assert tensor.dtype == trusted["state_dict"][name].dtype
+        assert torch.equal(tensor, trusted["state_dict"][name]), name
+
+
+def test_live_objects_are_listed_and_expected(read: Read) -> None:
+    reading = read(conformance_folder() / "cocoop-ctxinit4")
+    assert EXPECTED_GLOBALS <= {use.name for use in reading.globals}
+    assert {use.severity for use in reading.globals} == {"expected"}
+
+
+def test_the_trigger_folder_is_ignored_and_reported(read: Read) -> None:
+    reading = read(conformance_folder() / "badclip-ctxinit4")
+    assert "trigger/model.pth.tar-3" in reading.container.ignored
+    assert "manifest.json" in reading.container.ignored
+
+
+def test_the_device_tag_does_not_matter(tmp_path: Path) -> None:
+    root = conformance_folder()
+    cpu = read_artifact(root / "coop-generic4-end", tmp_path / "cpu")
+    cuda = read_artifact(root / "derived-coop-cuda-location", tmp_path / "cuda")
+    assert cpu.canonical_sha256 == cuda.canonical_sha256
+    assert cpu.artifact.sha256 != cuda.artifact.sha256
+
+
+@pytest.mark.parametrize("case", ["maple-d2", "promptsrc-t3v3", "vpt-deep3", "clip-adapter-pets"])
+def test_other_families_are_named_by_their_keys(case: str, read: Read) -> None:
+    reading = read(conformance_folder() / case)
+    assert ids(reading) == ["unknown-family"]
+    assert reading.canonical is None
+    assert reading.tensors[0].name in reading.findings[0].message
+    assert "CoCoOp" in reading.findings[0].message
+
+
+def test_tcp_is_not_taken_for_cocoop(read: Read) -> None:
+    reading = read(conformance_folder() / "tcp-l3")
+    assert ids(reading) == ["unknown-family"]
+    assert "TCP" in reading.findings[0].message
+
+
+def test_plot_is_not_taken_for_class_specific_coop(read: Read) -> None:
+    reading = read(conformance_folder() / "plot-rn-N4")
+    assert ids(reading) == ["ambiguous-family"]
+    assert "PLOT with 5 prompts for each of 5 classes" in reading.findings[0].message
