@@ -64,11 +64,12 @@ EXPECTED: frozenset[str] = frozenset(
     | _names("numpy._core.multiarray", "scalar _reconstruct")
 )
 
-# Classes of these packages are live state of a training run: optimisers and schedules.
+# Classes of these packages are live state of a training run: optimisers and schedules. Pickles make
+# them empty (NEWOBJ) and fill them; their constructors would run, and write to tensors.
 _EXPECTED_CLASS = re.compile(r"(torch\.optim|dassl\.optim)(\.[a-z_0-9]+)*\.[A-Z][A-Za-z0-9]*")
-_UNCOMMON_CLASS = re.compile(
-    r"torch\.nn\.modules(\.[a-z_0-9]+)*\.[A-Z][A-Za-z0-9]*"
-    r"|pathlib\.(Pure)?(Posix|Windows)?Path|argparse\.Namespace|yacs\.config\.CfgNode"
+_UNCOMMON_CLASS = re.compile(r"torch\.nn\.modules(\.[a-z_0-9]+)*\.[A-Z][A-Za-z0-9]*")
+_UNCOMMON_VALUE = re.compile(
+    r"pathlib\.(Pure)?(Posix|Windows)?Path|argparse\.Namespace|yacs\.config\.CfgNode"
     r"|datetime\.(datetime|date|time|timedelta|timezone)"
 )
 
@@ -127,11 +128,15 @@ def judge(entry: Mentions) -> GlobalSeverity:
     dotted = real_name(entry.module, entry.name)
     if entry.uses & (_FILLING | {"computed"}) or _is_denied(dotted):
         return "critical"
-    if dotted in EXPECTED or _EXPECTED_CLASS.fullmatch(dotted):
+    if dotted in EXPECTED:
         return "expected"
-    if _UNCOMMON_CLASS.fullmatch(dotted):
+    if _UNCOMMON_VALUE.fullmatch(dotted):
         return "low"
-    return "critical" if entry.uses & _CALLING else "high"
+    if entry.uses & _CALLING:
+        return "critical"
+    if _EXPECTED_CLASS.fullmatch(dotted):
+        return "expected"
+    return "low" if _UNCOMMON_CLASS.fullmatch(dotted) else "high"
 
 
 def summarise(ledger: Ledger) -> tuple[tuple[GlobalUse, ...], tuple[Finding, ...]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inspector.checkpoint.inert import Mapping
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.rebuild import persistent_storage
+from inspector.checkpoint.rebuild import StorageId, declared_storages
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage
 from inspector.checkpoint.walker import Ledger, walk
@@ -53,11 +53,7 @@ def open_legacy(source: Source, ledger: Ledger, limits: Limits) -> LegacyFile:
         raise MalformedArtifact("legacy-malformed", "not the magic number or protocol of torch")
     if isinstance(machine, Mapping) and ("little_endian", False) in machine.pairs:
         raise UnsupportedFormat("unsupported-format", "values are not little-endian")
-    declared: dict[str, tuple[str, int]] = {}
-    for persistent in found[3].persistents:
-        key, dtype, count = persistent_storage(persistent.identifier)
-        if declared.setdefault(key, (dtype, count)) != (dtype, count):
-            raise MalformedArtifact("legacy-malformed", f"storage {key!a} has two types")
+    declared = declared_storages(found[3].persistents)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise MalformedArtifact("legacy-malformed", "the list of storages is malformed")
     storages = _storages(source, position, [str(key) for key in keys], declared)
@@ -65,16 +61,16 @@ def open_legacy(source: Source, ledger: Ledger, limits: Limits) -> LegacyFile:
 
 
 def _storages(
-    source: Source, position: int, keys: list[str], declared: dict[str, tuple[str, int]]
+    source: Source, position: int, keys: list[str], declared: dict[str, StorageId]
 ) -> dict[str, Storage]:
     if sorted(keys) != sorted(declared):
         raise MalformedArtifact("legacy-malformed", "other storages are listed than are used")
     storages: dict[str, Storage] = {}
     for key in keys:
-        dtype, count = declared[key]
+        count = declared[key].count
         if position + 8 > source.size:
             raise MalformedArtifact("legacy-malformed", "the file ends before its last storage")
-        size = count * ITEM_SIZES[dtype]
+        size = count * ITEM_SIZES[declared[key].dtype]
         if int.from_bytes(source.read(position, 8), "little") != count:
             raise MalformedArtifact("legacy-malformed", f"storage {key!a} has two sizes")
         if position + 8 + size > source.size:

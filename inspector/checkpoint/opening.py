@@ -14,9 +14,10 @@ from pathlib import Path
 from inspector.checkpoint import bundle, legacy, safetensors, torchzip, zipfiles
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.reading import ContainerInfo
-from inspector.checkpoint.rebuild import StateDict, scalars, state_dict
+from inspector.checkpoint.rebuild import declared_storages
 from inspector.checkpoint.sniff import Kind, sniff
 from inspector.checkpoint.source import Source, open_source, sha256_of
+from inspector.checkpoint.statedict import StateDict, scalars, state_dict
 from inspector.checkpoint.tensors import View
 from inspector.checkpoint.walker import walk
 from inspector.checkpoint.wording import printable
@@ -123,6 +124,7 @@ def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
     archive = torchzip.open_torch_zip(opened.source, opened.members, draft.limits)
     walked = walk(archive.pickle, draft.ledger, draft.limits)
     _check_end(walked.end, len(archive.pickle))
+    declared_storages(walked.persistents)
     return state_dict(walked.value, archive.storages, draft.limits)
 
 

@@ -74,8 +74,10 @@ class Cursor:
         """A decimal integer on a line; an ``L`` of Python 2 may end it."""
         raw = self.line().strip().removesuffix(b"L")
         digits = raw[1:] if raw[:1] in (b"-", b"+") else raw
-        # Conversion takes quadratic time, and nobody writes a number as long as this.
-        if not digits.isdigit() or len(digits) > 1000:
+        # A leading zero is octal to one of CPython's two unpicklers. Conversion takes quadratic
+        # time, and nobody writes a number as long as this.
+        has_zero = len(digits) > 1 and digits.startswith(b"0")
+        if not digits.isdigit() or has_zero or len(digits) > 1000:
             raise self.fail("a decimal integer is malformed")
         return int(raw)
 

@@ -1,26 +1,23 @@
 """From inert nodes to tensors: the few calls that we interpret ourselves.
 
-``torch._utils._rebuild_*`` become views on storages, ``OrderedDict`` and ``defaultdict`` become
-mappings, ``torch.Size`` a tuple. Whatever else a file calls stays a node; if it stands where a
-tensor should be, the tensor is refused by name. Only ``state_dict``, or a bare top-level mapping of
-tensors, is ever looked at; optimisers and schedules are not. The meaning of the arguments is that
-of ``torch/_utils.py``. Knows no container.
+``torch._utils._rebuild_*`` become views on storages, ``torch.Size`` a tuple. Whatever else a file
+calls stays a node; if it stands where a tensor should be, the tensor is refused by name. So is all
+by which torch would end up with other values than the storage holds: a state set on a tensor, lazy
+negation, two types for one storage, shapes in lists that change after the call. The meaning of the
+arguments is that of ``torch/_utils.py``. Knows no container and no state_dict.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from inspector.checkpoint.inert import Call, Global, Mapping, Persistent, is_call_of
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.reading import Scalar
-from inspector.checkpoint.reasons import report
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_view
-from inspector.checkpoint.wording import printable
-from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
-from inspector.findings import Finding
+from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 _STORAGE_DTYPES = {
     "torch.FloatStorage": "F32",
@@ -42,189 +39,142 @@ _TORCH_DTYPES = {
     "torch.uint64": "U64", "torch.bool": "BOOL", "torch.float8_e4m3fn": "F8_E4M3",
     "torch.float8_e5m2": "F8_E5M2",
 }  # fmt: skip
-_PARAMETER_CALLS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
-_DENSE_CALLS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+_PARAMETER = "torch._utils._rebuild_parameter"
+_PARAMETER_WITH_STATE = "torch._utils._rebuild_parameter_with_state"
+_FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
+_TENSOR = "torch._utils._rebuild_tensor"
+_TENSOR_V2 = "torch._utils._rebuild_tensor_v2"
+_TENSOR_V3 = "torch._utils._rebuild_tensor_v3"
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 _WRAPPERS = 4
 """How many parameters may be wrapped around one another; honest files have one."""
-_SCALARS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class StateDict:
-    """What a pickle yields: views, the scalars beside them, and remarks."""
+class StorageId:
+    """What a persistent id says: the key, the dotted name of the type, the number of values."""
 
-    views: tuple[View, ...]
-    metadata: dict[str, Scalar]
-    findings: tuple[Finding, ...]
+    key: str
+    kind: str
+    count: int
 
-
-def state_dict(value: object, storages: MappingType[str, Storage], limits: Limits) -> StateDict:
-    """The tensors under ``state_dict`` of a walked pickle, or of the mapping that it is.
-
-    Args:
-        value: the top of the walked pickle.
-        storages: by key, where the bytes of each storage lie in the file.
-
-    Raises:
-        UnsupportedFormat: there is no dictionary of tensors, or a tensor of an unsupported kind.
-        MalformedArtifact: a tensor or a key is invalid.
-        LimitExceeded: too many tensors, or one of too many dimensions.
-    """
-    top = _pairs(value)
-    if top is None:
-        raise UnsupportedFormat("no-state-dict", "the file holds no dictionary")
-    named = _unique_keys(top)
-    found = _pairs(named.get("state_dict"))
-    is_bare = "state_dict" not in named
-    if is_bare and named and all(_is_tensor(entry) for entry in named.values()):
-        found = top
-    if found is None:
-        keys = ", ".join(sorted(printable(key) for key in named)[:20]) or "none"
-        raise UnsupportedFormat(
-            "no-state-dict", f"no state_dict of tensors; top-level keys: {keys}"
-        )
-    if len(found) > limits.tensors:
-        raise LimitExceeded("tensors", limits.tensors, len(found))
-    findings: list[Finding] = []
-    entries = _strip_module(_unique_keys(found), findings)
-    extras = [key for key, entry in entries.items() if not _is_tensor(entry)]
-    if extras:
-        shown = ", ".join(printable(key) for key in extras[:20])
-        findings.append(report("state-dict-extra", f"not tensors, ignored: {shown}"))
-    views = tuple(
-        _tensor(key, entry, storages, limits) for key, entry in entries.items() if _is_tensor(entry)
-    )
-    return StateDict(views, {} if is_bare else scalars(named), tuple(findings))
+    @property
+    def dtype(self) -> str:
+        """The safetensors code. Raises ``UnsupportedFormat`` for a type that we do not read."""
+        code = _STORAGE_DTYPES.get(self.kind)
+        if code is None:
+            raise UnsupportedFormat("unsupported-tensor", f"storage type {self.kind!a}")
+        return code
 
 
-def scalars(named: MappingType[str, object]) -> dict[str, Scalar]:
-    """The scalars beside the tensors, such as epoch and val_result; nothing else is of interest."""
-    result: dict[str, Scalar] = {}
-    for key, entry in named.items():
-        if len(result) >= _SCALARS_LIMIT:
-            break
-        if isinstance(entry, str):
-            result[printable(key)] = printable(entry)
-        elif isinstance(entry, float):
-            # JSON has no NaN.
-            result[printable(key)] = entry if abs(entry) < float("inf") else str(entry)
-        elif entry is None or isinstance(entry, bool):
-            result[printable(key)] = entry
-        elif isinstance(entry, int):
-            result[printable(key)] = entry if abs(entry) < 2**53 else hex(entry)
-    return result
-
-
-def persistent_storage(identifier: object) -> tuple[str, str, int]:
-    """Key, dtype code and number of values of the storage that a persistent id refers to.
+def storage_id(identifier: object) -> StorageId:
+    """Parse a persistent id of torch.
 
     The device tag is ignored: where the values once lay does not matter.
 
     Raises:
         MalformedArtifact: the id is not one that torch writes.
-        UnsupportedFormat: a storage type that we do not read, or a view of a storage.
+        UnsupportedFormat: it refers to a part of another storage, as torch 0.3 wrote.
     """
     if not isinstance(identifier, tuple) or len(identifier) not in (5, 6):
         raise MalformedArtifact("tensor-malformed", "a persistent id is not torch's")
     tag, kind, key, _device, count = identifier[:5]
-    if isinstance(key, int):
-        key = str(key)
     if tag != "storage" or not isinstance(kind, Global) or not isinstance(key, str):
         raise MalformedArtifact("tensor-malformed", "a persistent id is not torch's")
     if not _is_integer(count) or count < 0:
         raise MalformedArtifact("tensor-malformed", f"storage {key!a}: bad number of values")
     if len(identifier) == 6 and identifier[5] is not None:
         raise UnsupportedFormat("unsupported-tensor", f"storage {key!a} is a view (torch 0.3)")
-    dtype = _STORAGE_DTYPES.get(kind.dotted)
-    if dtype is None:
-        raise UnsupportedFormat("unsupported-tensor", f"storage type {kind.dotted!a}")
-    return key, dtype, count
+    return StorageId(key, kind.dotted, count)
 
 
-def _pairs(value: object) -> list[tuple[object, object]] | None:
-    """The pairs of a dict, OrderedDict or defaultdict; None for anything else."""
-    if isinstance(value, Mapping):
-        return value.pairs
-    if isinstance(value, Call) and is_call_of(value, "collections.OrderedDict"):
-        pairs = list(value.pairs)
-        # Python 2 handed the items over as one list of two-element lists.
-        if arguments := _arguments(value):
-            given = arguments[0]
-            if not isinstance(given, list):
-                return None
-            rows = [row for row in given if isinstance(row, list | tuple) and len(row) == 2]
-            if len(rows) != len(given):
-                return None
-            pairs = [(row[0], row[1]) for row in rows] + pairs
-        return pairs
-    if isinstance(value, Call) and is_call_of(value, "collections.defaultdict"):
-        return value.pairs
-    return None
+def declared_storages(persistents: Iterable[Persistent]) -> dict[str, StorageId]:
+    """All storages that a pickle refers to, by key.
+
+    Raises:
+        MalformedArtifact: one key has two types or sizes. torch would keep the first for all.
+        UnsupportedFormat: see :func:`storage_id`.
+    """
+    declared: dict[str, StorageId] = {}
+    for persistent in persistents:
+        found = storage_id(persistent.identifier)
+        first = declared.setdefault(found.key, found)
+        # Empty storages of all types share one key, since they share one address.
+        if first != found and (first.count or found.count):
+            raise MalformedArtifact("tensor-malformed", f"storage {found.key!a} has two types")
+    return declared
 
 
-def _unique_keys(pairs: list[tuple[object, object]]) -> dict[str, object]:
-    named: dict[str, object] = {}
-    for key, entry in pairs:
-        if not isinstance(key, str):
-            raise MalformedArtifact("tensor-malformed", "a key is no string")
-        if key in named:
-            raise MalformedArtifact("duplicate-key", f"{printable(key)} stands twice")
-        named[key] = entry
-    return named
-
-
-def _strip_module(entries: dict[str, object], findings: list[Finding]) -> dict[str, object]:
-    # Dassl removes what DataParallel puts in front of every key, and only there.
-    if not any(key.startswith("module.") for key in entries):
-        return entries
-    findings.append(report("module-prefix-stripped", "a leading 'module.' was removed from keys"))
-    return _unique_keys([(key.removeprefix("module."), entry) for key, entry in entries.items()])
-
-
-def _is_tensor(value: object) -> bool:
+def is_tensor(value: object) -> bool:
+    """Whether a node is a call of one of torch's functions that rebuild tensors."""
     if not isinstance(value, Call) or not isinstance(value.function, Global):
         return False
     dotted = value.function.dotted
     return dotted.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_"))
 
 
-def _tensor(name: str, value: object, storages: MappingType[str, Storage], limits: Limits) -> View:
-    """The view that a rebuilding call describes, checked against its storage."""
+def tensor_view(
+    name: str, value: object, storages: MappingType[str, Storage], limits: Limits
+) -> View:
+    """The view that a rebuilding call describes, checked against its storage.
+
+    Raises:
+        UnsupportedFormat: a kind of tensor that we do not read.
+        MalformedArtifact, LimitExceeded: see :func:`check_view`.
+    """
     call = _unwrapped(name, value)
     arguments = _arguments(call)
-    dtype = None
-    if is_call_of(call, "torch._utils._rebuild_tensor_v3") and len(arguments) >= 7:
-        kind = arguments[6]
+    count, dtype, metadata = len(arguments), None, None
+    if is_call_of(call, _TENSOR_V3) and count in (7, 8):
+        kind, metadata = arguments[6], arguments[7] if count == 8 else None
         dtype = _TORCH_DTYPES.get(kind.dotted) if isinstance(kind, Global) else None
         if dtype is None:
             raise UnsupportedFormat("unsupported-tensor", f"{name!a}: unknown dtype")
-    elif not is_call_of(call, *_DENSE_CALLS) or len(arguments) < 4:
+    elif is_call_of(call, _TENSOR_V2) and count in (6, 7):
+        metadata = arguments[6] if count == 7 else None
+    elif not is_call_of(call, _TENSOR) or count != 4:
         raise UnsupportedFormat(
             "unsupported-tensor", f"{name!a} is no dense tensor (sparse, quantised, subclass?)"
         )
+    if metadata is not None:
+        # It holds the bits of lazy conjugation and negation.
+        raise UnsupportedFormat("unsupported-tensor", f"{name!a} is a lazily changed tensor")
     persistent, start, shape, stride = arguments[:4]
     if not isinstance(persistent, Persistent):
         raise MalformedArtifact("tensor-malformed", f"{name!a}: a tensor without storage")
-    key, stored, count = persistent_storage(persistent.identifier)
-    storage = _find(name, key, count * ITEM_SIZES[stored], storages)
+    stored = storage_id(persistent.identifier)
+    storage = _find(name, stored, storages)
     sizes, strides = _sizes(shape), _sizes(stride)
     if sizes is None or strides is None or not _is_integer(start):
         raise MalformedArtifact("tensor-malformed", f"{name!a}: bad shape, stride or offset")
-    return check_view(View(name, dtype or stored, sizes, strides, start, storage), limits)
+    return check_view(View(name, dtype or stored.dtype, sizes, strides, start, storage), limits)
 
 
 def _unwrapped(name: str, value: object) -> object:
     """The innermost call, without the parameters that wrap it."""
     for _ in range(_WRAPPERS):
         arguments = _arguments(value)
-        if is_call_of(value, *_PARAMETER_CALLS) and arguments:
+        if is_call_of(value, _PARAMETER) and len(arguments) == 3:
             value = arguments[0]
-        elif is_call_of(value, "torch._tensor._rebuild_from_type_v2") and len(arguments) == 4:
-            value = _typed(name, arguments)
+        elif is_call_of(value, _PARAMETER_WITH_STATE) and len(arguments) == 4:
+            _check_no_state(name, arguments[3])
+            value = arguments[0]
+        elif is_call_of(value, _FROM_TYPE) and len(arguments) == 4:
+            function, kind, inner, state = arguments
+            _check_no_state(name, state)
+            if not isinstance(kind, Global) or kind.dotted not in _PLAIN_TYPES:
+                raise UnsupportedFormat("unsupported-tensor", f"{name!a} is of a tensor subclass")
+            value = Call(function=function, arguments=inner)
         else:
             break
     return value
+
+
+def _check_no_state(name: str, state: object) -> None:
+    # Each entry of a state is set as an attribute; "data" among them replaces the values.
+    is_empty = state is None or (isinstance(state, Mapping) and not state.pairs)
+    if not is_empty:
+        raise UnsupportedFormat("unsupported-tensor", f"{name!a} carries attributes")
 
 
 def _arguments(value: object) -> tuple[object, ...]:
@@ -233,22 +183,15 @@ def _arguments(value: object) -> tuple[object, ...]:
     return ()
 
 
-def _typed(name: str, arguments: tuple[object, ...]) -> Call:
-    """The plain call inside ``_rebuild_from_type_v2``, for types that add nothing."""
-    function, kind, inner, _state = arguments
-    if not isinstance(kind, Global) or kind.dotted not in _PLAIN_TYPES:
-        raise UnsupportedFormat("unsupported-tensor", f"{name!a} is of a tensor subclass")
-    return Call(function=function, arguments=inner)
-
-
-def _find(name: str, key: str, size: int, storages: MappingType[str, Storage]) -> Storage:
-    storage = storages.get(key)
+def _find(name: str, stored: StorageId, storages: MappingType[str, Storage]) -> Storage:
+    storage = storages.get(stored.key)
     if storage is None:
-        raise MalformedArtifact("storage-out-of-range", f"{name!a}: no storage {key!a}")
+        raise MalformedArtifact("storage-out-of-range", f"{name!a}: no storage {stored.key!a}")
+    size = stored.count * ITEM_SIZES[stored.dtype]
     if storage.size != size:
         raise MalformedArtifact(
             "storage-out-of-range",
-            f"{name!a}: storage {key!a} has {storage.size} bytes, declared are {size}",
+            f"{name!a}: storage {stored.key!a} has {storage.size} bytes, declared are {size}",
         )
     return storage
 
@@ -259,11 +202,12 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 
 def _sizes(value: object) -> tuple[int, ...] | None:
-    """A shape or stride as a tuple; negative numbers are left to :func:`check_view`."""
-    if isinstance(value, Call) and is_call_of(value, "torch.Size"):
+    """A shape or stride as a tuple; negative numbers are left to :func:`check_view`.
+
+    Lists are refused: the pickle may change them after the call that was given them.
+    """
+    if is_call_of(value, "torch.Size"):
         value = next(iter(_arguments(value)), None)
-    if not isinstance(value, tuple | list):
+    if not isinstance(value, tuple) or not all(_is_integer(item) for item in value):
         return None
-    if not all(_is_integer(item) for item in value):
-        return None
-    return tuple(value)
+    return value

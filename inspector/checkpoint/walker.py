@@ -14,12 +14,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from inspector.checkpoint.inert import Call, Global, Group, Mapping, Node, Persistent
+from inspector.checkpoint.inert import (
+    Call,
+    Global,
+    Group,
+    Mapping,
+    Node,
+    Persistent,
+    is_call_of,
+)
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.operands import LITERALS, Cursor
 from inspector.errors import LimitExceeded
 
 _N = TypeVar("_N")
+_CALLS_ITS_ARGUMENT = "torch._tensor._rebuild_from_type_v2"
+_FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter")
+"""What these modules make is complete when it is made: tensors, storages, shapes, dtypes."""
+
+
+def _is_fixed(target: Call) -> bool:
+    function = target.function
+    return isinstance(function, Global) and function.module in _FIXED_MODULES
 
 
 @dataclass(slots=True)
@@ -153,10 +169,12 @@ class Walker:
         self.persistents.append(Persistent(identifier))
         self.stack.append(self.persistents[-1])
 
-    def call(self, function: object, arguments: object, opcode: str) -> None:
+    def call(self, function: object, arguments: tuple[object, ...], opcode: str) -> None:
         if not isinstance(function, Global | Call):
             raise self.cursor.fail("something is called that is no function")
         self.ledger.use(function, opcode)
+        if is_call_of(Call(function=function), _CALLS_ITS_ARGUMENT) and arguments:
+            self.ledger.use(next(iter(arguments)), opcode)
         self.stack.append(Call(function=function, arguments=arguments))
 
     def filled(self, opcode: str) -> Node | list[object]:
@@ -165,6 +183,9 @@ class Walker:
         if isinstance(target, Global):
             # Filling a global is an attack on the interpreter: sys.path, os.environ, a class.
             self.ledger.use(target, opcode)
+        elif isinstance(target, Call) and _is_fixed(target):
+            # Filling a tensor writes its values; no view on its storage would be what it seems.
+            raise self.cursor.fail("a tensor is changed after it was made")
         elif isinstance(target, Node | list):
             return target
         raise self.cursor.fail("something is filled that is no container")
