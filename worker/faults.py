@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.errors import StoreUnavailable
 from app.storage import StoreMissing
+from inspector.errors import InspectorError, ReaderCrashed, StorageFull
 
 
 class ChildFault(Exception):
@@ -48,6 +49,12 @@ def classify(error: Exception) -> Fault:
             return Fault("artifact_gone", "the stored bytes are gone", may_retry=False)
         case StoreUnavailable():
             return Fault("store_unavailable", error.detail, may_retry=True)
+        case ReaderCrashed():
+            return Fault("reader_crashed", "the reading process died", may_retry=True)
+        case StorageFull():
+            return Fault("disk_full", "the worker's disk is full", may_retry=True)
+        case InspectorError():
+            return Fault("inspector_error", str(error), may_retry=error.kind == "retry")
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return Fault("disk_full", "the worker's disk is full", may_retry=True)
         case _:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -95,7 +96,7 @@ class FolderStore:
             raise ValueError(f"not a key: {key!r}")
         return path
 
-    def _write(self, target: Path, streams: list[BinaryIO]) -> None:
+    def _write(self, target: Path, streams: Sequence[BinaryIO]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = self.root / "incoming" / f"{uuid4().hex}.partial"
         try:

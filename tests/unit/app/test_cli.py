@@ -1,0 +1,98 @@
+"""The command line: exit codes, and handing over to the inspector."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import cli
+from app.submit import read_classes, read_manifest
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["clipvet", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["submit"],
+        ["serve", "--port", "many"],
+        ["submit", "/no/such/file", "--url", "http://x", "--backbone", "b"],
+    ],
+)
+def test_usage_errors_exit_4(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    assert run(monkeypatch, *arguments) == 4
+
+
+def test_help_exits_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    for command in ("serve", "api", "worker", "submit", *cli.INSPECTOR_COMMANDS):
+        assert command in shown
+
+
+@pytest.mark.parametrize("command", list(cli.INSPECTOR_COMMANDS))
+def test_inspector_commands_are_passed_through_untouched(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    became: list[list[str]] = []
+
+    def execv(_path: str, arguments: list[str]) -> None:
+        became.append(arguments)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", execv)
+    run(monkeypatch, command, "file", "--json", "--help", "--", "-x")
+    wanted = [sys.executable, "-m", "inspector", command, "file", "--json", "--help", "--", "-x"]
+    assert became == [wanted]
+
+
+def submit_arguments(tmp_path: Path, *more: str) -> list[str]:
+    artifact, classes = tmp_path / "m.pth", tmp_path / "classes.txt"
+    artifact.write_bytes(b"x")
+    classes.write_text("a\nb\n")
+    chosen = ["--classes", str(classes)]
+    return ["submit", str(artifact), "--backbone", "pocket", *chosen, *more]
+
+
+def test_a_service_that_does_not_answer_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arguments = submit_arguments(tmp_path, "--url", "http://127.0.0.1:9")
+    assert run(monkeypatch, *arguments) == 2
+
+
+def test_two_class_lists_are_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.json"
+    manifest.write_text("{}")
+    more = ["--url", "http://x", "--manifest", str(manifest)]
+    assert run(monkeypatch, *submit_arguments(tmp_path, *more)) == 4
+
+
+def test_class_lists_are_lines_or_json(tmp_path: Path) -> None:
+    path = tmp_path / "classes"
+    path.write_text("red fox\n\n owl \n")
+    assert read_classes(path)["classnames"] == ["red fox", "owl"]
+    path.write_text('["red fox", "owl"]')
+    assert read_classes(path)["classnames"] == ["red fox", "owl"]
+    for bad in ("", "[1]"):
+        path.write_text(bad)
+        with pytest.raises(ValueError, match="names"):
+            read_classes(path)
+
+
+def test_a_manifest_is_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="no JSON object"):
+        read_manifest(path)
