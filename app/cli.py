@@ -16,8 +16,8 @@ import typer
 
 from app.client import ApiError, Client, Unreachable
 from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+from app.serving import DataFolderInUse, run_api, run_embedded
 from app.serving import migrate as run_migrations
-from app.serving import run_api, run_embedded
 from app.settings import Settings
 from app.submit import Submission, read_classes, read_manifest, submit
 
@@ -58,7 +58,10 @@ def serve(
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     if not settings.is_embedded:
         raise typer.BadParameter("serve has no broker; unset CLIPVET_BROKER_URL or use api/worker")
-    run_embedded(settings, host, port)
+    try:
+        run_embedded(settings, host, port)
+    except DataFolderInUse as error:
+        raise typer.Exit(_fail(str(error), EXIT_ERROR)) from error
 
 
 @cli.command()

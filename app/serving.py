@@ -6,12 +6,16 @@ with the API. The worker is a process of its own: the API never loads what inspe
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 
@@ -19,11 +23,20 @@ from app.db.migrate import upgrade
 from app.db.session import Database
 from app.main import create_app
 from app.settings import Settings
+from app.uploads.spool import sweep
 
 logger = logging.getLogger("clipvet.serve")
 
 _LONGEST_PAUSE_S = 30.0
 _GRACE_S = 15
+_STALE_S = 24 * 3600
+
+
+class DataFolderInUse(Exception):
+    """Another embedded service runs on this data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(f"another clipvet serve is running on {data_dir}")
 
 
 def migrate(settings: Settings) -> None:
@@ -38,6 +51,7 @@ def migrate(settings: Settings) -> None:
 def run_api(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     _warn_if_open(settings, host)
+    sweep(settings.spool_dir, older_than_s=_STALE_S)
     config = uvicorn.Config(
         create_app(settings),
         host=host,
@@ -52,13 +66,27 @@ def run_api(settings: Settings, host: str, port: int) -> None:
 
 def run_embedded(settings: Settings, host: str, port: int) -> None:
     """API, worker, SQLite and a folder: one command, no other server."""
-    migrate(settings)
-    supervisor = WorkerSupervisor(settings)
-    supervisor.start()
-    try:
-        run_api(settings, host, port)
-    finally:
-        supervisor.stop()
+    with _alone(settings):
+        sweep(settings.spool_dir, older_than_s=0)
+        migrate(settings)
+        supervisor = WorkerSupervisor(settings)
+        supervisor.start()
+        try:
+            run_api(settings, host, port)
+        finally:
+            supervisor.stop()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One embedded service per data folder. Raises ``DataFolderInUse``."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "serve.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataFolderInUse(settings.data_dir) from None
+        yield
 
 
 class WorkerSupervisor:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -89,22 +90,25 @@ def _own_webhook(
     return CreatedWebhook(id=endpoint.id, secret=endpoint.secret)
 
 
+class ListQuery(BaseModel):
+    """Which inspections to list; all filters must hold."""
+
+    status: StatusName | None = None
+    verdict: VerdictName | None = None
+    sha256: Sha256 | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    page_token: str | None = None
+
+
 @router.get("")
 def list_inspections(
-    request: Request,
-    context: ContextDep,
-    status: StatusName | None = None,
-    verdict: VerdictName | None = None,
-    sha256: Sha256 | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    page_token: str | None = None,
+    request: Request, context: ContextDep, query: Annotated[ListQuery, Query()]
 ) -> Page[InspectionView]:
     """Newest first."""
-    wanted = service.Filter(status, verdict, sha256)
+    wanted = service.Filter(query.status, query.verdict, query.sha256)
+    before_id, limit = decode_token(query.page_token), query.limit
     with context.database.read() as session:
-        rows = service.newest_first(
-            session, wanted, before_id=decode_token(page_token), limit=limit + 1
-        )
+        rows = service.newest_first(session, wanted, before_id=before_id, limit=limit + 1)
     base_url = context.base_url(request)
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
 

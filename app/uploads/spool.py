@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +27,15 @@ def no_space(error: OSError) -> AppError | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InsufficientStorage("the server's disk is full; nothing was lost, try again later")
     return None
+
+
+def sweep(folder: Path, *, older_than_s: float) -> None:
+    """Remove what parts left behind whose API process was killed."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.stat().st_mtime < time.time() - older_than_s:
+            path.unlink(missing_ok=True)
 
 
 class _Spool:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
 
 from app.db.migrate import upgrade
+from app.db.session import Database
 from app.dependencies import Context
 from app.main import create_app
 from app.settings import Settings
 
 CLASSES = ["cat", "dog", "fox", "hen", "owl"]
+
+
+@functools.cache
+def _migrated() -> bytes:
+    """An empty database of the newest schema; made once, as migrating takes a moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.sqlite3"
+        database = Database(f"sqlite:///{path}")
+        upgrade(database)
+        database.close()
+        return path.read_bytes()
 
 
 class Ledger:
@@ -22,7 +36,8 @@ class Ledger:
         app = create_app(settings)
         self.settings = settings
         self.context: Context = app.state.context
-        upgrade(self.context.database)
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        (settings.data_dir / "clipvet.sqlite3").write_bytes(_migrated())
         self.api = TestClient(app, raise_server_exceptions=False)
 
     def close(self) -> None:
@@ -54,4 +69,5 @@ class Ledger:
 
 def settings_in(folder: Path, **changes: Any) -> Settings:
     """Settings of an embedded service under ``folder``, quick for tests."""
-    return Settings(**{"data_dir": folder, "poll_s": 0.1, "retry_delay_s": 0} | changes)
+    values: dict[str, Any] = {"data_dir": folder, "poll_s": 0.1, "retry_delay_s": 0}
+    return Settings(**values | changes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -142,3 +143,29 @@ def s3_server() -> Iterator[str]:
         )
         client.create_bucket(Bucket=BUCKET)
         yield url
+
+
+class SharedServers:
+    """Each server started on first use and kept until the tests end."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        atexit.register(self._stack.close)
+
+    @functools.cached_property
+    def redis(self) -> str:
+        return self._stack.enter_context(redis_server())
+
+    @functools.cached_property
+    def postgres(self) -> str:
+        return self._stack.enter_context(postgres_server())
+
+    @functools.cached_property
+    def s3(self) -> str:
+        return self._stack.enter_context(s3_server())
+
+
+@functools.cache
+def shared_servers() -> SharedServers:
+    """The servers of this test run."""
+    return SharedServers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -92,13 +93,14 @@ def test_a_worker_that_lost_its_lease_can_change_nothing(ledger: Ledger) -> None
     heir = claim(ledger, "heir")
     assert heir.attempt == 2
     progress = lease.Progress("x", 0.5, None, "")
-    for step in (
+    steps: list[Callable[[], None]] = [
         lambda: lease.extend(database, zombie, 60),
         lambda: lease.report_progress(database, zombie, progress, running=True, as_event=True),
         lambda: lease.finish(database, zombie, OUTCOME),
         lambda: lease.give_up(database, zombie, "x", "x", retry_after_s=0),
         lambda: lease.release(database, zombie),
-    ):
+    ]
+    for step in steps:
         with pytest.raises(lease.LeaseLost):
             step()
     lease.finish(database, heir, OUTCOME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -115,7 +115,7 @@ def test_failures_follow_the_schedule_and_then_end(
         service.record_attempt(ledger.context.database, due, outcome)
         (item,) = deliveries(ledger)
         if item["next_attempt_at"] is not None:
-            at = service.datetime.fromisoformat(item["next_attempt_at"])
+            at = datetime.fromisoformat(item["next_attempt_at"])
             waits.append((at - now).total_seconds())
             now = at + timedelta(seconds=1)
     assert item["status"] == "failed"
@@ -130,7 +130,7 @@ def test_the_receiver_s_own_wish_is_honoured(ledger: Ledger) -> None:
     canceled(ledger)
     attempt(ledger, 429, retry_after_s=120.0)
     (item,) = deliveries(ledger)
-    at = service.datetime.fromisoformat(item["next_attempt_at"])
+    at = datetime.fromisoformat(item["next_attempt_at"])
     assert at > utcnow() + timedelta(seconds=100)
 
 

@@ -1,0 +1,153 @@
+"""kill -9 of every process during a job: afterwards there is exactly one verdict."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.processes import Embedded, descendants, embedded, find_below, process_table
+from tests.support.receiver import Receiver
+from tests.support.servers import wait_for
+
+ORDERS = {"seconds": 1.5, "verdict": "backdoored"}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Embedded]:
+    with embedded(tmp_path / "data") as running:
+        yield running
+
+
+def kill_inspection_child(service: Embedded) -> None:
+    child = find_below(service.worker_pid(), "stand_in_inspector")
+    assert child is not None
+    os.kill(child, signal.SIGKILL)
+
+
+def kill_worker(service: Embedded) -> None:
+    worker = service.worker_pid()
+    child = find_below(worker, "stand_in_inspector")
+    assert child is not None
+    os.kill(worker, signal.SIGKILL)
+    wait_for("the orphan's end", lambda: child not in process_table(), 5)
+
+
+def kill_api(service: Embedded) -> None:
+    below = descendants(service.process.pid)
+    service.process.kill()
+    wait_for("the worker's own end", lambda: not below.keys() & process_table().keys(), 10)
+    service.start_again()
+
+
+def kill_everything(service: Embedded) -> None:
+    for pid in [*descendants(service.process.pid), service.process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    service.process.kill()
+    service.start_again()
+
+
+@pytest.mark.parametrize("kill", [kill_inspection_child, kill_worker, kill_api, kill_everything])
+def test_one_verdict_after_a_kill(
+    service: Embedded, checkpoint: Path, kill: Callable[[Embedded], None]
+) -> None:
+    with Receiver() as receiver:
+        hook = {"url": receiver.url, "events": ["inspection.completed"]}
+        inspection = service.submit(checkpoint, ORDERS, webhook=hook)
+        service.wait_for_stage(inspection, "invert")
+        kill(service)
+        seen = service.ending(inspection)
+        wait_for("the webhook", lambda: len(receiver.received) > 0)
+    assert (seen["status"], seen["verdict"], seen["attempt"]) == ("succeeded", "backdoored", 2)
+    assert service.statuses(inspection).count("succeeded") == 1
+    assert len(service.get("/v1/deliveries", inspection_id=inspection)["items"]) == 1
+    assert len({got.headers["webhook-id"] for got in receiver.received}) == 1
+    verdict = service.get(f"/v1/inspections/{inspection}/verdict")
+    assert verdict["verdict"] == "backdoored"
+    files = service.get(f"/v1/inspections/{inspection}/artifacts")["items"]
+    assert [item["name"] for item in files] == ["trigger-0-amplified.png", "trigger-0.png"]
+
+
+def kill_the_next_reader(worker: int) -> None:
+    """The reader lives for a fraction of a second: watch closely."""
+    ends_at = time.monotonic() + 20
+    while time.monotonic() < ends_at:
+        for children in Path(f"/proc/{worker}/task").glob("*/children"):
+            for pid in children.read_text().split():
+                try:
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if b"inspector.checkpoint" in command:
+                    os.kill(int(pid), signal.SIGKILL)
+                    return
+    raise AssertionError("no reader was seen")
+
+
+def test_one_verdict_after_the_reader_is_killed(service: Embedded, checkpoint: Path) -> None:
+    worker = service.worker_pid()
+    inspection = service.submit(checkpoint, {"seconds": 0.1})
+    kill_the_next_reader(worker)
+    seen = service.ending(inspection)
+    assert (seen["status"], seen["verdict"], seen["attempt"]) == ("succeeded", "clean", 2)
+    events = service.get(f"/v1/inspections/{inspection}/events")["items"]
+    assert any("reader_crashed" in event["message"] for event in events)
+    assert service.statuses(inspection).count("succeeded") == 1
+
+
+def test_nothing_is_left_behind(service: Embedded, checkpoint: Path, tmp_path: Path) -> None:
+    inspection = service.submit(checkpoint, {"seconds": 30})
+    service.wait_for_stage(inspection, "invert")
+    kill_worker(service)
+    service.post(f"/v1/inspections/{inspection}/cancel")
+    assert service.ending(inspection)["status"] == "canceled"
+    scratch = tmp_path / "data" / "scratch"
+    wait_for("tidiness", lambda: {path.name for path in scratch.iterdir()} <= {"child"}, 10)
+
+
+def send_half(upload_url: str, data: bytes) -> socket.socket:
+    """An upload that stops in the middle; the connection stays open."""
+    url = httpx2.URL(upload_url)
+    head = f"PUT {url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    connection = socket.create_connection((url.host, url.port))
+    connection.sendall(head.encode() + data[: len(data) // 2])
+    return connection
+
+
+def test_a_killed_upload_is_resumed(service: Embedded, checkpoint: Path, tmp_path: Path) -> None:
+    data, spool = checkpoint.read_bytes(), tmp_path / "data" / "spool"
+    made = service.post("/v1/uploads", {"filename": "m.pth", "size": len(data)})
+    url = made["parts"][0]["upload_url"]
+    with send_half(url, data):
+        wait_for("the first half", lambda: spool.is_dir() and any(spool.iterdir()))
+    wait_for("tidiness after the client's end", lambda: not any(spool.iterdir()))
+    with send_half(url, data):
+        wait_for("the first half", lambda: any(spool.iterdir()))
+        service.process.kill()
+    service.start_again()
+    seen = service.get(f"/v1/uploads/{made['id']}")
+    assert [part["received"] for part in seen["parts"]] == [False]
+    assert not any(spool.iterdir())
+    assert httpx2.put(url, content=data).status_code == 200
+    assert service.post(f"/v1/uploads/{made['id']}/complete")["status"] == "stored"
+
+
+def test_ctrl_c_stops_everything_and_the_job_goes_on_later(
+    service: Embedded, checkpoint: Path
+) -> None:
+    inspection = service.submit(checkpoint, {"seconds": 2})
+    service.wait_for_stage(inspection, "invert")
+    below = descendants(service.process.pid)
+    begun = time.monotonic()
+    service.process.stop()
+    assert time.monotonic() - begun < 10
+    assert not below.keys() & process_table().keys()
+    service.start_again()
+    seen = service.ending(inspection)
+    assert (seen["status"], seen["verdict"]) == ("succeeded", "clean")

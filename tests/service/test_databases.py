@@ -1,0 +1,126 @@
+"""SQLite and PostgreSQL: same schema, same leases, same outbox, also under contention."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.db.base import Base, utcnow
+from app.db.migrate import is_current, upgrade
+from app.db.session import Database
+from app.inspections import lease, service
+from app.models import Dispatch, Inspection, Report, Upload, WebhookDelivery
+from app.webhooks import service as webhooks
+
+OUTCOME = lease.Outcome("clean", "{}", "0" * 64, {}, [])
+
+
+def add_jobs(database: Database, count: int) -> list[str]:
+    with database.begin() as session:
+        upload = Upload(
+            id="upl_1", filename="m", size=1, part_bytes=1, status="stored", sha256="0" * 64,
+            storage_key="k", expires_at=utcnow(),
+        )  # fmt: skip
+        session.add(upload)
+        session.flush()
+        new = service.NewInspection(upload, {"backbone": "b"}, {}, "suspicious", 60, 3, "")
+        return [service.create(session, new).id for _ in range(count)]
+
+
+def test_migrations_make_exactly_the_models(database: Database) -> None:
+    assert is_current(database)
+    upgrade(database)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_foreign_keys_hold(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.begin() as session:
+        session.add(Dispatch(inspection_id="insp_none"))
+
+
+def test_times_come_back_as_they_went(database: Database) -> None:
+    (identifier,) = add_jobs(database, 1)
+    moment = utcnow()
+    with database.begin() as session:
+        session.get_one(Inspection, identifier).deadline_at = moment
+    with database.read() as session:
+        assert session.get_one(Inspection, identifier).deadline_at == moment
+
+
+def test_contending_workers_claim_each_job_once(database: Database) -> None:
+    ids = add_jobs(database, 12)
+    taken: list[lease.Claim] = []
+
+    def work(owner: str) -> None:
+        while held := lease.claim(database, owner, 60):
+            taken.append(held)
+            lease.extend(database, held, 60)
+            lease.finish(database, held, OUTCOME)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(held.inspection_id for held in taken) == sorted(ids)
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Report)) == 12
+
+
+def test_contending_reapers_count_an_attempt_once(database: Database) -> None:
+    (identifier,) = add_jobs(database, 1)
+    assert lease.claim(database, "dead", 60)
+    with database.begin() as session:
+        session.execute(update(Inspection).values(lease_until=utcnow() - timedelta(seconds=1)))
+    moved: list[int] = []
+    threads = [threading.Thread(target=lambda: moved.append(lease.reap(database))) for _ in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(moved) == 1
+    held = lease.claim(database, "heir", 60, identifier)
+    assert held is not None
+    assert held.attempt == 2
+
+
+def test_contending_deliverers_take_each_delivery_once(database: Database) -> None:
+    with database.begin() as session:
+        webhooks.add_endpoint(session, webhooks.NewEndpoint("https://example.org/"))
+    for identifier in add_jobs(database, 6):
+        with database.begin() as session:
+            service.cancel(session, identifier)
+    taken: list[str] = []
+
+    def work() -> None:
+        for _ in range(12):
+            if due := webhooks.take_due(database, 60):
+                taken.append(due.delivery_id)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert sorted(taken) == sorted(session.scalars(select(WebhookDelivery.id)))
+
+
+def test_a_rolled_back_change_tells_nobody(database: Database) -> None:
+    with database.begin() as session:
+        webhooks.add_endpoint(session, webhooks.NewEndpoint("https://example.org/"))
+    (identifier,) = add_jobs(database, 1)
+    with pytest.raises(RuntimeError), database.begin() as session:
+        service.cancel(session, identifier)
+        raise RuntimeError
+    assert webhooks.take_due(database, 60) is None
+    with database.read() as session:
+        assert session.get_one(Inspection, identifier).status == "queued"

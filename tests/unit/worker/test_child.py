@@ -1,0 +1,152 @@
+"""The warm child: protocol, crashes, silence, recycling, and dying with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import wait_for
+from worker.child import ChildPool, InspectionChild, launched, scrubbed_environment
+from worker.faults import ChildFault
+
+ECHO = """
+import json, os, sys
+for line in sys.stdin:
+    print(json.dumps({"event": "progress", "pid": os.getpid()}), flush=True)
+    print(json.dumps({"event": "done", "report": "r"}), flush=True)
+"""
+
+
+def script(code: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code)]
+
+
+Start = Callable[[str], InspectionChild]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    children: list[InspectionChild] = []
+
+    def begin(code: str) -> InspectionChild:
+        children.append(InspectionChild(script(code), tmp_path))
+        return children[-1]
+
+    yield begin
+    for child in children:
+        child.kill()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_one_child_answers_many_requests(start: Start) -> None:
+    child = start(ECHO)
+    for _ in range(3):
+        replies = list(child.ask({"id": "x"}, 10))
+        assert [reply["event"] for reply in replies] == ["progress", "done"]
+        assert replies[0]["pid"] == child.pid
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "inspection_crashed", "9"),
+        ("import sys; sys.exit('no backbone')", "inspection_crashed", "no backbone"),
+        ("print('hello', flush=True); input(); input()", "inspection_protocol", "hello"),
+        ("print('[1]', flush=True); input(); input()", "inspection_protocol", "[1]"),
+        ("import time; time.sleep(60)", "inspection_hung", "said nothing"),
+    ],
+)
+def test_a_broken_child_is_a_fault(start: Start, code: str, fault: str, message: str) -> None:
+    with pytest.raises(ChildFault) as caught:
+        list(start(code).ask({"id": "x"}, 1.0))
+    assert caught.value.code == fault
+    assert message in str(caught.value)
+    assert not caught.value.is_final
+
+
+def test_a_chatty_log_does_not_block_the_child(start: Start) -> None:
+    noisy = "import sys\nsys.stderr.write('x' * 5_000_000 + '\\n')\n" + textwrap.dedent(ECHO)
+    assert [reply["event"] for reply in start(noisy).ask({}, 10)] == ["progress", "done"]
+
+
+def test_killing_ends_grandchildren_too(start: Start) -> None:
+    child = start(
+        """
+        import json, subprocess, sys
+        other = subprocess.Popen(["sleep", "60"])
+        print(json.dumps({"event": "progress", "pid": other.pid}), flush=True)
+        other.wait()
+        """
+    )
+    grandchild = next(iter(child.ask({}, 10)))["pid"]
+    assert is_running(grandchild)
+    child.kill()
+    wait_for("the grandchild's end", lambda: not is_running(grandchild), 5)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_the_pool_replaces_a_child_when_it_should(tmp_path: Path, jobs: int) -> None:
+    pool = ChildPool(script(ECHO), tmp_path, max_jobs=jobs)
+    try:
+        first = pool.child_for("a")
+        pids = [pool.child_for("a").pid for _ in range(jobs - 1)]
+        assert set(pids) <= {first.pid}
+        assert pool.child_for("a").pid != first.pid
+        assert not first.is_alive
+        second = pool.child_for("b")
+        assert second.pid != first.pid
+        os.kill(second.pid, signal.SIGKILL)
+        wait_for("death", lambda: not second.is_alive, 5)
+        assert pool.child_for("b").is_alive
+    finally:
+        pool.drop()
+
+
+def test_children_see_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPVET_API_TOKEN", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    seen = scrubbed_environment()
+    assert "OMP_NUM_THREADS" in seen
+    assert not any(name.startswith(("CLIPVET_", "AWS_")) for name in seen)
+
+
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    sleeper = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    parent_code = f"""
+        import signal, subprocess, sys
+        from worker.child import launched
+        subprocess.Popen(launched({script(sleeper)!r}, signal.SIGKILL)).wait()
+    """
+    parent = subprocess.Popen(script(parent_code))
+    wait_for("the child", lambda: note.exists() and note.read_text() != "")
+    child = int(note.read_text())
+    assert is_running(child)
+    parent.kill()
+    parent.wait()
+    wait_for("the child's end", lambda: not is_running(child), 5)
+
+
+def test_a_launcher_whose_parent_is_gone_runs_nothing(tmp_path: Path) -> None:
+    note = tmp_path / "ran"
+    command = launched(script(f"open({str(note)!r}, 'w')"), signal.SIGKILL)
+    command[command.index(str(os.getpid()))] = "1"
+    assert subprocess.run(command, check=False).returncode == 1
+    time.sleep(0.1)
+    assert not note.exists()

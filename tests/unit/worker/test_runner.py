@@ -1,0 +1,211 @@
+"""One attempt, in this process, with a stand-in inspection child and the real reader."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import stand_in_inspector
+from tests.support.checkpoints import (
+    coop_state,
+    save_dassl,
+)
+from tests.support.ledger import CLASSES, Ledger, settings_in
+from tests.support.servers import wait_for
+from worker.runner import Runner
+
+STAND_IN = [sys.executable, stand_in_inspector.__file__]
+
+Submit = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(settings_in(tmp_path, inspector_command=STAND_IN))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runner(ledger: Ledger) -> Iterator[Runner]:
+    made = Runner(ledger.settings, ledger.context.database, ledger.context.store, "test/1")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("ck") / "model.pth.tar-1"
+    return save_dassl(path, coop_state()).read_bytes()
+
+
+@pytest.fixture
+def submit(ledger: Ledger, checkpoint: bytes) -> Submit:
+    def create(data: bytes | None = None, **wishes: Any) -> dict[str, Any]:
+        orders = wishes.pop("orders", {})
+        upload = ledger.upload(checkpoint if data is None else data)
+        manifest = {"method": "auto", "classnames": CLASSES, "stand_in": orders}
+        return ledger.inspection(upload["id"], classes=None, manifest=manifest, **wishes)
+
+    return create
+
+
+def test_a_job_ends_with_verdict_report_and_files(
+    ledger: Ledger, runner: Runner, submit: Submit, checkpoint: bytes
+) -> None:
+    row = submit(orders={"verdict": "backdoored"}, repair=True)
+    assert runner.run()
+    assert not runner.run()
+    seen = ledger.get(row["id"])
+    assert (seen["status"], seen["verdict"], seen["result"]) == ("succeeded", "backdoored", "fail")
+    verdict = ledger.api.get(seen["links"]["verdict"]).json()
+    assert verdict["summary"]["target"] == {"index": 0, "name": "cat"}
+    files = ledger.api.get(seen["links"]["artifacts"]).json()["items"]
+    assert {item["name"] for item in files} == {
+        "repaired",
+        "repaired.safetensors",
+        "trigger-0.png",
+        "trigger-0-amplified.png",
+    }
+    repaired = ledger.api.get(f"{seen['links']['artifacts']}/repaired")
+    assert repaired.content == checkpoint
+    assert repaired.headers["X-Content-Type-Options"] == "nosniff"
+    assert "attachment" in repaired.headers["Content-Disposition"]
+    page = ledger.api.get(seen["links"]["report_html"])
+    assert page.text.count("data:image/png") == 2
+
+
+def test_canonical_tensors_lie_beside_the_upload(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    row = submit()
+    runner.run()
+    seen = ledger.get(row["id"])
+    prefix = f"tenants/default/canonical/{seen['artifact']['sha256']}/"
+    kept = sorted((ledger.settings.data_dir / "store" / prefix).iterdir())
+    assert [path.suffix for path in kept] == [".json", ".safetensors"]
+    assert list(ledger.settings.scratch_dir.glob("*/artifact")) == []
+
+
+def test_the_child_stays_warm(ledger: Ledger, runner: Runner, submit: Submit) -> None:
+    pids = []
+    for seed in range(2):
+        submit(seed=seed)
+        runner.run()
+        assert runner._pool._child is not None
+        pids.append(runner._pool._child.pid)
+    assert len(set(pids)) == 1
+
+
+def test_a_crash_is_tried_again(
+    ledger: Ledger, runner: Runner, submit: Submit, tmp_path: Path
+) -> None:
+    row = submit(orders={"crash_until_attempt": 2, "marker": str(tmp_path / "marker")})
+    assert runner.run()
+    assert ledger.get(row["id"])["status"] == "queued"
+    assert runner.run()
+    seen = ledger.get(row["id"])
+    assert (seen["status"], seen["attempt"], seen["error"]) == ("succeeded", 2, None)
+
+
+def test_endless_crashes_end_as_failed(
+    ledger: Ledger, runner: Runner, submit: Submit, tmp_path: Path
+) -> None:
+    row = submit(orders={"crash_until_attempt": 99, "marker": str(tmp_path / "marker")})
+    while runner.run():
+        pass
+    seen = ledger.get(row["id"])
+    assert (seen["status"], seen["attempt"]) == ("failed", 3)
+    assert seen["error"]["code"] == "inspection_crashed"
+    assert "as told" in seen["error"]["message"]
+
+
+@pytest.mark.parametrize(("kind", "status"), [("bug", "failed"), ("retry", "queued")])
+def test_the_child_s_own_word_decides_on_a_retry(
+    ledger: Ledger, runner: Runner, submit: Submit, kind: str, status: str
+) -> None:
+    row = submit(orders={"error": {"kind": kind, "code": "out_of_memory", "message": "m"}})
+    runner.run()
+    assert ledger.get(row["id"])["status"] == status
+
+
+def run_beside(runner: Runner) -> threading.Thread:
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    return thread
+
+
+def test_cancel_ends_a_running_job_and_its_child(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    row = submit(orders={"seconds": 60})
+    thread = run_beside(runner)
+    wait_for("running", lambda: ledger.get(row["id"])["stage"] == "estimate")
+    child = runner._pool._child
+    ledger.api.post(f"/v1/inspections/{row['id']}/cancel")
+    thread.join(timeout=10)
+    assert ledger.get(row["id"])["status"] == "canceled"
+    assert child is not None
+    assert not child.is_alive
+
+
+def test_the_deadline_ends_a_running_job(ledger: Ledger, runner: Runner, submit: Submit) -> None:
+    row = submit(orders={"seconds": 60}, deadline_s=1.5)
+    begun = time.monotonic()
+    assert runner.run()
+    assert ledger.get(row["id"])["status"] == "expired"
+    assert time.monotonic() - begun < 10
+
+
+def test_shutting_down_gives_the_job_back(ledger: Ledger, runner: Runner, submit: Submit) -> None:
+    row = submit(orders={"seconds": 60})
+    thread = run_beside(runner)
+    wait_for("running", lambda: ledger.get(row["id"])["status"] == "running")
+    runner.shutdown.set()
+    thread.join(timeout=10)
+    assert ledger.get(row["id"])["status"] == "queued"
+
+
+def test_changed_bytes_in_the_store_are_never_inspected(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    row = submit()
+    key = f"tenants/default/uploads/{row['artifact']['upload_id']}"
+    (ledger.settings.data_dir / "store" / key).write_bytes(b"something else")
+    runner.run()
+    seen = ledger.get(row["id"])
+    assert (seen["status"], seen["error"]["code"]) == ("failed", "stored_bytes_changed")
+
+
+def test_progress_reaches_the_history(ledger: Ledger, runner: Runner, submit: Submit) -> None:
+    row = submit(orders={"seconds": 0.5})
+    runner.run()
+    events = ledger.api.get(f"/v1/inspections/{row['id']}/events").json()["items"]
+    stages = [event["stage"] for event in events]
+    assert stages == ["queued", "fetch", "read", "start", "estimate", "invert", "succeeded"]
+    assert [event["status"] for event in events][-2:] == ["running", "succeeded"]
+
+
+def test_registered_backbones_are_resolved_by_the_operator_only(
+    tmp_path: Path, checkpoint: bytes
+) -> None:
+    settings = settings_in(
+        tmp_path / "registered", inspector_command=STAND_IN, backbones={"ours": "/srv/backbone"}
+    )
+    ledger = Ledger(settings)
+    runner = Runner(settings, ledger.context.database, ledger.context.store, "test/1")
+    try:
+        row = ledger.inspection(ledger.upload(checkpoint)["id"], backbone="ours")
+        runner.run()
+        report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
+        assert report["backbone"]["id"] == "/srv/backbone"
+    finally:
+        runner.close()
+        ledger.close()
