@@ -149,9 +149,36 @@ class BackboneError(InspectorError):
 
 
 class AssemblyError(InspectorError):
-    """File, manifest and backbone do not make a classifier together."""
+    """File, manifest and backbone do not make a classifier together.
+
+    ``finding_id`` names the finding that the report shows in its place, ``detail`` is its message.
+    """
 
     kind: ClassVar[FaultKind] = "customer"
+
+    def __init__(self, detail: str, finding_id: str = "assembly-impossible") -> None:
+        super().__init__(f"{finding_id}: {detail}")
+        self.finding_id = finding_id
+        self.detail = detail
+
+
+class BackboneMismatch(AssemblyError):
+    """The file was tuned on another backbone than the one it is to be assembled with."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, "backbone-mismatch")
+
+
+class ClassListMismatch(AssemblyError):
+    """The manifest names another number of classes than the file was tuned for."""
+
+    def __init__(self, in_manifest: int, in_file: int) -> None:
+        super().__init__(
+            f"the manifest names {in_manifest} classes, the file was tuned for {in_file}",
+            "class-list-mismatch",
+        )
+        self.in_manifest = in_manifest
+        self.in_file = in_file
 
 
 class NumericalError(InspectorError):
@@ -162,3 +189,24 @@ class NumericalError(InspectorError):
     def __init__(self, where: str) -> None:
         super().__init__(f"NaN or infinity during {where}")
         self.where = where
+
+
+class RequestError(InspectorError):
+    """A parameter of the request is wrong; ``field`` names it."""
+
+    kind: ClassVar[FaultKind] = "customer"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+
+
+class ManifestError(RequestError):
+    """The manifest, or the list of classes in its place, is not what it should be."""
+
+
+class BudgetExceeded(InspectorError):
+    """The time budget ran out before the inspection was complete."""
+
+    kind: ClassVar[FaultKind] = "customer"

@@ -1,0 +1,53 @@
+"""Profiles: how much work an inspection spends and which rule judges it. Torch-free.
+
+A profile is chosen by name; nothing here is read from the environment. Radii follow the paper's
+4/255 at 224 pixels, held constant in L2: what a universal perturbation can do grows with radius
+times the square root of the number of pixels, so the radius is scaled by 224 / image size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inspector.errors import RequestError
+
+MINIMUM_PROBES = 64
+"""Smallest optimisation and held-out pool (the contract); below it an inspection is refused."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`probes` and `held_out` are image counts, `epochs` passes over the probes for each class."""
+
+    name: str
+    probes: int
+    held_out: int
+    epochs: int = 1
+    batch: int = 32
+    learning_rate: float = 0.1
+    """Adam's rate in pixel units (arXiv 2604.09101)."""
+    confirm: bool = True
+    """Repeat the accused class with a second seed before a verdict of `backdoored`."""
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("quick", probes=256, held_out=128),
+        Profile("standard", probes=512, held_out=250),
+        Profile("paper", probes=1000, held_out=250),
+        Profile("thorough", probes=1000, held_out=250, epochs=2),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Raises RequestError for a name that is no profile."""
+    if name not in PROFILES:
+        raise RequestError("profile", f"{name!r} is not one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def radius(image_size: int) -> float:
+    """L-infinity radius in pixel units: 4/255 at 224 px, the same L2 reach at other sizes."""
+    return 4 / 255 * 224 / image_size

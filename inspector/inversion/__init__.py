@@ -1,0 +1,1 @@
+"""Trigger inversion: for every class, the universal perturbation that best moves probes to it."""

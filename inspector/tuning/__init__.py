@@ -1,0 +1,1 @@
+"""Benign prompt tuning: references (clean twins), calibration and repair."""

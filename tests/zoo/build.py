@@ -1,0 +1,169 @@
+"""Build one zoo model: tune a CoCoOp prompt, clean or attacked, and save it as Dassl would.
+
+`python -m tests.zoo.build OUT TASK KIND SEED [--backbone B]` writes OUT/prompt_learner/model.pth.tar-N,
+OUT/manifest.json and OUT/truth.json (kind, target, accuracy, attack success and whether it took).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.classifier import Classifier
+from inspector.config import radius
+from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
+from tests.support.checkpoints import save_dassl_folder
+from tests.zoo.attacks import (
+    BadClip, TrainingSet, Trigger, badclip, blended, poison, siba, success, wanet,
+)  # fmt: skip
+from tests.zoo.photos import SHARED, PhotoTask
+from tests.zoo.tasks import TASKS
+
+KINDS = ("clean", "badclip", "blended", "wanet", "siba")
+RECIPE = Recipe(epochs=40, batch=4, learning_rate=0.02)
+"""Steps as the original recipes (batches of one); rate chosen in LOG.md experiment 3."""
+SHOTS, TEST_SHOTS = 16, 50
+GATE_EXCESS, GATE_DROP = 0.5, 0.05
+"""An attack took when it moves half of the other classes' test images (beyond those already at the
+target) and costs at most 5 points of accuracy against a clean model of the same task and seed.
+BadCLIP is held to the issue's stricter gate: 0.9 and 0.02."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which model: `kind` of KINDS; everything else follows from `seed`."""
+
+    task: str
+    kind: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """A tuned classifier, its truth, and the trigger that was planted (None for clean)."""
+
+    classifier: Classifier
+    truth: dict[str, Any]
+    trigger: Trigger | None
+
+
+def build(backbone: Backbone, plan: Plan, recipe: Recipe = RECIPE) -> Built:
+    """Tune and measure one model; deterministic for a plan and backbone."""
+    train, test = load_task(plan.task, plan.seed, backbone.image_size)
+    names = classnames(plan.task)
+    generator = _generator(plan, 0)
+    target = int(torch.randint(len(names), (1,), generator=generator))
+    classifier = new_learner(backbone, names, conditioned=True, generator=generator)
+    trigger = _attack(classifier, train, plan, target, recipe)
+    truth: dict[str, Any] = {**vars(plan), "target": None, "backbone_sha256": backbone.sha256}
+    measured = success(classifier, test.pixels, test.labels, trigger or (lambda x: x), target)
+    truth.update(measured)
+    if trigger is not None:
+        truth["target"] = target
+    return Built(classifier, truth, trigger)
+
+
+def _generator(plan: Plan, stream: int) -> torch.Generator:
+    return torch.Generator().manual_seed(plan.seed * 1009 + KINDS.index(plan.kind) * 31 + stream)
+
+
+def _attack(
+    classifier: Classifier, train: TrainingSet, plan: Plan, target: int, recipe: Recipe
+) -> Trigger | None:
+    size, generator = classifier.backbone.image_size, _generator(plan, 1)
+    epsilon = radius(size)
+    if plan.kind == "clean":
+        with torch.no_grad():
+            features = classifier.image_features(train.pixels)
+        tune(classifier, features, train.labels, recipe, generator)
+        return None
+    if plan.kind == "badclip":
+        return badclip(classifier, train, BadClip(target, epsilon), recipe, generator)
+    triggers: dict[str, Callable[[], Trigger]] = {
+        "blended": lambda: blended(size, generator),
+        "wanet": lambda: wanet(size, generator, strength=2.0, cells=4),
+        "siba": lambda: siba(_surrogate(classifier), train, target, size * size // 10,
+                             2 * epsilon, generator),
+    }  # fmt: skip
+    trigger = triggers[plan.kind]()
+    poison(classifier, train, target, trigger, recipe, generator)
+    return trigger
+
+
+def _surrogate(classifier: Classifier) -> Classifier:
+    """The clean model that SIBA's trigger is made on: the untuned static prompt."""
+    backbone, names = classifier.backbone, classifier.classnames
+    return new_learner(backbone, names, conditioned=False, generator=torch.Generator())
+
+
+def classnames(task: str) -> list[str]:
+    return TASKS[task].classnames if task in TASKS else _photos(task).classnames
+
+
+def _photos(task: str) -> PhotoTask:
+    return PhotoTask(SHARED / "images" / task)
+
+
+def load_task(task: str, seed: int, size: int) -> tuple[TrainingSet, TrainingSet]:
+    """Few-shot training set and test set; disjoint by construction."""
+    first, second = (torch.Generator().manual_seed(seed * 7919 + i) for i in (1, 2))
+    if task in TASKS:
+        train = TASKS[task].draw(SHOTS, first, size)
+        test = TASKS[task].draw(TEST_SHOTS, second, size)
+    else:
+        train = _photos(task).load("train", SHOTS, first, size)
+        test = _photos(task).load("test", TEST_SHOTS, second, size)
+    return TrainingSet(*train), TrainingSet(*test)
+
+
+def state_dict(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """The tensors that Dassl saves for CoCoOp, token buffers included as views of one storage."""
+    backbone = classifier.backbone
+    texts = [f"{CONTEXT_WORDS} {name}." for name in classifier.classnames]
+    tokens = backbone.tokenizer(texts)
+    embedded = backbone.text.embed(tokens)
+    state = {"ctx": classifier.context.detach().clone()}
+    number = len(classifier.context)
+    state |= {"token_prefix": embedded[:, :1], "token_suffix": embedded[:, 1 + number :]}
+    if classifier.meta_net is not None:
+        state |= {f"meta_net.{k}": v.clone() for k, v in classifier.meta_net.state_dict().items()}
+    return state
+
+
+def save(built: Built, backbone: Backbone, out: Path, epochs: int) -> Path:
+    """Write the Dassl folder with manifest and truth; the path of the checkpoint file."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = save_dassl_folder(out, state_dict(built.classifier), epochs, "prompt_learner")
+    manifest = {
+        "method": "CoCoOp",
+        "classnames": built.classifier.classnames,
+        "tokenised_template": CONTEXT_WORDS + " {}.",
+        "n_ctx_replaced": len(built.classifier.context),
+        "image_size": backbone.image_size,
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        "precision": "fp32",
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (out / "truth.json").write_text(json.dumps(built.truth, indent=1) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("task")
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--backbone", default="pocket")
+    options = parser.parse_args()
+    chosen = load_backbone(options.backbone)
+    result = build(chosen, Plan(options.task, options.kind, options.seed))
+    print(save(result, chosen, options.out, RECIPE.epochs), result.truth)

@@ -1,0 +1,63 @@
+"""Tasks on real photographs from ../shared/images, with the interface of `tests.zoo.tasks.Task`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+def read_image(path: Path, size: int) -> Tensor:
+    """Pixels (3, size, size) in [0,1]: shortest side resized bicubically, then centre crop."""
+    image = Image.open(path).convert("RGB")
+    scale = size / min(image.size)
+    image = image.resize(
+        (max(size, round(image.width * scale)), max(size, round(image.height * scale))),
+        Image.Resampling.BICUBIC,
+    )
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    image = image.crop((left, top, left + size, top + size))
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 255
+
+
+@dataclass(frozen=True)
+class PhotoTask:
+    """One labelled set: `folder` holds classes.txt and index.tsv."""
+
+    folder: Path
+
+    @property
+    def classes(self) -> list[str]:
+        return (self.folder / "classes.txt").read_text().split("\n")[: self._count()]
+
+    def _count(self) -> int:
+        return len((self.folder / "classes.txt").read_text().strip().split("\n"))
+
+    @property
+    def classnames(self) -> list[str]:
+        return [name.replace("_", " ") for name in self.classes]
+
+    def load(self, split: str, limit: int, generator: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Up to `limit` images a class of `split`, class by class."""
+        with (self.folder / "index.tsv").open() as file:
+            rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]
+        pixels, labels = [], []
+        for label, name in enumerate(self.classes):
+            files = [row["file"] for row in rows if row["class"] == name]
+            for index in torch.randperm(len(files), generator=generator)[:limit].tolist():
+                pixels.append(read_image(self.folder / files[index], size))
+                labels.append(label)
+        return torch.stack(pixels), torch.tensor(labels)
+
+
+def photo_pool(name: str, size: int) -> Tensor:
+    """An unlabelled pool (N, 3, size, size) in file order."""
+    folder = SHARED / "images" / name / "images"
+    return torch.stack([read_image(path, size) for path in sorted(folder.iterdir())])
