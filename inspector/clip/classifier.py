@@ -1,0 +1,146 @@
+"""A classifier over a frozen backbone: pixels in [0,1] to logits, for every prompt family here.
+
+Static prompts (CoOp and its kin) have constant text features. Instance-conditioned prompts
+(CoCoOp, BadCLIP) add meta_net(image feature) to every context vector, so each image has its own
+text features; they are computed for a few images at a time, in bounded memory. Sources:
+KaiyangZhou/CoOp `trainers/coop.py` and `trainers/cocoop.py`. Does not know where its tensors come
+from; `inspector.clip.assembly` builds it from a vendor's file, `inspector.tuning` from scratch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.prompts import PromptLayout
+from inspector.clip.text import TOKENS_PER_PART
+
+
+class MetaNet(nn.Module):
+    """CoCoOp's bottleneck: normalised image feature (B, D) to a shift of the context (B, W)."""
+
+    def __init__(self, features: int, hidden: int, width: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(features, hidden)
+        self.linear2 = nn.Linear(hidden, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear2(torch.relu(self.linear1(features)))  # type: ignore[no-any-return]
+
+
+@dataclass
+class Work:
+    """Encoder passes spent, counted in images and prompts."""
+
+    image_forward: int = 0
+    image_backward: int = 0
+    text_forward: int = 0
+    text_backward: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
+
+class Classifier(nn.Module):
+    """Prompt-tuned CLIP. Trainable parameters: `context`, and `meta_net` where there is one.
+
+    context: (M, W) shared by all classes, or (K, M, W) with one set for each.
+
+    Static text features are kept between calls while `context` does not require a gradient; freeze
+    the classifier (`requires_grad_(False)`) to encode text once.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classnames: list[str],
+        layout: PromptLayout,
+        context: Tensor,
+        meta_net: MetaNet | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.classnames, self.layout = backbone, classnames, layout
+        self.context = nn.Parameter(context.float())
+        self.meta_net = meta_net
+        self.work = Work()
+        self._kept: tuple[tuple[int, int], Tensor] | None = None
+
+    @property
+    def is_instance_conditioned(self) -> bool:
+        return self.meta_net is not None
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Normalised image features (B, D)."""
+        self.work.image_forward += len(pixels)
+        self.work.image_backward += len(pixels) * pixels.requires_grad
+        return self.backbone.image_features(pixels)
+
+    def text_features(
+        self, features: Tensor | None = None, classes: Tensor | None = None
+    ) -> Tensor:
+        """Text features: (K, D) static, else (B, K, D) for image features (B, D).
+
+        classes: (k,) or (B, k) restricts the class axis to k.
+        """
+        if self.meta_net is None:
+            return self._static_features(classes)
+        if features is None:
+            raise ValueError("instance-conditioned prompts need image features")
+        shift = self.meta_net(features)[:, None, None]  # (B, 1, 1, W)
+        encoded = self._encode(self._context_of(classes) + shift, classes)
+        return encoded.view(len(features), -1, encoded.shape[-1])
+
+    def logits_from_features(self, features: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Logits (B, K), or (B, k) for `classes`, of normalised image features (B, D)."""
+        scale = self.backbone.logit_scale
+        if self.meta_net is None:
+            text = self.text_features(classes=classes)
+            if not _is_per_image(classes):
+                return scale * features @ text.T
+            text = text.view(len(features), -1, text.shape[-1])
+            return scale * torch.einsum("bd,bkd->bk", features, text)
+        per_image = len(self.classnames) if classes is None else classes.shape[-1]
+        part = max(1, TOKENS_PER_PART // (per_image * self.layout.length))
+        rows = []
+        for start in range(0, len(features), part):
+            some = features[start : start + part]
+            chosen = classes
+            if classes is not None and _is_per_image(classes):
+                chosen = classes[start : start + part]
+            rows.append(torch.einsum("bd,bkd->bk", some, self.text_features(some, chosen)))
+        return scale * torch.cat(rows)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (B, K) of pixels in [0,1], (B, 3, H, W)."""
+        return self.logits_from_features(self.image_features(pixels))
+
+    def _context_of(self, classes: Tensor | None) -> Tensor:
+        if self.context.ndim == 3 and classes is not None:
+            return self.context[classes]
+        return self.context
+
+    def _static_features(self, classes: Tensor | None) -> Tensor:
+        if self.context.requires_grad:
+            return self._encode(self._context_of(classes), classes)
+        key = (self.context.data_ptr(), self.context._version)
+        if self._kept is None or self._kept[0] != key:
+            # Not an inference tensor: a later search differentiates through the product with it.
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = key, self._encode(self.context, None)
+        kept = self._kept[1]
+        return kept if classes is None else kept[classes].flatten(0, -2)
+
+    def _encode(self, context: Tensor, classes: Tensor | None) -> Tensor:
+        embedded, end = self.layout.fill(context, classes)
+        self.work.text_forward += len(end)
+        self.work.text_backward += len(end) * (torch.is_grad_enabled() and embedded.requires_grad)
+        return self.backbone.text.encode(embedded, end)
+
+
+def _is_per_image(classes: Tensor | None) -> bool:
+    return classes is not None and classes.ndim == 2
