@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -153,6 +154,13 @@ def _full_disk(request: Request, error: Exception) -> Response:
     return _app_error(request, known)
 
 
+def _no_database(request: Request, error: Exception) -> Response:
+    logger.error("the database failed on %s", request.url.path, exc_info=error)
+    answer = problem(request, 503, "database_unavailable", "the database does not answer")
+    answer.headers["Retry-After"] = "5"
+    return answer
+
+
 def _gone(request: Request, _error: Exception) -> Response:
     return problem(request, 400, "client_disconnected", "the connection ended early")
 
@@ -171,6 +179,7 @@ def install(app: FastAPI, max_body_bytes: int) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(OSError, _full_disk)
+    app.add_exception_handler(OperationalError, _no_database)
     app.add_exception_handler(Exception, _unexpected)
     app.add_middleware(BodyLimit, limit_bytes=max_body_bytes)
     app.add_middleware(RequestId)

@@ -132,7 +132,8 @@ class InspectionChild:
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        reply = json.loads(line)
+        # NaN is no JSON and has no place in a row.
+        reply = json.loads(line, parse_constant=lambda _name: None)
     except ValueError:
         reply = None
     if not isinstance(reply, dict) or not isinstance(reply.get("event"), str):

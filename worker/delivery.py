@@ -148,7 +148,12 @@ def _post(due: service.DueDelivery, backend: GuardedBackend) -> tuple[int, str, 
         "accept-encoding": "identity",
     }
     pool = httpcore2.ConnectionPool(network_backend=backend, max_keepalive_connections=0)
-    with pool, pool.stream("POST", due.url, headers=list(headers.items()), content=due.payload) as response:
+    with (
+        pool,
+        pool.stream(
+            "POST", due.url, headers=list(headers.items()), content=due.payload
+        ) as response,
+    ):
         body = b""
         for chunk in response.iter_stream():
             body += chunk

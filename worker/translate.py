@@ -73,7 +73,7 @@ def translate_body(raw: bytes, folder: Path) -> Translated:
     """As :func:`translate`, for a report that is at hand."""
     try:
         body = raw.decode()
-        report = json.loads(body)
+        report = json.loads(body, parse_constant=_refuse_constant)
     except ValueError as error:
         raise _nonsense("it is no JSON") from error
     if not isinstance(report, dict) or report.get("verdict") not in get_args(Verdict):
@@ -85,6 +85,10 @@ def translate_body(raw: bytes, folder: Path) -> Translated:
         summary=summarise(report),
         files=list(_listed_files(report, folder)),
     )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def summarise(report: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.db.base import utcnow
 from app.db.session import Database
 from app.inspections.policy import FailOn, Verdict, result_of
-from app.inspections.transitions import add_event, fail, move, requeue
+from app.inspections.transitions import add_event, fail, move, printable, requeue
 from app.models import ACTIVE, Artifact, Dispatch, Inspection, Report, Status
 
 
@@ -163,13 +163,13 @@ def report_progress(
     """Show how far the job is; ``as_event`` also keeps it in the history. Raises ``LeaseLost``."""
     with _held(database, held) as (session, row):
         row.status = Status.RUNNING if running else Status.VALIDATING
-        row.stage = progress.stage[:64]
+        row.stage = printable(progress.stage)[:64]
         row.progress = min(max(progress.fraction, 0.0), 1.0)
         row.eta_s = progress.eta_s
         if as_event:
             add_event(session, row, progress.message)
         else:
-            row.message = progress.message[:500]
+            row.message = printable(progress.message)[:500]
 
 
 def finish(database: Database, held: Claim, outcome: Outcome) -> None:

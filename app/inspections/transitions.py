@@ -27,10 +27,15 @@ EVENT_TYPES = {
 """Webhook event per final status."""
 
 
+def printable(text: str) -> str:
+    """Without control characters: PostgreSQL refuses NUL, and log lines must stay lines."""
+    return "".join(ch if ch.isprintable() else " " for ch in text)
+
+
 def add_event(session: Session, row: Inspection, message: str) -> InspectionEvent:
     """Append what the row says now, plus a sentence, to the inspection's history."""
     row.last_seq += 1
-    row.message = message[:500]
+    row.message = printable(message)[:500]
     event = InspectionEvent(
         id=new_id("evt"),
         inspection_id=row.id,
@@ -88,7 +93,7 @@ def requeue(session: Session, row: Inspection, message: str) -> None:
 def fail(session: Session, row: Inspection, code: str, message: str) -> None:
     """Our own fault, for good."""
     row.error_code = code[:64]
-    row.error_message = message[:2000]
+    row.error_message = printable(message)[:2000]
     move(session, row, Status.FAILED, f"failed: {message}")
 
 

@@ -18,7 +18,9 @@ class UploadCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    filename: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    filename: Annotated[
+        str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")
+    ]
     size: Annotated[int, Field(ge=1, description="Length of the whole artifact in bytes.")]
     sha256: Annotated[
         Sha256 | None, Field(description="If given, the received bytes must hash to it.")

@@ -39,7 +39,9 @@ class WebhookWish(BaseModel):
 class EndpointCreate(WebhookWish):
     """A standing endpoint."""
 
-    description: Annotated[str, StringConstraints(max_length=255)] = ""
+    description: Annotated[
+        str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")
+    ] = ""
 
 
 class EndpointView(BaseModel):

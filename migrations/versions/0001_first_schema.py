@@ -19,7 +19,10 @@ def upgrade() -> None:
     _create_uploads()
     _create_inspections()
     _create_results()
+    _create_artifacts()
     _create_webhooks()
+    _create_deliveries()
+    _create_attempts()
     _create_service()
 
 
@@ -178,6 +181,10 @@ def _create_results() -> None:
         ),
         sa.PrimaryKeyConstraint("inspection_id", name=op.f("pk_reports")),
     )
+
+
+def _create_artifacts() -> None:
+    """Files that inspections left, and wake-ups."""
     op.create_table(
         "artifacts",
         sa.Column("inspection_id", sa.String(length=40), nullable=False),
@@ -238,6 +245,10 @@ def _create_webhooks() -> None:
         ["inspection_id"],
         unique=False,
     )
+
+
+def _create_deliveries() -> None:
+    """What is to be told."""
     op.create_table(
         "webhook_deliveries",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -286,6 +297,10 @@ def _create_webhooks() -> None:
         ["status", "next_attempt_at"],
         unique=False,
     )
+
+
+def _create_attempts() -> None:
+    """What was tried."""
     op.create_table(
         "webhook_attempts",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -16,7 +16,6 @@ from tests.support.servers import redis_server
 from worker.celery_app import INSPECT_TASK, make_celery
 from worker.housekeeping import relay
 
-
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 

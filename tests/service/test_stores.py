@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
@@ -71,12 +72,32 @@ def test_one_part_is_enough(store: Store, tmp_path: Path) -> None:
     assert read(store, KEY) == b"all"
 
 
-def test_unknown_parts_are_missing(store: Store, tmp_path: Path) -> None:
-    # The S3 of these tests answers 500 where a real one says NoSuchUpload.
-    with pytest.raises((StoreMissing, StoreUnavailable)):
+def test_unknown_parts_are_missing_in_a_folder(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    with pytest.raises(StoreMissing):
         store.put_part(KEY, "unknown", 1, file_of(tmp_path, b"x"))
     with pytest.raises(StoreMissing):
         store.join_parts(KEY, "unknown", [(1, "x")])
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("NoSuchUpload", StoreMissing),
+        ("InvalidPart", StoreMissing),
+        ("SlowDown", StoreUnavailable),
+        ("AccessDenied", StoreUnavailable),
+    ],
+)
+def test_s3_s_own_words_are_understood(
+    settings_on_s3: Settings, code: str, expected: type[Exception]
+) -> None:
+    """Scripted answers: the S3 of these tests says 500 where a real one says NoSuchUpload."""
+    store = S3Store.from_settings(settings_on_s3)
+    with Stubber(store._client) as stub:
+        stub.add_client_error("complete_multipart_upload", service_error_code=code)
+        with pytest.raises(expected):
+            store.join_parts(KEY, "ref", [(1, "etag")])
 
 
 def test_a_folder_store_stays_in_its_folder(tmp_path: Path) -> None:

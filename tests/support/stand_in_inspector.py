@@ -2,7 +2,8 @@
 
 Told by the manifest's key ``stand_in``: ``seconds`` to take, ``verdict`` to reach, ``steps``;
 ``crash_until_attempt`` needs ``marker``, a file that counts attempts across processes; ``error`` is
-an error reply to give; ``repair`` true writes repaired tensors as they were.
+an error reply to give; ``backdoored_name`` makes files with that in their name backdoored. A wish
+for repair is answered with the tensors as they were.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
     reading = json.loads(Path(request["reading"]).read_text())
     canonical = Path(request["canonical"]).read_bytes()
     verdict = orders.get("verdict", "clean")
+    if orders.get("backdoored_name", "/") in reading["artifact"]["name"]:
+        verdict = "backdoored"
     names = request["manifest"]["classnames"]
     out = Path(request["out"])
     files = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.db.ids import new_id
 from tests.support.ledger import Ledger, settings_in
@@ -60,6 +62,24 @@ def test_our_own_fault_is_a_problem_too(ledger: Ledger, monkeypatch: pytest.Monk
     answer = ledger.api.get("/v1/uploads/upl_0")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret detail" not in answer.text
+
+
+def test_a_database_that_is_away_is_503(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: object) -> None:
+        raise OperationalError("SELECT 1", {}, RuntimeError("connection refused"))
+
+    monkeypatch.setattr("app.uploads.service.get", away)
+    answer = ledger.api.get("/v1/uploads/upl_0")
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("filename", ["a\x00b", "a\nb", "\x7f", "x" * 256, "\ud800"])
+def test_names_are_printable(ledger: Ledger, filename: str) -> None:
+    body = json.dumps({"filename": filename, "size": 1})
+    headers = {"Content-Type": "application/json"}
+    answer = ledger.api.post("/v1/uploads", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(("given", "kept"), [("my-request-1", True), ("<script>", False)])

@@ -64,6 +64,7 @@ def test_listed_files_are_checked_and_kept(tmp_path: Path) -> None:
     [
         {"verdict": "fine"},
         {"verdict": None},
+        {"score": float("nan")},
         {"artifacts": [listed("missing.png")]},
         {"artifacts": [listed("../secret")]},
         {"artifacts": [listed("/etc/passwd")]},

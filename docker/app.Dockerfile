@@ -1,0 +1,17 @@
+# The API: no torch. Also runs the migrations (command: clipvet migrate).
+FROM python:3.12-slim
+WORKDIR /srv
+COPY pyproject.toml README.md ./
+COPY docker/app_requirements.py docker/
+RUN python docker/app_requirements.py > /tmp/requirements.txt \
+    && pip install --no-cache-dir -r /tmp/requirements.txt
+COPY app app
+COPY worker worker
+COPY inspector inspector
+COPY migrations migrations
+RUN pip install --no-cache-dir --no-deps . \
+    && useradd --create-home --uid 10001 clipvet && mkdir /data && chown clipvet /data
+USER clipvet
+ENV CLIPVET_DATA_DIR=/data
+EXPOSE 8000
+CMD ["clipvet", "api", "--host", "0.0.0.0", "--port", "8000"]
