@@ -27,7 +27,7 @@ from inspector.clip.classifier import Classifier, MetaNet
 from inspector.clip.classlist import ClassList, Tokens, compare, decode_names
 from inspector.clip.differences import differences
 from inspector.clip.prompts import PromptTokens, lay_out_tokens, name_lengths, tokenise
-from inspector.clip.suffix import END_OF_TEXT, START_OF_TEXT, Ids, prompts_of, rows_to_tokens
+from inspector.clip.suffix import START_OF_TEXT, Ids, find_altered, prompts_of, rows_to_tokens
 from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
@@ -132,7 +132,7 @@ def _prompts(
             f"no row of token_suffix ({'x'.join(map(str, suffix.shape))}) is in the token embedding "
             f"of backbone {backbone.id!r} ({'x'.join(map(str, backbone.text.token_embedding.shape))})"
         )
-    altered = _altered(ids)
+    altered = find_altered(ids)
     if altered is not None:
         return _stated_prompts(manifest, backbone, num_context, (altered, len(ids)))
     whole = np.zeros((len(ids), length), np.int64)
@@ -201,25 +201,6 @@ def _decode(rows: Tensor, backbone: Backbone) -> Ids:
 def _raw(tensor: Tensor) -> NDArray[Any]:
     """The bytes of each row; numpy has no bfloat16."""
     return tensor.contiguous().view(torch.uint8).numpy()
-
-
-def _altered(ids: Ids) -> Finding | None:
-    """A finding when `token_suffix` is not what the original code writes."""
-    unknown = np.argwhere(ids < 0)
-    if len(unknown):
-        row, column = unknown[0]
-        message = (
-            f"{len(unknown)} of {ids.size} rows of token_suffix are no row of the backbone's token "
-            f"embedding, the first is row {column} of class {row}"
-        )
-    else:
-        is_end = ids == END_OF_TEXT
-        behind = is_end.cumsum(1) - is_end > 0
-        odd = np.flatnonzero(~is_end.any(1) | (behind & (ids != 0)).any(1))
-        if not len(odd):
-            return None
-        message = f"token_suffix of class {odd[0]} does not end in one end of text and padding"
-    return Finding("token-suffix-altered", Severity.HIGH, message)
 
 
 def _has_start(prefix: Tensor | None, backbone: Backbone) -> bool:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.findings import Finding, Severity
+
 START_OF_TEXT = 49406
 END_OF_TEXT = 49407
 FULL_STOP = 269
@@ -66,6 +68,25 @@ def _keys(bits: NDArray[np.uint8]) -> NDArray[np.uint64]:
     width = min(8, bits.shape[1])
     head[:, :width] = bits[:, :width]
     return head.view(np.uint64)[:, 0]
+
+
+def find_altered(ids: Ids) -> Finding | None:
+    """A finding when `token_suffix` is not what the original code writes."""
+    unknown = np.argwhere(ids < 0)
+    if len(unknown):
+        row, column = unknown[0]
+        message = (
+            f"{len(unknown)} of {ids.size} rows of token_suffix are no row of the backbone's token "
+            f"embedding, the first is row {column} of class {row}"
+        )
+    else:
+        is_end = ids == END_OF_TEXT
+        behind = is_end.cumsum(1) - is_end > 0
+        odd = np.flatnonzero(~is_end.any(1) | (behind & (ids != 0)).any(1))
+        if not len(odd):
+            return None
+        message = f"token_suffix of class {odd[0]} does not end in one end of text and padding"
+    return Finding("token-suffix-altered", Severity.HIGH, message)
 
 
 def prompts_of(ids: Ids) -> list[tuple[int, ...]]:

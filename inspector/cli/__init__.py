@@ -1,0 +1,4 @@
+"""The command line of the inspection core: inspect, repair, logits, scan, job.
+
+Nothing here imports torch until a command needs it; `scan` never does.
+"""

@@ -1,0 +1,69 @@
+"""The commands of `python -m inspector`, and how any end of them becomes an exit code.
+
+0 pass, 1 fail, 2 our fault, 3 inconclusive or unsupported, 4 usage. Python's own exit code for an
+unhandled exception is 1, which would read as a verdict; therefore everything is caught here.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import NoReturn
+
+import typer
+
+from inspector.cli.exits import ERROR, INCONCLUSIVE, INTERRUPTED, USAGE
+from inspector.cli.inspection import inspect, repair
+from inspector.cli.logits import logits
+from inspector.cli.scan import scan
+from inspector.cli.screen import note
+from inspector.errors import ArtifactError, BackboneError, InspectorError, RequestError
+
+cli = typer.Typer(
+    name="clipvet",
+    help="Inspect prompt-tuned CLIP checkpoints for backdoors, here and now.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage.",
+)
+for _command in (inspect, scan, logits, repair):
+    cli.command()(_command)
+
+_UsageError = typer.BadParameter.__mro__[1]  # Typer may or may not carry its own copy of click.
+
+
+@cli.command(hidden=True)
+def job() -> None:
+    """Serve inspection requests, one JSON object a line; the worker's child."""
+    from inspector.job import main as serve
+
+    serve()
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    try:
+        code = cli(arguments, prog_name="clipvet", standalone_mode=False)
+    except _UsageError as problem:
+        problem.show()  # type: ignore[attr-defined]
+        code = USAGE
+    except (RequestError, BackboneError) as problem:
+        note(f"clipvet: {problem}")
+        code = USAGE
+    except ArtifactError as problem:
+        note(f"clipvet: {problem}")
+        code = INCONCLUSIVE
+    except InspectorError as problem:
+        note(f"clipvet: {problem}")
+        code = ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        note("clipvet: interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = ERROR
+    except Exception:
+        traceback.print_exc()
+        code = ERROR
+    sys.exit(code or 0)

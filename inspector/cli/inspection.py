@@ -1,0 +1,203 @@
+"""`clipvet inspect` and `clipvet repair`: the whole inspection in this process.
+
+Only wires: the reader (in its child), the pipeline, the screen and the exit code. Torch is imported
+when there are canonical tensors to inspect, not before.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
+
+import typer
+
+from inspector.checkpoint import Reading, read_artifact, rewrite_artifact
+from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
+from inspector.cli.options import (
+    Artifact,
+    AsJson,
+    Backbone,
+    Classes,
+    Device,
+    DeviceOption,
+    ManifestFile,
+    Seed,
+    read_manifest,
+    resolve_device,
+    work_folder,
+)
+from inspector.cli.screen import note, progress_bar, show_json, show_report
+from inspector.errors import RequestError
+from inspector.manifest import Manifest
+
+ProfileName = Literal["quick", "standard", "paper", "thorough"]
+
+Profile = Annotated[ProfileName, typer.Option(help="How much work, and which rule judges.")]
+Probes = Annotated[
+    str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
+]
+Targets = Annotated[str, typer.Option(metavar="N|all", help="Class to suspect, by index.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to keep the report and pictures in.")]
+Budget = Annotated[
+    float | None, typer.Option(min=0, help="Seconds, after which the report is inconclusive.")
+]
+Cache = Annotated[Path, typer.Option(help="Folder for references that are made only once.")]
+FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fails.")]
+_CACHE = Path.home() / ".cache" / "clipvet"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for; `given` is the manifest as it was written."""
+
+    artifact: Path
+    backbone: str
+    given: dict[str, Any]
+    manifest: Manifest
+    profile: ProfileName
+    probes: str
+    targets: int | Literal["all"]
+    seed: int
+    device: Device
+    repair: bool
+    cache: Path
+    budget_s: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The wish as it stands in a report of an artifact that could not be read."""
+        names = ("backbone", "profile", "probes", "targets", "seed", "device", "repair", "budget_s")
+        return {name: getattr(self, name) for name in names} | {"manifest": self.given}
+
+
+def inspect(
+    artifact: Artifact,
+    backbone: Backbone,
+    classes: Classes = None,
+    manifest: ManifestFile = None,
+    profile: Profile = "standard",
+    probes: Probes = "builtin",
+    targets: Targets = "all",
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    out: Out = None,
+    as_json: AsJson = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
+    fail_on: FailOnOption = "suspicious",
+    budget_s: Budget = None,
+    cache: Cache = _CACHE,
+) -> None:
+    """Search a checkpoint for a backdoor and give a verdict with its evidence.
+
+    Without --classes and --manifest the class names are decoded from the file.
+    """
+    given, parsed = read_manifest(manifest, classes)
+    wish = Wish(
+        artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
+        device, repair, cache, budget_s,
+    )  # fmt: skip
+    with work_folder(out) as folder:
+        report, reading = run(wish, folder)
+        if repair and out is not None:
+            _write_container(wish.artifact, reading, folder)
+    show_json(report) if as_json else show_report(report)
+    raise typer.Exit(exit_of_report(report, fail_on))
+
+
+def repair(
+    artifact: Artifact,
+    backbone: Backbone,
+    out: Annotated[Path, typer.Option(help="Folder for the repaired checkpoint and the report.")],
+    classes: Classes = None,
+    manifest: ManifestFile = None,
+    profile: Profile = "standard",
+    probes: Probes = "builtin",
+    targets: Targets = "all",
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    as_json: AsJson = False,
+    budget_s: Budget = None,
+    cache: Cache = _CACHE,
+) -> None:
+    """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
+    given, parsed = read_manifest(manifest, classes)
+    wish = Wish(
+        artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
+        device, True, cache, budget_s,
+    )  # fmt: skip
+    with work_folder(out) as folder:
+        report, reading = run(wish, folder)
+        written = _write_container(wish.artifact, reading, folder)
+    show_json(report) if as_json else show_report(report)
+    raise typer.Exit(_exit_of_repair(report, written))
+
+
+def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Reading]:
+    """Read and inspect; the report also lies in `folder`, next to its pictures."""
+    with TemporaryDirectory(prefix="clipvet-") as scratch:
+        reading = read_artifact(wish.artifact, Path(scratch))
+        if reading.canonical is not None:
+            canonical = Path(scratch) / reading.canonical
+            return _inspect_tensors(wish, reading, canonical, folder), reading
+    from inspector.report import static_report
+
+    report = static_report(reading, wish.to_json())
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report, reading
+
+
+def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path) -> dict[str, Any]:
+    from inspector.pipeline import Request, inspect_reading
+
+    request = Request(
+        backbone=wish.backbone,
+        manifest=wish.manifest,
+        profile=wish.profile,
+        probes=wish.probes,
+        targets=wish.targets,
+        seed=wish.seed,
+        device=resolve_device(wish.device),
+        repair=wish.repair,
+        cache=wish.cache,
+        budget_s=wish.budget_s,
+    )
+    # Libraries may print; standard output belongs to the report.
+    with redirect_stdout(sys.stderr), progress_bar() as progress:
+        return inspect_reading(request, reading, canonical, folder, progress)
+
+
+def _probes(given: str) -> str:
+    if given != "builtin" and not Path(given).exists():
+        raise RequestError("probes", f"{given!r} is neither builtin nor a folder or zip")
+    return given
+
+
+def _targets(given: str) -> int | Literal["all"]:
+    if given == "all":
+        return "all"
+    if not given.isdecimal():
+        raise RequestError("targets", f"{given!r} is neither all nor the index of a class")
+    return int(given)
+
+
+def _write_container(artifact: Path, reading: Reading, folder: Path) -> Path | None:
+    """The vendor's own container with the repaired values, where there are such."""
+    repaired = folder / "repaired.safetensors"
+    if not repaired.is_file():
+        return None
+    path = folder / f"repaired-{Path(reading.container.member or artifact.name).name}"
+    rewrite_artifact(artifact, repaired, path)
+    note(f"repaired checkpoint: {path}")
+    return path
+
+
+def _exit_of_repair(report: dict[str, Any], written: Path | None) -> int:
+    """Pass where the checkpoint is usable now: it was clean, or a repaired one was written."""
+    if written is not None or report["verdict"] == "clean":
+        return PASS
+    code = exit_of_report(report)
+    return code if code in (FAIL, INCONCLUSIVE) else INCONCLUSIVE

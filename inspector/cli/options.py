@@ -1,0 +1,94 @@
+"""Options that several commands share, and reading the files that they name. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
+
+import typer
+
+from inspector.errors import ManifestError
+from inspector.manifest import Manifest, parse_class_list
+
+Device = Literal["auto", "cpu", "cuda"]
+
+Artifact = Annotated[
+    Path,
+    typer.Argument(
+        exists=True, metavar="ARTIFACT", help="Checkpoint file, archive or Dassl folder."
+    ),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        metavar="B",
+        help="pocket, an open_clip folder, an OpenAI-layout safetensors file, or NAME/TAG; "
+        "@sha256:HEX behind it pins the weights.",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Class names in label order, one a line."),
+]
+ManifestFile = Annotated[
+    Path | None,
+    typer.Option("--manifest", exists=True, dir_okay=False, help="JSON manifest of the vendor."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def read_manifest(manifest: Path | None, classes: Path | None) -> tuple[dict[str, Any], Manifest]:
+    """The manifest as given and as understood; `classes` takes the place of its class names.
+
+    Raises:
+        ManifestError: a file that cannot be read, is no JSON or states something impossible.
+    """
+    data = _json_object(manifest) if manifest else {}
+    names = parse_class_list(_text("classes", classes)) if classes else None
+    folder = manifest.parent if manifest else Path()
+    parsed = Manifest.parse(data, names, folder=folder)
+    given = dict(data) if names is None else {**data, "classnames": names}
+    return given, parsed
+
+
+def _json_object(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(_text("manifest", path))
+    except ValueError as problem:
+        raise ManifestError("manifest", f"{path.name} is no JSON: {problem}") from problem
+    if not isinstance(data, dict):
+        raise ManifestError("manifest", f"{path.name} is no JSON object")
+    return data
+
+
+def _text(field: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ManifestError(field, f"cannot read {path.name}: {problem}") from problem
+
+
+def resolve_device(device: Device) -> str:
+    """`auto` is CUDA where there is one."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def work_folder(out: Path | None) -> Iterator[Path]:
+    """`out`, made if missing, or a folder that is removed afterwards."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        yield out
+        return
+    with TemporaryDirectory(prefix="clipvet-") as folder:
+        yield Path(folder)
