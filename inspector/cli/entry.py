@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -31,7 +31,8 @@ cli = typer.Typer(
 for _command in (inspect, scan, logits, repair):
     cli.command()(_command)
 
-_UsageError = typer.BadParameter.__mro__[1]  # Typer may or may not carry its own copy of click.
+# Typer may or may not carry its own copy of click.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 @cli.command(hidden=True)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = cli(arguments, prog_name="clipvet", standalone_mode=False)
     except _UsageError as problem:
-        problem.show()  # type: ignore[attr-defined]
+        problem.show()
         code = USAGE
     except (RequestError, BackboneError) as problem:
         note(f"clipvet: {problem}")
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = INTERRUPTED
     except BrokenPipeError:
         code = ERROR
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it must not look like a verdict
         traceback.print_exc()
         code = ERROR
     sys.exit(code or 0)

@@ -108,7 +108,8 @@ def _token_embedding(spec: str) -> NDArray[np.floating[Any]]:
         raise RequestError("backbone", f"{spec!r} is not on this machine; scan downloads nothing")
     try:
         with safe_open(weights, framework="numpy") as file:
-            name = next((name for name in _TABLES if name in file.keys()), None)
+            stored = set(file.keys())
+            name = next((name for name in _TABLES if name in stored), None)
             if name is None:
                 raise BackboneError(spec, f"its weights hold none of {', '.join(_TABLES)}")
             return file.get_tensor(name)  # type: ignore[no-any-return]

@@ -1,0 +1,45 @@
+"""Tiny random backbones of the real architecture, written as a buyer would have them on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+
+Kind = Literal["vit", "rn"]
+
+_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+_VISION: dict[Kind, dict[str, Any]] = {
+    "vit": {"image_size": 16, "layers": 2, "width": 64, "patch_size": 8, "head_width": 64},
+    "rn": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+}
+_PREPROCESSING = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.3, 0.2]}
+
+
+def write_backbone(folder: Path, kind: Kind = "vit", seed: int = 0, embed_dim: int = 48) -> Path:
+    """Write an open_clip folder with random weights that are exact in fp16, and give it back."""
+    config = {
+        "embed_dim": embed_dim,
+        "quick_gelu": True,
+        "vision_cfg": _VISION[kind],
+        "text_cfg": _TEXT,
+    }
+    torch.manual_seed(seed)
+    model = CLIP(**config)
+    # Weights as they are initialised hardly react to their input; larger ones make a sharper test.
+    state = {
+        name: (tensor * 3 if tensor.ndim == 2 and "resblocks" in name else tensor).half()
+        for name, tensor in model.state_dict().items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()},
+        folder / "open_clip_model.safetensors",
+    )
+    described = {"model_cfg": config, "preprocess_cfg": _PREPROCESSING}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+    return folder
