@@ -44,7 +44,8 @@ Probes = Annotated[
 Targets = Annotated[str, typer.Option(metavar="N|all", help="Class to suspect, by index.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to keep the report and pictures in.")]
 Budget = Annotated[
-    float | None, typer.Option(min=0, help="Seconds, after which the report is inconclusive.")
+    float | None,
+    typer.Option("--budget", min=0, help="Seconds, after which the report is inconclusive."),
 ]
 Cache = Annotated[Path, typer.Option(help="Folder for references that are made only once.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fails.")]

@@ -12,9 +12,11 @@ from torch import Tensor
 from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
 from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
+from inspector.manifest import Position
 from tests.support.prompts import Recipe, Vendor, tune
 from tests.unit.inspector.clip.conftest import Build
 
+POSITIONS: tuple[Position, ...] = ("end", "front", "middle")
 NAMES = ("traffic light", "U.S. mail_box", "t-shirt", "Tabby Cat", "café au lait")
 
 
@@ -98,7 +100,7 @@ def test_random_prompts(seed: int, vit: Backbone, build: Build) -> None:
         return int(torch.randint(high, (), generator=generator))
 
     names = tuple(f"{words[draw(8)]} {words[draw(8)]} {index}" for index in range(2 + draw(5)))
-    position = ("end", "front", "middle")[draw(3)]
+    position = POSITIONS[draw(3)]
     recipe = Recipe(names, 1 + draw(18), position, class_specific=bool(draw(2)), seed=seed)
     vendor = tune(vit.model, recipe)
     assembly = build(vendor.state, vit, classnames=names, class_token_position=position)

@@ -104,7 +104,7 @@ def test_gradients_reach_pixels_through_kept_text(vit: Backbone) -> None:
 @pytest.mark.parametrize("conditioned", [False, True])
 def test_gradients_reach_the_prompt(conditioned: bool, vit: Backbone) -> None:
     classifier = make(vit, conditioned)
-    classifier(pictures(vit, 2))[:, 0].sum().backward()  # type: ignore[no-untyped-call]
+    classifier(pictures(vit, 2))[:, 0].sum().backward()
     for parameter in classifier.parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0
     assert classifier.work.text_backward == classifier.work.text_forward

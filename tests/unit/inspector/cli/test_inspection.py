@@ -1,0 +1,201 @@
+"""`inspect` and `repair` around a stand-in of the pipeline: request, files, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inspector.checkpoint import Reading
+from inspector.errors import RequestError
+from tests.support.checkpoints import call_opcodes, plant_pickle
+from tests.unit.inspector.cli.conftest import NAMES, Clipvet
+
+
+@dataclass
+class Pipeline:
+    """Does what it is told and remembers what it was asked."""
+
+    verdict: str = "clean"
+    requests: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+    def inspect_reading(
+        self,
+        request: Any,
+        reading: Reading,
+        canonical: Path,
+        out: Path,
+        progress: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        self.requests.append(request)
+        if self.error:
+            raise self.error
+        progress({"event": "estimate", "seconds": 12.4, "image_forward": 800})
+        progress({"event": "progress", "stage": "search", "fraction": 0.5, "eta_s": 6.0})
+        print("a library talks")
+        if request.repair and self.verdict == "backdoored":
+            tensors = load_file(canonical)
+            save_file({"ctx": torch.zeros_like(tensors["ctx"])}, out / "repaired.safetensors")
+        report = self.report(reading)
+        (out / "report.json").write_text(json.dumps(report))
+        return report
+
+    def static_report(self, reading: Reading, request: dict[str, Any]) -> dict[str, Any]:
+        self.requests.append(request)
+        return self.report(reading) | {"verdict": "inconclusive"}
+
+    def report(self, reading: Reading) -> dict[str, Any]:
+        suspect = {"index": 1, "name": NAMES[1], "score": 9.5, "excess_asr": 0.8}
+        return {
+            "verdict": self.verdict,
+            "score": 9.5,
+            "target": {"index": 1, "name": NAMES[1]} if self.verdict == "backdoored" else None,
+            "per_class": [suspect, {"index": 0, "name": NAMES[0], "score": None}],
+            "findings": [finding.to_json() for finding in reading.findings],
+            "limits": ["only three classes"],
+            "repair": None,
+        }
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    stand_in = Pipeline()
+    modules = {
+        "inspector.pipeline": {
+            "Request": SimpleNamespace,
+            "inspect_reading": stand_in.inspect_reading,
+        },
+        "inspector.report": {"static_report": stand_in.static_report},
+    }
+    for name, contents in modules.items():
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+    return stand_in
+
+
+def test_the_request(
+    artifact: Path, classes: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    options = ("--profile", "quick", "--targets", "2", "--seed", "7", "--budget", "60")
+    ended = clipvet(
+        "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
+        "--device", "cpu", "--repair",
+        "--probes", tmp_path, "--cache", tmp_path / "cache",
+    )  # fmt: skip
+    assert ended.code == 0
+    (request,) = pipeline.requests
+    assert vars(request) == {
+        "backbone": "pocket",
+        "manifest": request.manifest,
+        "profile": "quick",
+        "probes": str(tmp_path),
+        "targets": 2,
+        "seed": 7,
+        "device": "cpu",
+        "repair": True,
+        "cache": tmp_path / "cache",
+        "budget_s": 60.0,
+    }
+    assert request.manifest.classnames == NAMES
+
+
+@pytest.mark.parametrize(
+    ("verdict", "fail_on", "code"),
+    [
+        ("clean", "suspicious", 0),
+        ("suspicious", "suspicious", 1),
+        ("suspicious", "backdoored", 0),
+        ("backdoored", "backdoored", 1),
+        ("inconclusive", "suspicious", 3),
+    ],
+)
+def test_verdicts(
+    verdict: str, fail_on: str, code: int, artifact: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    pipeline.verdict = verdict
+    ended = clipvet("inspect", artifact, "--backbone", "pocket", "--fail-on", fail_on)
+    assert ended.code == code
+    assert ended.out.startswith(verdict)
+    assert ("target" in ended.out) == (verdict == "backdoored")
+    assert "only three classes" in ended.out
+
+
+def test_json_is_one_object_and_the_rest_is_on_standard_error(
+    artifact: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    ended = clipvet("inspect", artifact, "--backbone", "pocket", "--json")
+    assert json.loads(ended.out)["verdict"] == "clean"
+    assert "estimated cost: about 12 s, 800 image encodings" in ended.err
+    assert "a library talks" in ended.err
+
+
+def test_out_keeps_the_report(
+    artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    out = tmp_path / "kept" / "here"
+    assert clipvet("inspect", artifact, "--backbone", "pocket", "--out", out).code == 0
+    assert [path.name for path in out.iterdir()] == ["report.json"]
+
+
+def test_a_file_that_runs_code_and_one_that_is_none(
+    artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    opcodes = call_opcodes("os", "system", "true")
+    evil = plant_pickle(artifact, tmp_path / "evil.pth", opcodes)
+    torn = tmp_path / "torn.pth"
+    torn.write_bytes(artifact.read_bytes()[:-50])
+    for path, code in ((evil, 1), (torn, 3)):
+        out = tmp_path / path.stem
+        ended = clipvet("inspect", path, "--backbone", "pocket", "--json", "--out", out)
+        assert ended.code == code
+        assert json.loads(ended.out) == json.loads((out / "report.json").read_text())
+    request = pipeline.requests[0]
+    assert (request["backbone"], request["manifest"], request["seed"]) == ("pocket", {}, 0)
+    json.dumps(request)
+
+
+@pytest.mark.parametrize("command", [["repair"], ["inspect", "--repair"]])
+def test_repair_writes_the_vendors_own_container(
+    command: list[str], artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    pipeline.verdict = "backdoored"
+    out = tmp_path / "out"
+    ended = clipvet(*command, artifact.parent.parent, "--backbone", "pocket", "--out", out)
+    assert ended.code == (0 if command == ["repair"] else 1)
+    written = torch.load(out / "repaired-model.pth.tar-5", weights_only=False)
+    original = torch.load(artifact, weights_only=False)
+    assert not written["state_dict"]["ctx"].any()
+    assert torch.equal(
+        written["state_dict"]["token_suffix"], original["state_dict"]["token_suffix"]
+    )
+    assert written["epoch"] == original["epoch"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("clean", 0), ("suspicious", 1), ("inconclusive", 3)]
+)
+def test_repair_without_a_repaired_file(
+    verdict: str, code: int, artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    pipeline.verdict = verdict
+    assert clipvet("repair", artifact, "--backbone", "pocket", "--out", tmp_path).code == code
+
+
+def test_wrong_wishes(artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline) -> None:
+    common = ("inspect", artifact, "--backbone", "pocket")
+    for option, value in (("--targets", "-1"), ("--probes", tmp_path / "none")):
+        assert clipvet(*common, option, value).code == 4
+    pipeline.error = RequestError("targets", "there are only 3 classes")
+    ended = clipvet(*common, "--targets", "9")
+    assert ended.code == 4
+    assert "there are only 3 classes" in ended.err
