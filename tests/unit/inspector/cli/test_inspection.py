@@ -69,7 +69,7 @@ class Pipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     stand_in = Pipeline()
-    modules = {
+    modules: dict[str, dict[str, Any]] = {
         "inspector.pipeline": {
             "Request": SimpleNamespace,
             "inspect_reading": stand_in.inspect_reading,

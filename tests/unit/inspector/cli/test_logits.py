@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -104,8 +103,8 @@ def test_wrong_files(artifact: Path, vit_folder: Path, images: Path, clipvet: Cl
     assert run(clipvet, artifact, torn, images).code == 4
     assert run(clipvet, artifact, vit_folder, images, "--manifest", torn).code == 4
     manifest = images.parent / "manifest.json"
-    for data in ([], {"method": "CoopX"}, {"classnames": ["a", 1]}):
-        manifest.write_text(json.dumps(data))
+    for data in ("[]", '{"method": "CoopX"}', '{"classnames": ["a", 1]}', "{"):
+        manifest.write_text(data)
         assert run(clipvet, artifact, vit_folder, images, "--manifest", manifest).code == 4
     manifest.write_bytes(b"\xff\xfe")
     assert run(clipvet, artifact, vit_folder, images, "--classes", manifest).code == 4
