@@ -184,6 +184,42 @@ def test_changed_bytes_in_the_store_are_never_inspected(
     assert (seen["status"], seen["error"]["code"]) == ("failed", "stored_bytes_changed")
 
 
+@pytest.mark.parametrize("data", [b"no checkpoint at all", b"PK\x03\x04 truncated"])
+def test_an_unreadable_file_is_a_result_and_needs_no_child(
+    ledger: Ledger, runner: Runner, submit: Submit, data: bytes
+) -> None:
+    pytest.importorskip("inspector.report")
+    row = submit(data)
+    runner.run()
+    seen = ledger.get(row["id"])
+    assert (seen["status"], seen["verdict"], seen["result"]) == (
+        "succeeded",
+        "inconclusive",
+        "fail",
+    )
+    report = ledger.api.get(seen["links"]["report_json"]).json()
+    assert report["findings"]
+    assert ledger.api.get(seen["links"]["report_html"]).status_code == 200
+    assert runner._pool._child is None
+
+
+def test_a_file_that_would_run_code_is_critical(
+    ledger: Ledger, runner: Runner, submit: Submit, checkpoint: bytes, tmp_path: Path
+) -> None:
+    pytest.importorskip("inspector.report")
+    source, marker = tmp_path / "good.pth", tmp_path / "it ran"
+    source.write_bytes(checkpoint)
+    bad = plant_pickle(
+        source, tmp_path / "bad.pth", call_opcodes("os", "system", f"touch {marker}")
+    )
+    row = submit(bad.read_bytes())
+    runner.run()
+    seen = ledger.get(row["id"])
+    assert (seen["verdict"], seen["result"]) == ("inconclusive", "fail")
+    assert seen["summary"]["critical_findings"] == ["pickle-code-execution"]
+    assert not marker.exists()
+
+
 def test_progress_reaches_the_history(ledger: Ledger, runner: Runner, submit: Submit) -> None:
     row = submit(orders={"seconds": 0.5})
     runner.run()
