@@ -13,10 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import stand_in_inspector
-from tests.support.checkpoints import (
-    coop_state,
-    save_dassl,
-)
+from tests.support.checkpoints import call_opcodes, coop_state, plant_pickle, save_dassl
 from tests.support.ledger import CLASSES, Ledger, settings_in
 from tests.support.servers import wait_for
 from worker.runner import Runner
