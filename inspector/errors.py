@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from inspector.findings import Finding
+from inspector.findings import Finding, Severity
 
 FaultKind = Literal["customer", "retry", "bug"]
 
@@ -160,6 +160,11 @@ class AssemblyError(InspectorError):
         super().__init__(f"{finding_id}: {detail}")
         self.finding_id = finding_id
         self.detail = detail
+
+    @property
+    def finding(self) -> Finding:
+        """The same as a finding: the model cannot be judged, which casts no suspicion on it."""
+        return Finding(self.finding_id, Severity.MEDIUM, self.detail)
 
 
 class BackboneMismatch(AssemblyError):

@@ -24,7 +24,6 @@ from inspector.cli.options import (
 )
 from inspector.cli.screen import note, note_findings
 from inspector.errors import AssemblyError, RequestError
-from inspector.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +62,7 @@ def logits(
         try:
             assembly = assemble(reading, Path(scratch) / reading.canonical, parsed, loaded)
         except AssemblyError as problem:
-            note_findings([Finding(problem.finding_id, Severity.MEDIUM, problem.detail)])
+            note_findings([problem.finding])
             raise typer.Exit(INCONCLUSIVE) from problem
     note_findings(assembly.findings)
     pixels = _pixels(images, loaded.image_size)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from inspector.errors import ManifestError
+from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -75,12 +75,16 @@ def _text(field: str, path: Path) -> str:
 
 
 def resolve_device(device: Device) -> str:
-    """`auto` is CUDA where there is one."""
-    if device != "auto":
+    """`auto` is CUDA where there is one. Raises RequestError when it is demanded and is not there."""
+    if device == "cpu":
         return device
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise RequestError("device", "this machine has no CUDA device that torch can use")
+    return "cpu"
 
 
 @contextmanager

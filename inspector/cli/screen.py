@@ -23,9 +23,16 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cy
 _VERDICTS = {"clean": "green", "suspicious": "yellow", "backdoored": "bold red"}
 
 
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 10_000  # What is piped or logged is not to be broken into lines.
+    return console
+
+
 def note(message: str) -> None:
     """One line on standard error."""
-    Console(stderr=True, soft_wrap=True).print(plain(message))
+    _console(stderr=True).print(plain(message))
 
 
 def plain(value: object) -> Text:
@@ -45,12 +52,12 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for label, value in rows:
         table.add_row(plain(label), plain(value))
-    Console().print(table)
+    _console().print(table)
 
 
 def note_findings(findings: Iterable[Finding]) -> None:
     """Findings on standard error, one a line."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = _console(stderr=True)
     for finding in findings:
         label = finding.severity.label
         head = Text(f"{label} ", style=_STYLES[label]).append(f"{finding.id}: ", style="bold")
@@ -59,7 +66,7 @@ def note_findings(findings: Iterable[Finding]) -> None:
 
 def show_report(report: Mapping[str, Any]) -> None:
     """Verdict, suspects and findings of a report."""
-    console = Console(soft_wrap=True)
+    console = _console()
     verdict = report["verdict"]
     console.print(Text(verdict, style=_VERDICTS.get(verdict, "bold yellow")))
     target = report.get("target")
@@ -101,13 +108,13 @@ def progress_bar() -> Iterator[Callable[[Event], None]]:
     The estimate is a line of its own before the first bar, on a terminal or not.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}"),
+        TextColumn("{task.fields[eta]}", markup=False),
     )
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task: TaskID | None = None
 

@@ -28,6 +28,10 @@ PROOF_TOLERANCE = 1e-3
 another machine stays below 1e-4; every misreading that we know of moves logits by 0.02 or more."""
 MINIMUM_KAPPA = 0.1
 MINIMUM_SIGMAS = 4.0
+"""Chosen on 13 conformance cases and 10 prompts tuned on a photograph backbone, each on procedural
+and on photographic probes: rightly assembled they reach kappa 0.16 to 1.00 and all pass; with the
+class order shifted they stay at or below 0.08 and none does. Without taking off the class means six
+of the right ones would fail."""
 _BATCH = 64
 
 
