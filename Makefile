@@ -1,0 +1,41 @@
+# Two commands for a newcomer: `make demo` and `make test`. Python >= 3.11 and make are all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread per process: several processes share the cores, and waiting threads slow each other.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test check serve bench-detect clean
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/runtime: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/development: requirements-test.txt $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-test.txt
+	touch $@
+
+demo: $(VENV)/runtime  ## inspect a clean and a backdoored checkpoint over REST, repair, webhook
+	$(BIN)/python -m app.demo docker/demo
+
+test: $(VENV)/development  ## the default test suite, with the real servers that it needs
+	$(BIN)/python -m pytest tests
+
+check: $(VENV)/development  ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: $(VENV)/runtime  ## the embedded service on this machine
+	$(BIN)/clipvet serve --data-dir var
+
+bench-detect: $(VENV)/development  ## build the small zoo from unseen seeds and inspect it
+	$(BIN)/python -m tests.bench.detect
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

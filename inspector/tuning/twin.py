@@ -1,0 +1,33 @@
+"""The reference: a benign prompt of the same family, classes and backbone, tuned by us.
+
+A zero-shot prompt lacks the benign response of a meta-net, so a clean CoCoOp looks excessive beside
+it; a family-matched twin does not. It is distilled from the backbone's zero-shot predictions on
+unlabelled probes, so it depends on nothing the vendor delivered and can be cached by backbone,
+family, class list and probes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.tuning.learner import Recipe, new_learner, tune
+
+TWIN_RECIPE = Recipe(epochs=12, batch=8, learning_rate=0.02)
+"""Chosen in tests/bench/LOG.md, experiment 4: enough steps for the twin to agree with zero-shot."""
+TWIN_SEED = 7
+
+
+def reference(
+    backbone: Backbone, classnames: list[str], probes: Tensor, *, conditioned: bool
+) -> Classifier:
+    """A frozen twin; probes (N, 3, H, W) in [0,1]. Deterministic for the same arguments."""
+    generator = torch.Generator().manual_seed(TWIN_SEED)
+    twin = new_learner(backbone, classnames, conditioned=conditioned, generator=generator)
+    with torch.no_grad():
+        features = torch.cat([twin.image_features(part) for part in probes.split(64)])
+        logits = backbone.logit_scale * features @ backbone.zero_shot(classnames).T
+    tune(twin, features, logits.softmax(1), TWIN_RECIPE, generator)
+    return twin.requires_grad_(False)
