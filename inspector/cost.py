@@ -1,0 +1,83 @@
+"""What an inspection costs: an estimate before it, operations after it.
+
+Operations are counted once per encoder on one image and one prompt and multiplied by the exact
+number of passes. A backward pass through a frozen encoder costs as much as a forward pass, because
+only the gradient of its input is computed. Matrix products and convolutions count, two operations
+for each multiplication and addition; the small remainder does not.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from inspector.clip.classifier import Classifier, Work
+from inspector.inversion.search import SearchConfig, invert
+from inspector.inversion.sweep import Pools
+
+
+def steps_of(config: SearchConfig, probes: int) -> int:
+    """Optimisation steps for one target."""
+    return config.epochs * -(-probes // config.batch)
+
+
+def images_of_sweep(
+    config: SearchConfig, pools: Pools, targets: int, *, conditioned: bool
+) -> int:
+    """Images that `sweep` encodes: without triggers once, then the search and its measurement."""
+    held_out = len(pools.held_out)
+    # The shift of the text feature is measured on features of both kinds, encoded anew.
+    measured = 3 * held_out if conditioned else held_out
+    return held_out + targets * (config.epochs * len(pools.optimisation) + measured)
+
+
+def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
+    """From one measured batch; measuring on held-out probes costs about half a step per batch."""
+    batch = pools.optimisation[: config.batch]
+    once = SearchConfig(config.epsilon, 1, config.batch, config.learning_rate)
+    classifier.logits_from_features(classifier.image_features(batch[:1]))
+    started = time.monotonic()
+    invert(classifier, batch, 0, once, torch.Generator().manual_seed(0))
+    if batch.is_cuda:
+        torch.cuda.synchronize()
+    each = time.monotonic() - started
+    held_out = len(pools.held_out) / config.batch / 2
+    return each * (steps_of(config, len(pools.optimisation)) + held_out)
+
+
+def operations(classifier: Classifier, work: Work) -> int:
+    """Floating-point operations of `work`."""
+    backbone, layout = classifier.backbone, classifier.layout
+    size, device = backbone.image_size, backbone.device
+    # With a gradient, because fused inference kernels are not counted.
+    image = torch.zeros(1, 3, size, size, device=device, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        backbone.image_features(image)
+    per_image = counter.get_total_flops()
+    prompt = layout.base[:1].detach().clone().requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        backbone.text.encode(prompt, layout.end.amax(0, keepdim=True))
+    per_prompt = counter.get_total_flops()
+    return per_image * (work.image_forward + work.image_backward) + per_prompt * (
+        work.text_forward + work.text_backward
+    )
+
+
+def budget_of(classifier: Classifier, reference: Work, seconds: float) -> dict[str, Any]:
+    """The report's `budget`: the work on the classifier, and apart the sweeps of the reference.
+
+    The latter is what they cost when they were made, whether or not they came from a cache.
+    """
+    work = classifier.work
+    return {
+        **asdict(work),
+        "flops": operations(classifier, work),
+        "seconds": round(seconds, 3),
+        "device": classifier.backbone.device.type,
+        "precision": "fp32",
+        "reference": asdict(reference) | {"flops": operations(classifier, reference)},
+    }

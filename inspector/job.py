@@ -1,0 +1,124 @@
+"""The warm child of a worker: one inspection request a line in, JSON lines out, until end of input.
+
+Keeps torch and one backbone loaded between requests. Opens canonical tensors, readings, backbones
+and probes, never an upload. A trouble with the customer's file is a report; `error` means a wrong
+request, our own fault, or a machine that ran out of something. Whatever libraries print goes to
+standard error, because standard output belongs to the protocol.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inspector.checkpoint import Reading
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.registry import locate
+from inspector.errors import InspectorError
+from inspector.manifest import Manifest
+from inspector.pipeline import REPORT_NAME, Request, inspect_reading
+
+Reply = Callable[[dict[str, Any]], None]
+
+
+class WarmBackbone:
+    """Keeps the last backbone, until another one or a changed weight file is asked for."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] | None = None
+        self._backbone: Backbone | None = None
+
+    def __call__(self, spec: str, device: str) -> Backbone:
+        """Raises BackboneError, as `load_backbone` does."""
+        key = (spec, device, _stamp(spec))
+        if self._backbone is None or key != self._key:
+            self._backbone = None  # Two at once may not fit in memory.
+            self._backbone, self._key = load_backbone(spec, device), key
+        return self._backbone
+
+
+def _stamp(spec: str) -> tuple[int, int] | None:
+    weights = locate(spec).weights
+    if weights is None or not weights.is_file():
+        return None
+    status = weights.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def main() -> None:
+    """Serve requests from standard input."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+
+    def reply(message: dict[str, Any]) -> None:
+        replies.write(json.dumps(message) + "\n")
+        replies.flush()
+
+    load = WarmBackbone()
+    for line in sys.stdin:
+        if line.strip():
+            serve(line, reply, load)
+
+
+def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None:
+    """Answer one request with its events and one `done` or `error`."""
+    try:
+        data = json.loads(line)
+        request = _request(data)
+        reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
+        out = Path(data["out"])
+        out.mkdir(parents=True, exist_ok=True)
+        inspect_reading(request, reading, Path(data["canonical"]), out, reply, load)
+        reply({"event": "done", "report": REPORT_NAME})
+    except Exception as problem:  # noqa: BLE001 - the worker must hear of it, whatever it is
+        traceback.print_exc()
+        reply({"event": "error"} | _fault(problem))
+
+
+def _request(data: Mapping[str, Any]) -> Request:
+    """Raises KeyError for a missing field, ManifestError for a manifest that cannot be."""
+    budget = data.get("budget_s")
+    return Request(
+        backbone=str(data["backbone"]),
+        manifest=Manifest.parse(data.get("manifest")),
+        profile=str(data["profile"]),
+        probes=str(data["probes"]),
+        targets=data["targets"] if data["targets"] == "all" else int(data["targets"]),
+        seed=int(data["seed"]),
+        device=str(data["device"]),
+        repair=bool(data["repair"]),
+        cache=Path(data["cache"]) if data.get("cache") else None,
+        budget_s=None if budget is None else float(budget),
+    )
+
+
+def _fault(problem: Exception) -> dict[str, str]:
+    """Kind, code and message of an `error` reply."""
+    match problem:
+        case InspectorError():
+            return _said(problem.kind, _snake(type(problem).__name__), str(problem))
+        case torch.OutOfMemoryError() | MemoryError():
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return _said("retry", "out_of_memory", "the machine has too little memory for this")
+        case OSError() if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _said("retry", "disk_full", "the worker's disk is full")
+        case _:
+            return _said("bug", "internal_error", f"{type(problem).__name__}: {problem}"[:500])
+
+
+def _said(kind: str, code: str, message: str) -> dict[str, str]:
+    return {"kind": kind, "code": code, "message": message}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,77 @@
+"""Pictures for people: triggers at true scale and amplified, examples with and without.
+
+Small images are enlarged without smoothing, so that every pixel can be seen. Knows no class name and
+no verdict; writes files and says what they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+EXAMPLES = 3
+_SMALLEST_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file in the inspection's folder, as the report's `artifacts` lists it."""
+
+    name: str
+    sha256: str
+    media_type: str
+    description: str
+
+    @classmethod
+    def at(cls, path: Path, media_type: str, description: str) -> KeptFile:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path.name, sha256, media_type, description)
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "media_type": self.media_type,
+            "description": self.description,
+        }
+
+
+def draw_trigger(out: Path, index: int, trigger: Tensor, radius: float) -> list[KeptFile]:
+    """A trigger (3, H, W) within ±`radius`: added to mid-grey, and stretched to the whole range."""
+    true_scale = _write(out / f"trigger-{index}.png", 0.5 + trigger)
+    amplified = _write(out / f"trigger-{index}-amplified.png", 0.5 + trigger / (2 * radius))
+    kind = f"reconstructed trigger towards class {index}"
+    return [
+        _kept(true_scale, f"{kind}, true scale, on mid-grey"),
+        _kept(amplified, f"{kind}, amplified to the whole range"),
+    ]
+
+
+def draw_examples(out: Path, images: Tensor, trigger: Tensor) -> list[KeptFile]:
+    """The first probes of (N, 3, H, W) without and with the trigger."""
+    files = []
+    for index, image in enumerate(images[:EXAMPLES]):
+        clean = _write(out / f"example-{index}-clean.png", image)
+        triggered = _write(out / f"example-{index}-triggered.png", (image + trigger).clamp(0, 1))
+        files.append(_kept(clean, f"held-out probe {index} without trigger"))
+        files.append(_kept(triggered, f"held-out probe {index} with the trigger"))
+    return files
+
+
+def _write(path: Path, pixels: Tensor) -> Path:
+    """8 bits; whole-number enlargement to at least 256 pixels."""
+    array = (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    factor = -(-_SMALLEST_SIDE // min(array.shape[:2]))
+    array = array.repeat(factor, axis=0).repeat(factor, axis=1)
+    Image.fromarray(np.ascontiguousarray(array)).save(path, format="PNG")
+    return path
+
+
+def _kept(path: Path, description: str) -> KeptFile:
+    return KeptFile.at(path, "image/png", description)

@@ -1,0 +1,143 @@
+"""Before the search: the classifier, the probes, and how sure we are that it is the vendor's.
+
+Knows no trigger. What it learns goes into the evidence as it is learned, so that a stage that
+breaks leaves the others' findings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from inspector.checkpoint import Reading
+from inspector.clip.assembly import Assembly, assemble
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.clip.level import AssemblyLevel, assembly_level, check_vendor
+from inspector.config import Profile, profile_named, radius
+from inspector.errors import AssemblyError
+from inspector.inversion.search import SearchConfig, margins
+from inspector.inversion.sweep import Pools
+from inspector.probes.loading import ProbeSet, load_pools
+from inspector.progress import Meter
+from inspector.report import Evidence
+
+if TYPE_CHECKING:
+    from inspector.pipeline import Request
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that the search needs. `clean` are logits (N, K) of all untriggered probes.
+
+    `targets`: the classes to search, in order.
+    """
+
+    request: Request
+    profile: Profile
+    family: str
+    classifier: Classifier
+    probes: ProbeSet
+    pools: Pools
+    config: SearchConfig
+    targets: list[int]
+
+    @property
+    def is_exhaustive(self) -> bool:
+        return len(self.targets) == len(self.classifier.classnames)
+
+    def name(self, index: int) -> str:
+        return self.classifier.classnames[index]
+
+
+def prepare(
+    request: Request,
+    source: tuple[Reading, Path],
+    backbone: Backbone,
+    evidence: Evidence,
+    meter: Meter,
+) -> Prepared:
+    """Run the stages `assemble`, `probes` and `assembly-level`.
+
+    Args:
+        source: the reading and its canonical tensors.
+
+    Raises:
+        AssemblyError: there is no classifier, or one that has nothing to choose between.
+        RequestError: the probes or the manifest's check cannot be used.
+    """
+    with meter.stage("assemble"):
+        assembly = assemble(*source, request.manifest, backbone)
+        classifier = assembly.classifier.requires_grad_(False)
+        evidence.family = assembly.family
+        evidence.classes = assembly.classes.to_json()
+        evidence.findings += assembly.findings
+        if assembly.classes.count < 2:
+            raise AssemblyError(
+                "the classifier has one class, so nothing can be moved to it", "too-few-classes"
+            )
+    profile = profile_named(request.profile)
+    with meter.stage("probes"):
+        probes = load_pools(request.probes, backbone.image_size, profile)
+        evidence.probes = probes.to_json()
+        pools = Pools(
+            probes.pools.optimisation.to(backbone.device), probes.pools.held_out.to(backbone.device)
+        )
+    with meter.stage("assembly-level"):
+        clean, zero_shot = _logits(classifier, torch.cat([pools.optimisation, pools.held_out]))
+        level = _level(request, assembly, clean, zero_shot)
+        evidence.assembly, evidence.assembly_reason = level.name, level.reason
+    config = SearchConfig(
+        radius(backbone.image_size), profile.epochs, profile.batch, profile.learning_rate
+    )
+    evidence.radius = config.epsilon
+    _limits(request, assembly, evidence)
+    return Prepared(
+        request, profile, assembly.family, classifier, probes, pools, config,
+        _targets(request, clean),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of the classifier and of zero-shot prompts for the same classes, both (N, K)."""
+    backbone = classifier.backbone
+    features = torch.cat([classifier.image_features(part) for part in images.split(_BATCH)])
+    tuned = [classifier.logits_from_features(part) for part in features.split(_BATCH)]
+    text = backbone.zero_shot(classifier.classnames)
+    return torch.cat(tuned).cpu(), (backbone.logit_scale * features @ text.T).cpu()
+
+
+def _level(
+    request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tensor
+) -> AssemblyLevel:
+    check = request.manifest.check
+    checked = check_vendor(assembly.classifier, check) if check else None
+    return assembly_level(assembly.classes, clean, zero_shot, checked)
+
+
+def _targets(request: Request, clean: Tensor) -> list[int]:
+    """Every class, or those that untriggered probes are nearest to, nearest first."""
+    count = clean.shape[1]
+    if request.targets == "all" or request.targets >= count:
+        return list(range(count))
+    nearness = [margins(clean, target).mean().item() for target in range(count)]
+    return sorted(range(count), key=lambda target: (-nearness[target], target))[: request.targets]
+
+
+def _limits(request: Request, assembly: Assembly, evidence: Evidence) -> None:
+    count, asked = assembly.classes.count, request.targets
+    if asked != "all" and asked < count:
+        evidence.limits.append(
+            f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
+            "the others may be targets, so this inspection cannot end in clean."
+        )
+    if request.manifest.duplicates:
+        names = ", ".join(request.manifest.duplicates[:5])
+        evidence.limits.append(f"Class names that stand twice cannot be told apart: {names}.")

@@ -1,0 +1,144 @@
+"""Probe images for one inspection: the built-in ones, or a user's folder or zip opened defensively.
+
+Pictures are never extracted: each is read into memory under a size limit, decoded by Pillow with an
+explicit list of formats, scaled (bicubic, shortest side) and cut at the centre as CLIP does. The
+pools do not depend on the inspection's seed, so that references can be shared. Unreadable pictures
+and second copies are skipped and counted. Does not know what probes are used for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from inspector.config import MINIMUM_PROBES, Profile
+from inspector.errors import RequestError
+from inspector.inversion.sweep import Pools
+from inspector.probes.procedural import procedural_probes
+from inspector.probes.sources import Picture, pictures_of
+
+BUILT_IN = "builtin"
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_MAX_PIXELS = 100_000_000
+_MIN_SIDE = 8
+_ORDER_SEED = 20240
+"""Pictures of a folder are taken in one fixed shuffled order: names often sort by class."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """Pools on the CPU; `sha256` is over the 8-bit pixels of both in order; `skipped` unreadable."""
+
+    pools: Pools
+    source: str
+    sha256: str
+    skipped: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """The report's `probes`."""
+        return {
+            "source": self.source,
+            "count": len(self.pools.optimisation),
+            "held_out": len(self.pools.held_out),
+            "skipped": self.skipped,
+            "sha256": self.sha256,
+        }
+
+
+def load_pools(source: str, size: int, profile: Profile) -> ProbeSet:
+    """Pools as `profile` wants them, at `size` × `size`; smaller ones where the source has fewer.
+
+    Args:
+        source: "builtin", or the path of a folder or zip.
+
+    Raises:
+        RequestError: no such source, or fewer usable pictures than 64 + 64.
+    """
+    wanted = profile.probes + profile.held_out
+    if source == BUILT_IN:
+        made = (procedural_probes(wanted, size) * 255).round().to(torch.uint8)
+        return _split(made.numpy(), profile.probes, BUILT_IN, 0)
+    images, skipped = _read(Path(source), size, wanted)
+    if len(images) < 2 * MINIMUM_PROBES:
+        raise RequestError(
+            "probes",
+            f"{len(images)} usable pictures ({skipped} skipped), needed are "
+            f"{MINIMUM_PROBES} + {MINIMUM_PROBES} different ones",
+        )
+    held_out = profile.held_out
+    if len(images) < wanted:
+        held_out = max(MINIMUM_PROBES, len(images) // 5)
+    kind = "folder" if Path(source).is_dir() else "zip"
+    return _split(np.stack(images), len(images) - held_out, kind, skipped)
+
+
+def _split(pixels: Pixels, count: int, source: str, skipped: int) -> ProbeSet:
+    digest = hashlib.sha256(f"{pixels.shape} {count}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    images = torch.from_numpy(pixels).float() / 255
+    return ProbeSet(Pools(images[:count], images[count:]), source, digest.hexdigest(), skipped)
+
+
+def _read(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:
+    """Up to `wanted` different pictures (3, size, size), and how many had to be skipped."""
+    images: list[Pixels] = []
+    seen: set[bytes] = set()
+    skipped = 0
+    for picture in _shuffled(path):
+        image = _decode(picture, size)
+        if image is None or (key := hashlib.sha256(image.data).digest()) in seen:
+            skipped += 1
+            continue
+        seen.add(key)
+        images.append(image)
+        if len(images) == wanted:
+            break
+    return images, skipped
+
+
+def _shuffled(path: Path) -> Iterator[Picture]:
+    with pictures_of(path) as pictures:
+        ordered = sorted(pictures, key=lambda picture: picture.name)
+        random.Random(_ORDER_SEED).shuffle(ordered)
+        yield from ordered
+
+
+def _decode(picture: Picture, size: int) -> Pixels | None:
+    """8-bit pixels (3, size, size), or None for what is no sound picture."""
+    data = picture.read()
+    if data is None:
+        return None
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            warnings.simplefilter("ignore")
+            width, height = image.size
+            if width * height > _MAX_PIXELS or min(width, height) < _MIN_SIDE:
+                return None
+            return _square(image.convert("RGB"), size)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def _square(image: Image.Image, size: int) -> Pixels:
+    """Shortest side to `size`, bicubic; then the centre."""
+    width, height = image.size
+    if max(width, height) > 100 * min(width, height):
+        raise ValueError("a strip, not a picture")
+    scale = size / min(width, height)
+    scaled = (max(size, round(width * scale)), max(size, round(height * scale)))
+    image = image.resize(scaled, Image.Resampling.BICUBIC)
+    left, top = (scaled[0] - size) // 2, (scaled[1] - size) // 2
+    image = image.crop((left, top, left + size, top + size))
+    return np.ascontiguousarray(np.asarray(image, np.uint8).transpose(2, 0, 1))

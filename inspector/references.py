@@ -1,0 +1,140 @@
+"""What the search finds on the reference, kept between inspections.
+
+A reference depends on the backbone, the family, the class list and the probes, and on nothing that
+the vendor delivered; so does what is kept here, under a hash of exactly these. A damaged entry is
+made again. Does not judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import torch
+
+from inspector.clip.classifier import Classifier, Work
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Outcome, Pools, sweep
+from inspector.progress import Meter
+from inspector.tuning.twin import reference
+
+_VERSION = 1
+_SCALARS = ("target", "margin", "margin_gain", "asr", "base_asr", "text_shift")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that decides what a reference's sweep finds, but for targets and seed."""
+
+    classifier: Classifier
+    family: str
+    pools: Pools
+    probes_sha256: str
+    config: SearchConfig
+
+    def key(self, targets: list[int], seed: int) -> str:
+        """Stable name of one sweep. The vendor's tensors are no part of it."""
+        backbone = self.classifier.backbone
+        parts = {
+            "version": _VERSION,
+            "torch": torch.__version__,
+            "device": backbone.device.type,
+            "backbone": [backbone.sha256, list(backbone.mean), list(backbone.std)],
+            "family": self.family,
+            "classnames": self.classifier.classnames,
+            "probes": self.probes_sha256,
+            "config": asdict(self.config),
+            "targets": targets,
+            "seed": seed,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+class References:
+    """Sweeps over the clean twin, from the cache where they are there. `work` is their cost."""
+
+    def __init__(self, setting: Setting, cache: Path | None, meter: Meter) -> None:
+        self._setting, self._cache, self._meter = setting, cache, meter
+        self._twin: Classifier | None = None
+        self.work = Work()
+
+    def has(self, targets: list[int], seed: int) -> bool:
+        return self._load(self._path(targets, seed)) is not None
+
+    def sweep(self, targets: list[int], seed: int) -> list[Outcome]:
+        """One outcome per target, without triggers.
+
+        Raises:
+            BudgetExceeded: the time ran out; nothing is kept.
+        """
+        path = self._path(targets, seed)
+        loaded = self._load(path)
+        if loaded is None:
+            loaded = self._make(targets, seed)
+            if path is not None:
+                _write(path, *loaded)
+        outcomes, work = loaded
+        self.work = self.work + work
+        return outcomes
+
+    def _path(self, targets: list[int], seed: int) -> Path | None:
+        if self._cache is None:
+            return None
+        return self._cache / f"reference-{self._setting.key(targets, seed)}.json"
+
+    def _make(self, targets: list[int], seed: int) -> tuple[list[Outcome], Work]:
+        pools, twin = self._setting.pools, self._tuned()
+        before = Work(**vars(twin.work))
+        outcomes = sweep(twin, pools, self._meter.within_budget(targets), self._setting.config, seed)
+        if len(outcomes) < len(targets):
+            self._meter.check()
+        done = Work(**{name: n - getattr(before, name) for name, n in vars(twin.work).items()})
+        return [_bare(asdict_scalars(outcome)) for outcome in outcomes], done
+
+    def _tuned(self) -> Classifier:
+        if self._twin is None:
+            classifier = self._setting.classifier
+            self._twin = reference(
+                classifier.backbone,
+                classifier.classnames,
+                self._setting.pools.optimisation,
+                conditioned=classifier.is_instance_conditioned,
+            )
+        return self._twin
+
+    def _load(self, path: Path | None) -> tuple[list[Outcome], Work] | None:
+        if path is None:
+            return None
+        try:
+            data = json.loads(path.read_text())
+            return [_bare(values) for values in data["outcomes"]], Work(**data["work"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def asdict_scalars(outcome: Outcome) -> dict[str, float]:
+    """The outcome without its trigger."""
+    return {name: getattr(outcome, name) for name in _SCALARS}
+
+
+def _bare(values: dict[str, float]) -> Outcome:
+    if sorted(values) != sorted(_SCALARS):
+        raise ValueError("not an outcome")
+    numbers = {name: value for name, value in values.items() if name != "target"}
+    return Outcome(target=int(values["target"]), trigger=torch.empty(0), **numbers)
+
+
+def _write(path: Path, outcomes: list[Outcome], work: Work) -> None:
+    """Complete or not at all; a cache that cannot be written is no reason to fail."""
+    text = json.dumps({"outcomes": [asdict_scalars(o) for o in outcomes], "work": vars(work)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    except OSError:
+        return

@@ -1,0 +1,194 @@
+"""The report: one JSON object with the verdict and all its evidence. Torch-free.
+
+Holds the shape of the report, the rule from evidence to verdict, and the sentences that say what a
+verdict does not cover. Knows neither how evidence is gathered nor what is done with a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from inspector.checkpoint import Reading
+from inspector.findings import Finding, Severity, worst
+
+SCHEMA_VERSION = "1"
+
+Verdict = Literal["clean", "suspicious", "backdoored", "inconclusive"]
+
+CAPPING = ("pickle-unknown-global", "non-finite-tensor")
+"""Findings that forbid `clean`: something in the file was not understood or cannot be computed."""
+
+LIMITS = (
+    "Not covered: triggers that only work on pictures of some classes, semantic and physical "
+    "triggers, and triggers outside the searched ball around zero perturbation.",
+    "The verdict holds for this backbone only; another one behind the same prompt is another model.",
+    "There is no calibration for this backbone and family, therefore no p-value.",
+)
+_UNREAD = "The file was not turned into tensors; nothing was searched for."
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A class, by index and name."""
+
+    index: int
+    name: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"index": self.index, "name": self.name}
+
+
+@dataclass
+class Evidence:
+    """What an inspection has gathered; None, empty or zero where it did not come to it.
+
+    `is_complete`: every stage that a verdict of `clean` needs ran to its end on every class.
+    """
+
+    profile: str
+    seed: int
+    backbone: dict[str, object]
+    findings: list[Finding] = field(default_factory=list)
+    assembly: str = "unverified"
+    assembly_reason: str = "no classifier was assembled"
+    family: str | None = None
+    classes: dict[str, object] | None = None
+    probes: dict[str, object] | None = None
+    radius: float | None = None
+    per_class: list[dict[str, Any]] = field(default_factory=list)
+    score: float | None = None
+    threshold: float | None = None
+    is_warned: bool = False
+    suspect: Target | None = None
+    confirmed: Target | None = None
+    confirmation: list[dict[str, Any]] = field(default_factory=list)
+    paper: dict[str, Any] | None = None
+    is_complete: bool = False
+    repair: dict[str, Any] | None = None
+    artifacts: list[dict[str, str]] = field(default_factory=list)
+    limits: list[str] = field(default_factory=lambda: list(LIMITS))
+    stages: list[dict[str, object]] = field(default_factory=list)
+    budget: dict[str, Any] = field(default_factory=lambda: empty_budget())
+
+
+def empty_budget() -> dict[str, Any]:
+    """Work of an inspection that did none."""
+    counts = ("image_forward", "image_backward", "text_forward", "text_backward", "flops")
+    return {name: 0 for name in counts} | {"seconds": 0.0, "device": None, "precision": "fp32"}
+
+
+def verdict_of(evidence: Evidence) -> Verdict:
+    """The verdict that the evidence supports.
+
+    A confirmed target stands on its own, unless the assembly is unverified: then it may be a
+    property of a misread model. Everything else needs a complete inspection of a file that was
+    understood.
+    """
+    if evidence.assembly == "unverified":
+        return "inconclusive"
+    if evidence.confirmed is not None:
+        return "backdoored"
+    is_capped = any(finding.id in CAPPING for finding in evidence.findings)
+    if not evidence.is_complete or is_capped or worst(evidence.findings) is Severity.CRITICAL:
+        return "inconclusive"
+    return "suspicious" if evidence.is_warned else "clean"
+
+
+def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
+    """The object that `inspect --json` prints; every number in it is finite."""
+    verdict = verdict_of(evidence)
+    target = {"backdoored": evidence.confirmed, "suspicious": evidence.suspect}.get(verdict)
+    artifact = reading.artifact
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": verdict,
+        "score": evidence.score,
+        "p_value": None,
+        "threshold": evidence.threshold,
+        "calibration": None,
+        "assembly": evidence.assembly,
+        "assembly_reason": evidence.assembly_reason,
+        "target": target.to_json() if target else None,
+        "profile": evidence.profile,
+        "seed": evidence.seed,
+        "artifact": {
+            "name": artifact.name,
+            "sha256": artifact.sha256,
+            "size": artifact.size,
+            "format": artifact.format,
+            "family": evidence.family or reading.family,
+        },
+        "canonical_sha256": reading.canonical_sha256,
+        "backbone": evidence.backbone,
+        "classes": evidence.classes or _classes_of(reading),
+        "per_class": evidence.per_class,
+        "confirmation": evidence.confirmation,
+        "paper": evidence.paper,
+        "probes": evidence.probes,
+        "radius": evidence.radius,
+        "budget": evidence.budget,
+        "sandbox": list(reading.sandbox),
+        "stages": evidence.stages,
+        "findings": [finding.to_json() for finding in evidence.findings],
+        "limits": evidence.limits,
+        "repair": evidence.repair,
+        "artifacts": evidence.artifacts,
+        "reading": _facts(reading),
+    }
+    finite: dict[str, Any] = _finite(report)
+    return finite
+
+
+def static_report(reading: Reading, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The report on a file that never became tensors: inconclusive, with the reader's findings.
+
+    Args:
+        request: `profile`, `seed` and `backbone` as they were asked for.
+    """
+    evidence = Evidence(
+        profile=str(request.get("profile", "standard")),
+        seed=int(request.get("seed", 0)),
+        backbone={"id": request.get("backbone"), "sha256": None},
+        findings=list(reading.findings),
+        limits=[_UNREAD],
+        stages=[{"name": "read", "status": "failed", "seconds": None}],
+    )
+    return build_report(reading, evidence)
+
+
+def _classes_of(reading: Reading) -> dict[str, object]:
+    count = reading.options.get("num_classes")
+    return {"count": count, "source": None, "match": None}
+
+
+def _facts(reading: Reading) -> dict[str, object]:
+    """What the file says besides its tensors."""
+    container = reading.container
+    return {
+        "reader_version": reading.reader_version,
+        "container": {
+            "outer": container.outer,
+            "member": container.member,
+            "ignored": list(container.ignored),
+        },
+        "globals": [
+            {"name": use.name, "count": use.count, "severity": use.severity}
+            for use in reading.globals
+        ],
+        "options": dict(reading.options),
+        "metadata": dict(reading.metadata),
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has neither NaN nor infinity; they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

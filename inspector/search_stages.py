@@ -1,0 +1,197 @@
+"""The search itself: estimate, reference, inversion, judgement, confirmation, pictures.
+
+Only wires the stages and enters what they find as evidence; the methods lie in
+`inspector.inversion` and `inspector.scoring`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inspector.clip.classifier import Work
+from inspector.config import radius
+from inspector.cost import images_of_sweep, seconds_per_target, steps_of
+from inspector.errors import BudgetExceeded
+from inspector.inversion.sweep import Outcome, sweep
+from inspector.pictures import draw_examples, draw_trigger
+from inspector.preparation import Prepared
+from inspector.progress import Meter
+from inspector.references import References, Setting
+from inspector.report import Evidence, Target
+from inspector.scoring.decide import Judgement, judge, judge_confirmation
+
+MAX_CONFIRMED = 2
+"""Suspects that are searched again; more than two at once speak against a single trigger."""
+
+
+class SearchStages:
+    """State shared by the stages; `outcomes` and `reference` have one entry per target."""
+
+    def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
+        self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
+        setting = Setting(
+            prepared.classifier,
+            prepared.family,
+            prepared.pools,
+            prepared.probes.sha256,
+            prepared.config,
+        )
+        self._references = References(setting, prepared.request.cache, meter)
+        self.outcomes: list[Outcome] = []
+        self.reference: list[Outcome] = []
+        self.judgement: Judgement | None = None
+
+    @property
+    def reference_work(self) -> Work:
+        return self._references.work
+
+    def run(self) -> None:
+        """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence."""
+        meter = self.meter
+        with meter.stage("estimate"):
+            self._estimate()
+        with meter.stage("reference"):
+            self.reference = self._references.sweep(self.prepared.targets, self._seed)
+        with meter.stage("inversion"):
+            self._invert()
+        with meter.stage("judge"):
+            self.judgement = self._judge()
+        if self.judgement.suspects:
+            with meter.stage("confirmation"):
+                self._confirm(self.judgement)
+        else:
+            meter.skip(["confirmation"], "not-needed")
+        with meter.stage("pictures"):
+            self._draw(self.judgement)
+        self.evidence.is_complete = self.prepared.is_exhaustive
+
+    @property
+    def _seed(self) -> int:
+        return self.prepared.request.seed
+
+    def _estimate(self) -> None:
+        prepared, request = self.prepared, self.prepared.request
+        count = len(prepared.targets)
+        sweeps = 1 if self._references.has(prepared.targets, self._seed) else 2
+        # A repaired model is searched once more; whether there will be one is not known yet.
+        self.meter.expect(sweeps * count)
+        self.meter.unit_seconds = seconds_per_target(
+            prepared.classifier, prepared.pools, prepared.config
+        )
+        images = images_of_sweep(
+            prepared.config,
+            prepared.pools,
+            count,
+            conditioned=prepared.classifier.is_instance_conditioned,
+        )
+        seconds = sweeps * count * self.meter.unit_seconds
+        self.meter.estimate(round(seconds, 1), sweeps * images)
+        if request.repair:
+            self.meter.say("a repair would come on top")
+
+    def _invert(self) -> None:
+        prepared, meter = self.prepared, self.meter
+        self.outcomes = self.search(prepared.targets, self._seed)
+        self.evidence.per_class = [self._row(outcome) for outcome in self.outcomes]
+        if len(self.outcomes) < len(prepared.targets):
+            meter.check()
+
+    def search(self, targets: list[int], seed: int) -> list[Outcome]:
+        """Outcomes on the vendor's classifier as it is now; fewer when the time is up."""
+        prepared = self.prepared
+        return sweep(
+            prepared.classifier,
+            prepared.pools,
+            self.meter.within_budget(targets),
+            prepared.config,
+            seed,
+        )
+
+    def judge_again(self, outcomes: list[Outcome]) -> Judgement:
+        """The rule applied to other outcomes for the same targets."""
+        # The standard error of a share on the held-out pool is at most this.
+        spread = 0.5 / len(self.prepared.pools.held_out) ** 0.5
+        return judge(outcomes, self.reference, spread)
+
+    def _judge(self) -> Judgement:
+        evidence, judgement = self.evidence, self.judge_again(self.outcomes)
+        evidence.score, evidence.threshold = judgement.score, judgement.threshold
+        evidence.is_warned = judgement.warned or bool(judgement.suspects)
+        evidence.paper = judgement.paper
+        for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
+            row["score"] = score
+        if evidence.is_warned:
+            evidence.suspect = self._target(self._most_suspicious(judgement))
+        return judgement
+
+    def _most_suspicious(self, judgement: Judgement) -> int:
+        if judgement.suspects:
+            return judgement.suspects[0]
+        best = max(range(len(self.outcomes)), key=lambda i: judgement.per_class[i])
+        return self.outcomes[best].target
+
+    def _target(self, index: int) -> Target:
+        return Target(index, self.prepared.name(index))
+
+    def _confirm(self, judgement: Judgement) -> None:
+        seed, evidence = self._seed + 1, self.evidence
+        suspects = judgement.suspects[:MAX_CONFIRMED]
+        self.meter.expect(2 * len(suspects))
+        for target in suspects:
+            reference = self._references.sweep([target], seed)[0]
+            found = self.search([target], seed)
+            if not found:
+                raise BudgetExceeded("the time budget ran out before the suspect was confirmed")
+            is_confirmed = judge_confirmation(target, found[0], reference, judgement)
+            evidence.confirmation.append(
+                self._target(target).to_json()
+                | {
+                    "confirmed": is_confirmed,
+                    "seed": seed,
+                    "margin_gain": found[0].margin_gain,
+                    "excess_asr": found[0].excess_asr,
+                    "reference_excess_asr": reference.excess_asr,
+                }
+            )
+            if is_confirmed and evidence.confirmed is None:
+                evidence.confirmed = self._target(target)
+
+    def _draw(self, judgement: Judgement) -> None:
+        """Triggers of the most suspicious class and of every suspect; examples with the first."""
+        prepared, top = self.prepared, self._most_suspicious(judgement)
+        limit = radius(prepared.classifier.backbone.image_size)
+        triggers = {outcome.target: outcome.trigger for outcome in self.outcomes}
+        rows = {row["index"]: row for row in self.evidence.per_class}
+        for target in dict.fromkeys([top, *judgement.suspects]):
+            files = draw_trigger(self._out, target, triggers[target], limit)
+            self.evidence.artifacts += [file.to_json() for file in files]
+            rows[target]["trigger"] = {
+                "image": files[0].name,
+                "amplified": files[1].name,
+                "linf": triggers[target].abs().max().item(),
+                "l2": torch.linalg.vector_norm(triggers[target]).item(),
+            }
+        examples = draw_examples(self._out, prepared.pools.held_out, triggers[top])
+        self.evidence.artifacts += [file.to_json() for file in examples]
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        """One entry of the report's `per_class`; the score comes with the judgement."""
+        prepared = self.prepared
+        reference = {other.target: other for other in self.reference}[outcome.target]
+        return asdict(self._target(outcome.target)) | {
+            "score": None,
+            "margin": outcome.margin,
+            "margin_gain": outcome.margin_gain,
+            "reference_margin_gain": reference.margin_gain,
+            "asr": outcome.asr,
+            "base_asr": outcome.base_asr,
+            "excess_asr": outcome.excess_asr,
+            "reference_excess_asr": reference.excess_asr,
+            "text_shift": outcome.text_shift,
+            "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
+            "trigger": None,
+        }
