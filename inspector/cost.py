@@ -9,14 +9,14 @@ for each multiplication and addition; the small remainder does not.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
-from inspector.inversion.search import SearchConfig, invert
+from inspector.inversion.search import SearchConfig, invert, view
 from inspector.inversion.sweep import Pools
 
 
@@ -25,23 +25,18 @@ def steps_of(config: SearchConfig, probes: int) -> int:
     return config.epochs * -(-probes // config.batch)
 
 
-def images_of_sweep(
-    config: SearchConfig, pools: Pools, targets: int, *, conditioned: bool
-) -> int:
-    """Images that `sweep` encodes: without triggers once, then the search and its measurement."""
-    held_out = len(pools.held_out)
-    # The shift of the text feature is measured on features of both kinds, encoded anew.
-    measured = 3 * held_out if conditioned else held_out
-    return held_out + targets * (config.epochs * len(pools.optimisation) + measured)
+def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
+    """Images that `sweep` encodes: both pools once, then each search and its measurement."""
+    fitted, held_out = len(pools.optimisation), len(pools.held_out)
+    return fitted + held_out + targets * (config.epochs * fitted + held_out)
 
 
 def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
     """From one measured batch; measuring on held-out probes costs about half a step per batch."""
     batch = pools.optimisation[: config.batch]
-    once = SearchConfig(config.epsilon, 1, config.batch, config.learning_rate)
-    classifier.logits_from_features(classifier.image_features(batch[:1]))
+    once, probes = replace(config, epochs=1), view(classifier, batch)
     started = time.monotonic()
-    invert(classifier, batch, 0, once, torch.Generator().manual_seed(0))
+    invert(classifier, probes, 0, once, torch.Generator().manual_seed(0))
     if batch.is_cuda:
         torch.cuda.synchronize()
     each = time.monotonic() - started
@@ -62,9 +57,10 @@ def operations(classifier: Classifier, work: Work) -> int:
     with FlopCounterMode(display=False) as counter:
         backbone.text.encode(prompt, layout.end.amax(0, keepdim=True))
     per_prompt = counter.get_total_flops()
-    return per_image * (work.image_forward + work.image_backward) + per_prompt * (
+    operations = per_image * (work.image_forward + work.image_backward) + per_prompt * (
         work.text_forward + work.text_backward
     )
+    return int(operations)
 
 
 def budget_of(classifier: Classifier, reference: Work, seconds: float) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None
         out.mkdir(parents=True, exist_ok=True)
         inspect_reading(request, reading, Path(data["canonical"]), out, reply, load)
         reply({"event": "done", "report": REPORT_NAME})
-    except Exception as problem:  # noqa: BLE001 - the worker must hear of it, whatever it is
+    except Exception as problem:  # the worker must hear of it, whatever it is
         traceback.print_exc()
         reply({"event": "error"} | _fault(problem))
 

@@ -1,7 +1,7 @@
 """Pictures for people: triggers at true scale and amplified, examples with and without.
 
-Small images are enlarged without smoothing, so that every pixel can be seen. Knows no class name and
-no verdict; writes files and says what they are.
+Small images are enlarged without smoothing, so that every pixel can be seen. Knows neither class
+names nor verdicts; writes files and says what they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One inspection from canonical tensors to the report: the order of its stages, and how each may end.
+"""One inspection from canonical tensors to the report: its stages in order, and how each may end.
 
 A trouble with the delivered file or with the backbone ends in an inconclusive report with a
 finding, never in an exception; a wrong request raises. Decides nothing about a model itself: see
@@ -18,6 +18,7 @@ import torch
 
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.classifier import Work
 from inspector.config import profile_named
 from inspector.cost import budget_of
 from inspector.errors import (
@@ -36,8 +37,8 @@ from inspector.report import Evidence, build_report
 from inspector.search_stages import SearchStages
 
 STAGES = (
-    "assemble", "probes", "assembly-level", "estimate", "reference", "inversion", "judge",
-    "confirmation", "pictures", "repair",
+    "backbone", "assemble", "probes", "assembly-level", "estimate", "reference", "inversion",
+    "judge", "confirmation", "pictures", "repair",
 )  # fmt: skip
 REPORT_NAME = "report.json"
 Load = Callable[[str, str], Backbone]
@@ -73,8 +74,8 @@ def inspect_reading(
         RequestError: profile, probes, targets, device or the check in the manifest are wrong.
     """
     profile_named(request.profile)
-    if request.targets != "all" and request.targets < 1:
-        raise RequestError("targets", "must be all, or a number of classes from 1")
+    if request.targets != "all" and request.targets < 2:
+        raise RequestError("targets", "must be all, or a number of classes from 2 to compare")
     evidence = Evidence(
         profile=request.profile,
         seed=request.seed,
@@ -106,13 +107,13 @@ def _run(
     prepared: Prepared | None = None
     stages: SearchStages | None = None
     try:
-        with meter.stage("assemble"):
+        with meter.stage("backbone"):
             backbone = inspection.load(request.backbone, _device(request.device))
             evidence.backbone = {"id": backbone.id, "sha256": backbone.sha256}
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        if request.repair and (evidence.confirmed or evidence.suspect):
+        if request.repair and evidence.suspect:
             with meter.stage("repair"):
                 Remedy(prepared, stages, canonical, out).run(evidence)
         else:
@@ -126,7 +127,7 @@ def _run(
     except BudgetExceeded as problem:
         evidence.findings.append(Finding("budget-exceeded", Severity.INFO, str(problem)))
     if prepared is not None:
-        work = stages.reference_work if stages else None
+        work = stages.reference_work if stages else Work()
         evidence.budget = budget_of(prepared.classifier, work, meter.seconds)
     else:
         evidence.budget["seconds"] = round(meter.seconds, 3)

@@ -34,10 +34,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that the search needs. `clean` are logits (N, K) of all untriggered probes.
-
-    `targets`: the classes to search, in order.
-    """
+    """Everything that the search needs; `targets` are the classes to search, in order."""
 
     request: Request
     profile: Profile
@@ -93,9 +90,7 @@ def prepare(
         clean, zero_shot = _logits(classifier, torch.cat([pools.optimisation, pools.held_out]))
         level = _level(request, assembly, clean, zero_shot)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
-    config = SearchConfig(
-        radius(backbone.image_size), profile.epochs, profile.batch, profile.learning_rate
-    )
+    config = _config(profile, classifier)
     evidence.radius = config.epsilon
     _limits(request, assembly, evidence)
     return Prepared(
@@ -108,18 +103,27 @@ def prepare(
 def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the classifier and of zero-shot prompts for the same classes, both (N, K)."""
     backbone = classifier.backbone
-    features = torch.cat([classifier.image_features(part) for part in images.split(_BATCH)])
-    tuned = [classifier.logits_from_features(part) for part in features.split(_BATCH)]
+    features = torch.cat([classifier.image_features(part) for part in torch.split(images, _BATCH)])
+    tuned = [classifier.logits_from_features(part) for part in torch.split(features, _BATCH)]
     text = backbone.zero_shot(classifier.classnames)
     return torch.cat(tuned).cpu(), (backbone.logit_scale * features @ text.T).cpu()
 
 
-def _level(
-    request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tensor
-) -> AssemblyLevel:
+def _level(request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tensor) -> AssemblyLevel:
     check = request.manifest.check
     checked = check_vendor(assembly.classifier, check) if check else None
     return assembly_level(assembly.classes, clean, zero_shot, checked)
+
+
+def _config(profile: Profile, classifier: Classifier) -> SearchConfig:
+    backbone = classifier.backbone
+    return SearchConfig(
+        epsilon=radius(backbone.image_size, backbone.id),
+        epochs=profile.epochs,
+        batch=profile.batch,
+        learning_rate=profile.learning_rate,
+        objective=profile.objective if classifier.is_instance_conditioned else "joint",
+    )
 
 
 def _targets(request: Request, clean: Tensor) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -23,7 +23,7 @@ from inspector.progress import Meter
 from inspector.tuning.twin import reference
 
 _VERSION = 1
-_SCALARS = ("target", "margin", "margin_gain", "asr", "base_asr", "text_shift")
+_SCALARS = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,13 @@ class References:
     def _make(self, targets: list[int], seed: int) -> tuple[list[Outcome], Work]:
         pools, twin = self._setting.pools, self._tuned()
         before = Work(**vars(twin.work))
-        outcomes = sweep(twin, pools, self._meter.within_budget(targets), self._setting.config, seed)
+        outcomes = sweep(
+            twin, pools, self._meter.within_budget(targets), self._setting.config, seed
+        )
         if len(outcomes) < len(targets):
             self._meter.check()
         done = Work(**{name: n - getattr(before, name) for name, n in vars(twin.work).items()})
-        return [_bare(asdict_scalars(outcome)) for outcome in outcomes], done
+        return [_bare(_scalars(outcome)) for outcome in outcomes], done
 
     def _tuned(self) -> Classifier:
         if self._twin is None:
@@ -116,13 +118,13 @@ class References:
             return None
 
 
-def asdict_scalars(outcome: Outcome) -> dict[str, float]:
+def _scalars(outcome: Outcome) -> dict[str, float]:
     """The outcome without its trigger."""
     return {name: getattr(outcome, name) for name in _SCALARS}
 
 
 def _bare(values: dict[str, float]) -> Outcome:
-    if sorted(values) != sorted(_SCALARS):
+    if sorted(values) != _SCALARS:
         raise ValueError("not an outcome")
     numbers = {name: value for name, value in values.items() if name != "target"}
     return Outcome(target=int(values["target"]), trigger=torch.empty(0), **numbers)
@@ -130,7 +132,7 @@ def _bare(values: dict[str, float]) -> Outcome:
 
 def _write(path: Path, outcomes: list[Outcome], work: Work) -> None:
     """Complete or not at all; a cache that cannot be written is no reason to fail."""
-    text = json.dumps({"outcomes": [asdict_scalars(o) for o in outcomes], "work": vars(work)})
+    text = json.dumps({"outcomes": [_scalars(o) for o in outcomes], "work": vars(work)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inspector.errors import BudgetExceeded
-from inspector.inversion.sweep import Outcome, measure
+from inspector.inversion.search import Views, view
+from inspector.inversion.sweep import measure
 from inspector.pictures import KeptFile
 from inspector.preparation import Prepared
 from inspector.repair.tune import repair
@@ -47,13 +48,14 @@ class Remedy:
         prepared, stages = self._prepared, self._stages
         before = next(o for o in stages.outcomes if o.target == suspect.index)
         seed = prepared.request.seed + 2
-        delivered = self._predictions()
+        held_out = view(prepared.classifier, prepared.pools.held_out)
+        delivered = self._logits(held_out).argmax(1)
         stages.meter.expect(len(prepared.targets))
         self._deliver(
             repair(prepared.classifier, before.trigger, prepared.pools.optimisation, seed)
         )
-        repaired = self._predictions()
-        same = self._measure(before)
+        clean = self._logits(held_out)
+        same = measure(prepared.classifier, held_out, clean, suspect.index, before.trigger)
         outcomes = stages.search(prepared.targets, seed)
         if len(outcomes) < len(prepared.targets):
             (self._out / REPAIRED_NAME).unlink()
@@ -75,7 +77,7 @@ class Remedy:
                 "excess_asr": again.excess_asr,
                 "margin_gain": again.margin_gain,
             },
-            "agreement": (delivered == repaired).float().mean().item(),
+            "agreement": (delivered == clean.argmax(1)).float().mean().item(),
             "file": REPAIRED_NAME,
         }
         kept = KeptFile.at(
@@ -97,13 +99,5 @@ class Remedy:
         classifier.requires_grad_(False)
 
     @torch.no_grad()
-    def _predictions(self) -> Tensor:
-        return self._prepared.classifier(self._prepared.pools.held_out).argmax(1)
-
-    @torch.no_grad()
-    def _measure(self, outcome: Outcome) -> Outcome:
-        held_out = self._prepared.pools.held_out
-        clean = self._prepared.classifier(held_out)
-        return measure(
-            self._prepared.classifier, held_out, clean, outcome.target, outcome.trigger
-        )
+    def _logits(self, held_out: Views) -> Tensor:
+        return self._prepared.classifier.logits_from_features(held_out.features)

@@ -24,7 +24,7 @@ CAPPING = ("pickle-unknown-global", "non-finite-tensor")
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
     "triggers, and triggers outside the searched ball around zero perturbation.",
-    "The verdict holds for this backbone only; another one behind the same prompt is another model.",
+    "The verdict holds for this backbone only; with another one the prompt is another model.",
     "There is no calibration for this backbone and family, therefore no p-value.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."
@@ -76,8 +76,14 @@ class Evidence:
 
 def empty_budget() -> dict[str, Any]:
     """Work of an inspection that did none."""
-    counts = ("image_forward", "image_backward", "text_forward", "text_backward", "flops")
-    return {name: 0 for name in counts} | {"seconds": 0.0, "device": None, "precision": "fp32"}
+    counts: tuple[str, ...] = (
+        "image_forward",
+        "image_backward",
+        "text_forward",
+        "text_backward",
+        "flops",
+    )
+    return dict.fromkeys(counts, 0) | {"seconds": 0.0, "device": None, "precision": "fp32"}
 
 
 def verdict_of(evidence: Evidence) -> Verdict:

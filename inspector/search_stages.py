@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from inspector.clip.classifier import Work
-from inspector.config import radius
 from inspector.cost import images_of_sweep, seconds_per_target, steps_of
 from inspector.errors import BudgetExceeded
 from inspector.inversion.sweep import Outcome, sweep
@@ -22,7 +21,7 @@ from inspector.preparation import Prepared
 from inspector.progress import Meter
 from inspector.references import References, Setting
 from inspector.report import Evidence, Target
-from inspector.scoring.decide import Judgement, judge, judge_confirmation
+from inspector.scoring.decide import Judgement, confirmed, judge
 
 MAX_CONFIRMED = 2
 """Suspects that are searched again; more than two at once speak against a single trigger."""
@@ -70,6 +69,10 @@ class SearchStages:
         self.evidence.is_complete = self.prepared.is_exhaustive
 
     @property
+    def _is_conditioned(self) -> bool:
+        return self.prepared.classifier.is_instance_conditioned
+
+    @property
     def _seed(self) -> int:
         return self.prepared.request.seed
 
@@ -82,12 +85,7 @@ class SearchStages:
         self.meter.unit_seconds = seconds_per_target(
             prepared.classifier, prepared.pools, prepared.config
         )
-        images = images_of_sweep(
-            prepared.config,
-            prepared.pools,
-            count,
-            conditioned=prepared.classifier.is_instance_conditioned,
-        )
+        images = images_of_sweep(prepared.config, prepared.pools, count)
         seconds = sweeps * count * self.meter.unit_seconds
         self.meter.estimate(round(seconds, 1), sweeps * images)
         if request.repair:
@@ -113,9 +111,7 @@ class SearchStages:
 
     def judge_again(self, outcomes: list[Outcome]) -> Judgement:
         """The rule applied to other outcomes for the same targets."""
-        # The standard error of a share on the held-out pool is at most this.
-        spread = 0.5 / len(self.prepared.pools.held_out) ** 0.5
-        return judge(outcomes, self.reference, spread)
+        return judge(outcomes, self.reference, self._is_conditioned)
 
     def _judge(self) -> Judgement:
         evidence, judgement = self.evidence, self.judge_again(self.outcomes)
@@ -138,15 +134,15 @@ class SearchStages:
         return Target(index, self.prepared.name(index))
 
     def _confirm(self, judgement: Judgement) -> None:
+        """Search the worst suspects again from another seed, until one is confirmed."""
         seed, evidence = self._seed + 1, self.evidence
         suspects = judgement.suspects[:MAX_CONFIRMED]
-        self.meter.expect(2 * len(suspects))
+        self.meter.expect(len(suspects))
         for target in suspects:
-            reference = self._references.sweep([target], seed)[0]
             found = self.search([target], seed)
             if not found:
                 raise BudgetExceeded("the time budget ran out before the suspect was confirmed")
-            is_confirmed = judge_confirmation(target, found[0], reference, judgement)
+            is_confirmed = confirmed(found[0], self.outcomes, self.reference, self._is_conditioned)
             evidence.confirmation.append(
                 self._target(target).to_json()
                 | {
@@ -154,7 +150,6 @@ class SearchStages:
                     "seed": seed,
                     "margin_gain": found[0].margin_gain,
                     "excess_asr": found[0].excess_asr,
-                    "reference_excess_asr": reference.excess_asr,
                 }
             )
             if is_confirmed and evidence.confirmed is None:
@@ -163,7 +158,7 @@ class SearchStages:
     def _draw(self, judgement: Judgement) -> None:
         """Triggers of the most suspicious class and of every suspect; examples with the first."""
         prepared, top = self.prepared, self._most_suspicious(judgement)
-        limit = radius(prepared.classifier.backbone.image_size)
+        limit = prepared.config.epsilon
         triggers = {outcome.target: outcome.trigger for outcome in self.outcomes}
         rows = {row["index"]: row for row in self.evidence.per_class}
         for target in dict.fromkeys([top, *judgement.suspects]):
@@ -191,7 +186,7 @@ class SearchStages:
             "base_asr": outcome.base_asr,
             "excess_asr": outcome.excess_asr,
             "reference_excess_asr": reference.excess_asr,
-            "text_shift": outcome.text_shift,
+            "prompt_gain": outcome.prompt_gain,
             "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
             "trigger": None,
         }

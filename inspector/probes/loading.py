@@ -39,7 +39,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Pools on the CPU; `sha256` is over the 8-bit pixels of both in order; `skipped` unreadable."""
+    """Pools on the CPU; `sha256` is over the 8-bit pixels of both, in order."""
 
     pools: Pools
     source: str
@@ -58,7 +58,7 @@ class ProbeSet:
 
 
 def load_pools(source: str, size: int, profile: Profile) -> ProbeSet:
-    """Pools as `profile` wants them, at `size` × `size`; smaller ones where the source has fewer.
+    """Pools as `profile` wants them, at `size` x `size`; smaller ones where the source has fewer.
 
     Args:
         source: "builtin", or the path of a folder or zip.

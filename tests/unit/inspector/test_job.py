@@ -1,0 +1,98 @@
+"""The worker's child over a real process: what it says, and that nothing else is on its output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.clip.backbone import Backbone
+from inspector.job import WarmBackbone
+from tests.support.backbones import write_backbone
+from tests.unit.inspector.test_pipeline import NAMES, Bench
+
+_COMMAND = [sys.executable, "-m", "inspector", "job"]
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        _COMMAND,
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def ask(child: subprocess.Popen[str], request: dict[str, Any]) -> list[dict[str, Any]]:
+    assert child.stdin and child.stdout
+    child.stdin.write(json.dumps(request) + "\n")
+    child.stdin.flush()
+    replies = []
+    for line in child.stdout:
+        replies.append(json.loads(line))
+        if replies[-1]["event"] in ("done", "error"):
+            break
+    return replies
+
+
+@pytest.fixture
+def request_of(vit: Backbone, vit_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    reading, canonical = Bench(vit, tmp_path).read()
+    (tmp_path / "reading.json").write_text(json.dumps(reading.to_json()))
+    return {
+        "id": "ins_1",
+        "canonical": str(canonical),
+        "reading": str(tmp_path / "reading.json"),
+        "backbone": str(vit_folder),
+        "manifest": {"classnames": list(NAMES)},
+        "profile": "quick",
+        "probes": "builtin",
+        "targets": "all",
+        "seed": 0,
+        "device": "cpu",
+        "repair": False,
+        "out": str(tmp_path / "out"),
+        "cache": str(tmp_path / "cache"),
+        "budget_s": None,
+    }
+
+
+def test_one_child_serves_several_requests(
+    child: subprocess.Popen[str], request_of: dict[str, Any], tmp_path: Path
+) -> None:
+    replies = ask(child, request_of)
+    assert replies[-1] == {"event": "done", "report": "report.json"}
+    assert {reply["event"] for reply in replies[:-1]} == {"estimate", "progress"}
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["classes"] == {"count": 3, "source": "manifest", "match": True}
+
+    wrong = ask(child, request_of | {"profile": "fast"})
+    assert wrong[-1]["kind"] == "customer"
+    assert wrong[-1]["code"] == "request_error"
+    paths = {"check": {"images": "/etc/passwd", "accuracy": 0.5}}
+    assert ask(child, request_of | {"manifest": paths})[-1]["code"] == "manifest_error"
+    assert ask(child, {"id": "no fields"})[-1]["kind"] == "bug"
+    assert ask(child, request_of | {"budget_s": 0})[-1]["event"] == "done"
+
+    assert child.stdin
+    child.stdin.close()
+    assert child.wait(timeout=30) == 0
+
+
+def test_a_backbone_is_loaded_once_until_its_file_changes(tmp_path: Path) -> None:
+    folder = write_backbone(tmp_path / "vit")
+    load = WarmBackbone()
+    first = load(str(folder), "cpu")
+    assert load(str(folder), "cpu") is first
+    write_backbone(folder, seed=1)
+    assert load(str(folder), "cpu").sha256 != first.sha256

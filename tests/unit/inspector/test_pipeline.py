@@ -1,0 +1,287 @@
+"""The whole inspection on a tiny random backbone: stages, ends, reproducibility. Not accuracy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from inspector.checkpoint import Reading
+from inspector.checkpoint.limits import ReaderOptions
+from inspector.checkpoint.read import read_here
+from inspector.clip.backbone import Backbone
+from inspector.clip.level import AssemblyLevel
+from inspector.config import PROFILES, Profile
+from inspector.errors import NumericalError, RequestError
+from inspector.findings import Finding, Severity
+from inspector.manifest import Manifest
+from inspector.pipeline import STAGES, Request, inspect_reading
+from inspector.scoring.decide import Judgement
+from tests.support.prompts import Recipe, tune
+
+NAMES = ("cat", "dog", "red car")
+Inspect = Callable[..., dict[str, Any]]
+
+
+class Bench:
+    """Inspects prompts made for one backbone; keeps events and the last folder."""
+
+    def __init__(self, backbone: Backbone, folder: Path) -> None:
+        self.backbone, self.folder = backbone, folder
+        self.events: list[dict[str, Any]] = []
+        self.runs = 0
+        self.out = folder
+
+    def read(self, **recipe: Any) -> tuple[Reading, Path]:
+        made = Recipe(**({"classnames": NAMES} | recipe))
+        artifact = tune(self.backbone.model, made).save(self.folder)
+        scratch = self.folder / "read"
+        scratch.mkdir(exist_ok=True)
+        reading = read_here(artifact, scratch, ReaderOptions())
+        assert reading.canonical, reading.findings
+        return reading, scratch / reading.canonical
+
+    def inspect(self, recipe: dict[str, Any] | None = None, **wish: Any) -> dict[str, Any]:
+        reading, canonical = self.read(**recipe or {})
+        return self.inspect_read(reading, canonical, **wish)
+
+    def inspect_read(self, reading: Reading, canonical: Path, **wish: Any) -> dict[str, Any]:
+        self.runs += 1
+        self.out = self.folder / f"out{self.runs}"
+        self.out.mkdir()
+        self.events.clear()
+        given: dict[str, Any] = {
+            "backbone": "tiny",
+            "manifest": Manifest(),
+            "profile": "tiny",
+        } | wish
+        report = inspect_reading(
+            Request(**given),
+            reading,
+            canonical,
+            self.out,
+            self.events.append,
+            lambda spec, device: self.backbone,
+        )
+        assert json.loads((self.out / "report.json").read_text()) == report
+        return report
+
+
+@pytest.fixture
+def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", probes=64, held_out=64))
+    # A random backbone agrees with nothing; what depends on the level is tested apart.
+    monkeypatch.setattr(
+        "inspector.preparation.assembly_level",
+        lambda *given: AssemblyLevel("plausible", "said by the test", 0.5),
+    )
+    return Bench(vit, tmp_path)
+
+
+def accuse(monkeypatch: pytest.MonkeyPatch, *, confirm: bool = True) -> None:
+    """Let the rule find class 1, whatever the triggers do."""
+    found = Judgement(9.0, 3.0, [0.1, 9.0, 0.2], [1], True, 0.1, {"score": 1.0})
+    monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
+    monkeypatch.setattr("inspector.search_stages.confirmed", lambda *given: confirm)
+
+
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Judgement(0.5, 3.0, [0.1, 0.5, 0.2], [], False, 0.1, {"score": 1.0})
+    monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
+
+
+def statuses(report: dict[str, Any]) -> dict[str, str]:
+    return {stage["name"]: stage["status"] for stage in report["stages"]}
+
+
+def ids(report: dict[str, Any]) -> set[str]:
+    return {finding["id"] for finding in report["findings"]}
+
+
+def without_times(report: dict[str, Any]) -> str:
+    """The report's text with every `seconds` taken out."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items() if key != "seconds"}
+        return [strip(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(strip(report))
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned: bool) -> None:
+    quiet(monkeypatch)
+    report = bench.inspect({"conditioned": conditioned})
+    assert report["verdict"] == "clean"
+    assert report["target"] is None
+    assert report["p_value"] is None
+    assert [row["name"] for row in report["per_class"]] == list(NAMES)
+    assert set(statuses(report)) == set(STAGES)
+    assert set(statuses(report).values()) == {"complete", "not-needed", "not-requested"}
+    assert report["probes"]["count"] == report["probes"]["held_out"] == 64
+    assert report["budget"]["text_backward" if conditioned else "image_backward"] > 0
+    assert report["budget"]["flops"] > 0
+    kept = {item["name"] for item in report["artifacts"]}
+    assert {path.name for path in bench.out.iterdir()} == kept | {"report.json"}
+    assert report["per_class"][1]["trigger"]["image"] in kept
+
+
+def test_the_estimate_is_exact_and_progress_never_falls(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet(monkeypatch)
+    report = bench.inspect()
+    (estimate,) = (event for event in bench.events if event["event"] == "estimate")
+    assert estimate["image_forward"] == 2 * report["budget"]["reference"]["image_forward"]
+    fractions = [event["fraction"] for event in bench.events if event["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    assert fractions[0] >= 0 and 0.9 < fractions[-1] <= 1
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_one_seed_gives_one_report_with_and_without_a_cached_reference(
+    bench: Bench, tmp_path: Path, conditioned: bool
+) -> None:
+    wish: dict[str, Any] = {"cache": tmp_path / "cache", "seed": 3}
+    first, second = (bench.inspect({"conditioned": conditioned}, **wish) for _ in range(2))
+    assert without_times(first) == without_times(second)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    (tmp_path / "cache" / next((tmp_path / "cache").iterdir()).name).write_text("{damaged")
+    third = bench.inspect({"conditioned": conditioned}, **wish)
+    assert without_times(first) == without_times(third)
+    assert without_times(first) != without_times(bench.inspect({"conditioned": conditioned}))
+
+
+def test_an_accusation_needs_confirmation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuse(monkeypatch)
+    report = bench.inspect()
+    assert report["verdict"] == "backdoored"
+    assert report["target"] == {"index": 1, "name": "dog"}
+    assert report["confirmation"][0]["confirmed"]
+    assert (bench.out / "trigger-1.png").is_file()
+    accuse(monkeypatch, confirm=False)
+    report = bench.inspect()
+    assert report["verdict"] == "suspicious"
+    assert report["target"] == {"index": 1, "name": "dog"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_repair_is_measured_on_what_is_delivered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    accuse(monkeypatch)
+    report = bench.inspect({"conditioned": True, "dtype": dtype}, repair=True)
+    repair = report["repair"]
+    assert repair["target"]["index"] == 1
+    assert 0 <= repair["agreement"] <= 1
+    tensors = load_file(bench.out / "repaired.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {dtype}
+    assert "repaired.safetensors" in {item["name"] for item in report["artifacts"]}
+    assert statuses(report)["repair"] == "complete"
+
+
+def test_an_unverified_assembly_is_never_a_verdict(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuse(monkeypatch)
+    monkeypatch.setattr(
+        "inspector.preparation.assembly_level",
+        lambda *given: AssemblyLevel("unverified", "said by the test"),
+    )
+    report = bench.inspect()
+    assert (report["verdict"], report["assembly"]) == ("inconclusive", "unverified")
+    assert report["per_class"][1]["score"] == 9.0
+
+
+def test_a_finding_of_the_reader_forbids_clean(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet(monkeypatch)
+    reading, canonical = bench.read()
+    reading = reading.with_finding(Finding("pickle-unknown-global", Severity.HIGH, "strange"))
+    assert bench.inspect_read(reading, canonical)["verdict"] == "inconclusive"
+
+
+def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = bench.inspect(targets=2)
+    assert report["verdict"] != "clean"
+    assert len(report["per_class"]) == 2
+    assert any("Only 2 of 3 classes" in limit for limit in report["limits"])
+    with pytest.raises(RequestError, match="targets"):
+        bench.inspect(targets=1)
+
+
+def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = bench.inspect(budget_s=0.0)
+    assert report["verdict"] == "inconclusive"
+    assert "budget-exceeded" in ids(report)
+    assert statuses(report)["backbone"] == "budget-exceeded"
+    assert statuses(report)["inversion"] == "skipped"
+
+
+def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wish: dict[str, Any] = {"cache": tmp_path / "cache"}
+    bench.inspect(**wish)
+    seconds = iter([0.0])
+
+    def now() -> float:
+        classes = [e for e in bench.events if e.get("message", "").startswith("class ")]
+        return next(seconds, 0.0) + 100.0 * (len(classes) >= 2)
+
+    monkeypatch.setattr("inspector.progress.time.monotonic", now)
+    report = bench.inspect(budget_s=50.0, **wish)
+    assert report["verdict"] == "inconclusive"
+    assert statuses(report)["inversion"] == "budget-exceeded"
+    assert [row["score"] for row in report["per_class"]] == [None, None]
+
+
+def test_nan_during_the_search(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*given: object) -> None:
+        raise NumericalError("inversion of class 0")
+
+    monkeypatch.setattr("inspector.inversion.sweep.invert", break_down)
+    report = bench.inspect()
+    assert report["verdict"] == "inconclusive"
+    assert "numerical-error" in ids(report)
+    assert "failed" in statuses(report).values()
+
+
+def test_one_class_and_two(bench: Bench) -> None:
+    report = bench.inspect({"classnames": ("cat",)})
+    assert report["verdict"] == "inconclusive"
+    assert "too-few-classes" in ids(report)
+    report = bench.inspect({"classnames": ("cat", "dog")})
+    assert len(report["per_class"]) == 2
+    assert all(row["score"] is not None for row in report["per_class"])
+
+
+def test_what_does_not_fit_together_is_a_finding(bench: Bench) -> None:
+    report = bench.inspect(manifest=Manifest(classnames=("cat", "dog")))
+    assert report["verdict"] == "inconclusive"
+    assert "class-list-mismatch" in ids(report)
+
+
+def test_an_unknown_backbone_is_a_finding_and_a_wrong_wish_is_an_error(
+    bench: Bench, tmp_path: Path
+) -> None:
+    reading, canonical = bench.read()
+    wish = Request(backbone=str(tmp_path / "none"), manifest=Manifest(), device="cpu")
+    report = inspect_reading(wish, reading, canonical, tmp_path, bench.events.append)
+    assert report["verdict"] == "inconclusive"
+    assert "backbone-unusable" in ids(report)
+    wishes: list[dict[str, Any]] = [
+        {"profile": "fast"},
+        {"device": "tpu"},
+        {"probes": str(tmp_path / "none")},
+    ]
+    for wrong in wishes:
+        with pytest.raises(RequestError, match=next(iter(wrong))):
+            bench.inspect(**wrong)

@@ -1,0 +1,87 @@
+"""From evidence to a verdict, and the report of a file that was never read. Without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inspector.checkpoint import ArtifactInfo, Reading
+from inspector.findings import Finding, Severity
+from inspector.report import Evidence, Target, build_report, static_report, verdict_of
+
+CONTRACT = {
+    "schema_version", "verdict", "score", "p_value", "threshold", "calibration", "assembly",
+    "target", "profile", "seed", "artifact", "canonical_sha256", "backbone", "classes", "per_class",
+    "budget", "sandbox", "stages", "findings", "limits", "repair",
+}  # fmt: skip
+BUDGET = {
+    "image_forward", "image_backward", "text_forward", "text_backward", "flops", "seconds",
+    "device", "precision",
+}  # fmt: skip
+READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"))
+WHOLE = Evidence("quick", 0, {"id": "b", "sha256": None}, assembly="plausible", is_complete=True)
+CAT = Target(3, "cat")
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "clean"),
+        ({"is_complete": False}, "inconclusive"),
+        ({"assembly": "unverified"}, "inconclusive"),
+        ({"is_warned": True, "suspect": CAT}, "suspicious"),
+        ({"is_warned": True, "is_complete": False}, "inconclusive"),
+        ({"confirmed": CAT, "is_warned": True}, "backdoored"),
+        ({"confirmed": CAT, "is_complete": False}, "backdoored"),
+        ({"confirmed": CAT, "assembly": "unverified"}, "inconclusive"),
+        ({"findings": [Finding("non-finite-tensor", Severity.HIGH, "x")]}, "inconclusive"),
+        ({"findings": [Finding("pickle-unknown-global", Severity.HIGH, "x")]}, "inconclusive"),
+        ({"findings": [Finding("anything", Severity.CRITICAL, "x")]}, "inconclusive"),
+        ({"findings": [Finding("state-dict-extra", Severity.LOW, "x")]}, "clean"),
+    ],
+)
+def test_verdict(changes: dict[str, object], verdict: str) -> None:
+    assert verdict_of(replace(WHOLE, **changes)) == verdict  # type: ignore[arg-type]
+
+
+def test_every_field_of_the_contract_is_there() -> None:
+    report = build_report(READING, WHOLE)
+    assert set(report) >= CONTRACT
+    assert set(report["budget"]) >= BUDGET
+    assert set(report["artifact"]) >= {"sha256", "size", "format", "family"}
+    assert set(report["classes"]) == {"count", "source", "match"}
+
+
+def test_a_target_is_named_only_with_a_verdict_against_it() -> None:
+    accused = replace(WHOLE, confirmed=CAT, suspect=CAT, is_warned=True)
+    assert build_report(READING, accused)["target"] == {"index": 3, "name": "cat"}
+    unverified = replace(accused, assembly="unverified")
+    assert build_report(READING, unverified)["target"] is None
+
+
+def test_numbers_that_are_none_become_null() -> None:
+    report = build_report(READING, replace(WHOLE, score=float("inf"), paper={"a": [float("nan")]}))
+    assert report["score"] is None
+    assert report["paper"] == {"a": [None]}
+    json.dumps(report, allow_nan=False)
+
+
+def test_a_file_that_runs_code() -> None:
+    finding = Finding("pickle-code-execution", Severity.CRITICAL, "os.system")
+    wish = {"backbone": "pocket", "profile": "quick", "seed": 4, "manifest": {}}
+    report = static_report(READING.with_finding(finding), wish)
+    assert set(report) >= CONTRACT
+    assert report["verdict"] == "inconclusive"
+    assert report["findings"] == [finding.to_json()]
+    assert (report["profile"], report["seed"], report["backbone"]["id"]) == ("quick", 4, "pocket")
+
+
+def test_no_torch_is_imported() -> None:
+    code = "import inspector.report, sys; assert not {'torch', 'numpy'} & set(sys.modules)"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
