@@ -8,6 +8,7 @@ times the square root of the number of pixels, so the radius is scaled by 224 / 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from inspector.errors import RequestError
 
@@ -26,6 +27,8 @@ class Profile:
     batch: int = 32
     learning_rate: float = 0.1
     """Adam's rate in pixel units (arXiv 2604.09101)."""
+    objective: Literal["joint", "prompt"] = "joint"
+    """What is inverted for instance-conditioned prompts; static prompts are always `joint`."""
     confirm: bool = True
     """Repeat the accused class with a second seed before a verdict of `backdoored`."""
 
@@ -33,7 +36,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", probes=256, held_out=128),
+        Profile("quick", probes=256, held_out=128, epochs=2),
         Profile("standard", probes=512, held_out=250),
         Profile("paper", probes=1000, held_out=250),
         Profile("thorough", probes=1000, held_out=250, epochs=2),
@@ -48,6 +51,10 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def radius(image_size: int) -> float:
-    """L-infinity radius in pixel units: 4/255 at 224 px, the same L2 reach at other sizes."""
-    return 4 / 255 * 224 / image_size
+RADII = {"pocket": 8 / 255}
+"""Radii chosen by the attack gate for a backbone (tests/bench/LOG.md, experiment 5)."""
+
+
+def radius(image_size: int, backbone: str = "") -> float:
+    """L-infinity radius in pixel units: the backbone's own, else 4/255 at 224 px scaled to size."""
+    return RADII.get(backbone, 4 / 255 * 224 / image_size)

@@ -95,8 +95,15 @@ class Classifier(nn.Module):
         encoded = self._encode(self._context_of(classes) + shift, classes)
         return encoded.view(len(features), -1, encoded.shape[-1])
 
-    def logits_from_features(self, features: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Logits (B, K), or (B, k) for `classes`, of normalised image features (B, D)."""
+    def logits_from_features(
+        self, features: Tensor, classes: Tensor | None = None, *, condition: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, K), or (B, k) for `classes`, of normalised image features (B, D).
+
+        condition: what the prompt reads instead of `features`, (B, D). With clean features and a
+        triggered condition the logits show the prompt's own response to the trigger, apart from
+        what the trigger does to the image feature. Static prompts read nothing.
+        """
         scale = self.backbone.logit_scale
         if self.meta_net is None:
             text = self.text_features(classes=classes)
@@ -104,6 +111,7 @@ class Classifier(nn.Module):
                 return scale * features @ text.T
             text = text.view(len(features), -1, text.shape[-1])
             return scale * torch.einsum("bd,bkd->bk", features, text)
+        read = features if condition is None else condition
         per_image = len(self.classnames) if classes is None else classes.shape[-1]
         part = max(1, TOKENS_PER_PART // (per_image * self.layout.length))
         rows = []
@@ -112,7 +120,8 @@ class Classifier(nn.Module):
             chosen = classes
             if classes is not None and _is_per_image(classes):
                 chosen = classes[start : start + part]
-            rows.append(torch.einsum("bd,bkd->bk", some, self.text_features(some, chosen)))
+            text = self.text_features(read[start : start + part], chosen)
+            rows.append(torch.einsum("bd,bkd->bk", some, text))
         return scale * torch.cat(rows)
 
     def forward(self, pixels: Tensor) -> Tensor:

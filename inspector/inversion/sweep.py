@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import SearchConfig, invert, margins
+from inspector.inversion.search import SearchConfig, Views, invert, margins, view
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,11 @@ class Outcome:
     margin_gain: float
     asr: float
     base_asr: float
-    text_shift: float
-    """Mean distance between the target's text feature with and without the trigger."""
+    prompt_gain: float
+    """The part of the margin gain that the prompt's own response makes: the margin of clean image
+    features under prompts conditioned on the triggered image, minus the clean margin. The image
+    encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
+    static prompts."""
     trigger: Tensor
 
     @property
@@ -56,39 +59,35 @@ def sweep(
 ) -> list[Outcome]:
     """One `Outcome` per target; `announce(done)` after each."""
     outcomes = []
+    probes, held_out = view(classifier, pools.optimisation), view(classifier, pools.held_out)
     with torch.no_grad():
-        clean = classifier(pools.held_out)
+        clean = classifier.logits_from_features(held_out.features)
     for target in targets:
         generator = torch.Generator().manual_seed(seed * 100_003 + target)
-        trigger = invert(classifier, pools.optimisation, target, config, generator)
-        outcomes.append(measure(classifier, pools.held_out, clean, target, trigger))
+        trigger = invert(classifier, probes, target, config, generator)
+        outcomes.append(measure(classifier, held_out, clean, target, trigger))
         announce(len(outcomes))
     return outcomes
 
 
 @torch.no_grad()
 def measure(
-    classifier: Classifier, held_out: Tensor, clean: Tensor, target: int, trigger: Tensor
+    classifier: Classifier, held_out: Views, clean: Tensor, target: int, trigger: Tensor
 ) -> Outcome:
     """Judge one trigger on held-out probes whose clean logits (N, K) are given."""
-    pixels = (held_out + trigger).clamp(0, 1)
-    logits = classifier(pixels)
+    features = classifier.image_features((held_out.pixels + trigger).clamp(0, 1))
+    logits = classifier.logits_from_features(features)
     before, after = margins(clean, target).mean(), margins(logits, target).mean()
+    response = 0.0
+    if classifier.is_instance_conditioned:
+        moved = classifier.logits_from_features(held_out.features, condition=features)
+        response = (margins(moved, target).mean() - before).item()
     return Outcome(
         target=target,
         margin=after.item(),
         margin_gain=(after - before).item(),
+        prompt_gain=response,
         asr=(logits.argmax(1) == target).float().mean().item(),
         base_asr=(clean.argmax(1) == target).float().mean().item(),
-        text_shift=_text_shift(classifier, held_out, pixels, target),
         trigger=trigger,
     )
-
-
-def _text_shift(classifier: Classifier, clean: Tensor, triggered: Tensor, target: int) -> float:
-    if not classifier.is_instance_conditioned:
-        return 0.0
-    index = torch.tensor([target], device=clean.device)
-    before = classifier.text_features(classifier.image_features(clean), index)
-    after = classifier.text_features(classifier.image_features(triggered), index)
-    return (after - before).norm(dim=-1).mean().item()

@@ -1,0 +1,1 @@
+"""Repair: take the backdoor out of a prompt without labelled data, then prove that it is gone."""

@@ -1,0 +1,1 @@
+"""From outcomes of the inversion to scores and an accusation."""
