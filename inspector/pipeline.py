@@ -32,8 +32,8 @@ from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.preparation import Prepared, prepare
 from inspector.progress import Meter, Say
-from inspector.remedy import Remedy
-from inspector.report import Evidence, build_report
+from inspector.remedy import REPAIRED_NAME, Remedy
+from inspector.report import Evidence, build_report, verdict_of
 from inspector.search_stages import SearchStages
 
 STAGES = (
@@ -83,6 +83,7 @@ def inspect_reading(
         findings=list(reading.findings),
     )
     meter = Meter(progress, request.budget_s)
+    (out / REPAIRED_NAME).unlink(missing_ok=True)  # Left by another run into the same folder.
     with _reproducible():
         _run(request, reading, canonical, out, _Inspection(evidence, meter, load))
     meter.skip(STAGES, "skipped")
@@ -113,7 +114,7 @@ def _run(
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        if request.repair and evidence.suspect:
+        if request.repair and verdict_of(evidence) in ("backdoored", "suspicious"):
             with meter.stage("repair"):
                 Remedy(prepared, stages, canonical, out).run(evidence)
         else:

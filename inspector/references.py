@@ -20,7 +20,7 @@ from inspector.clip.classifier import Classifier, Work
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
-from inspector.tuning.twin import reference
+from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
 _VERSION = 1
 _SCALARS = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
@@ -47,6 +47,7 @@ class Setting:
             "family": self.family,
             "classnames": self.classifier.classnames,
             "probes": self.probes_sha256,
+            "twin": [asdict(TWIN_RECIPE), TWIN_SEED],
             "config": asdict(self.config),
             "targets": targets,
             "seed": seed,

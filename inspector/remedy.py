@@ -8,6 +8,7 @@ exactly these, and every class is searched again with another seed. The method o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,16 +16,18 @@ from torch import Tensor
 
 from inspector.errors import BudgetExceeded
 from inspector.inversion.search import Views, view
-from inspector.inversion.sweep import measure
+from inspector.inversion.sweep import Outcome, measure
 from inspector.pictures import KeptFile
 from inspector.preparation import Prepared
 from inspector.repair.tune import repair
-from inspector.report import Evidence
+from inspector.report import Evidence, Target
 from inspector.search_stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
 _CONTEXT = {"ctx": "context"}
 """Canonical names that the classifier calls otherwise."""
+SUCCESS = 0.1
+"""Largest excess ASR of the old trigger after a repair that worked (arXiv 2604.09101's bar)."""
 
 
 class Remedy:
@@ -40,64 +43,73 @@ class Remedy:
         """Enter the report's `repair`, and keep the repaired tensors.
 
         Raises:
-            BudgetExceeded: the time ran out before the repaired model was searched again; then
+            BudgetExceeded, NumericalError: the repaired model could not be searched again; then
                 nothing is kept.
         """
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
-        before = next(o for o in stages.outcomes if o.target == suspect.index)
+        stages.meter.expect(len(prepared.targets))
         seed = prepared.request.seed + 2
+        before = _of(suspect, stages.outcomes)
         held_out = view(prepared.classifier, prepared.pools.held_out)
         delivered = self._logits(held_out).argmax(1)
-        stages.meter.expect(len(prepared.targets))
-        self._deliver(
-            repair(prepared.classifier, before.trigger, prepared.pools.optimisation, seed)
-        )
+        rounded = self._tuned(before.trigger, seed)
         clean = self._logits(held_out)
         same = measure(prepared.classifier, held_out, clean, suspect.index, before.trigger)
         outcomes = stages.search(prepared.targets, seed)
         if len(outcomes) < len(prepared.targets):
-            (self._out / REPAIRED_NAME).unlink()
             raise BudgetExceeded("the time budget ran out before the repair was checked")
         after = stages.judge_again(outcomes)
-        again = next(o for o in outcomes if o.target == suspect.index)
+        is_suspicious = after.warned or bool(after.suspects)
         evidence.repair = {
+            "succeeded": not is_suspicious and same.excess_asr < SUCCESS,
             "target": suspect.to_json(),
             "seed": seed,
-            "before": {
-                "score": evidence.score,
-                "excess_asr": before.excess_asr,
-                "margin_gain": before.margin_gain,
-            },
-            "after": {
+            "before": _figures(before) | {"score": evidence.score},
+            "after": _figures(_of(suspect, outcomes))
+            | {
                 "score": after.score,
-                "is_suspicious": after.warned or bool(after.suspects),
+                "is_suspicious": is_suspicious,
                 "excess_asr_of_the_old_trigger": same.excess_asr,
-                "excess_asr": again.excess_asr,
-                "margin_gain": again.margin_gain,
             },
             "agreement": (delivered == clean.argmax(1)).float().mean().item(),
             "file": REPAIRED_NAME,
         }
-        kept = KeptFile.at(
-            self._out / REPAIRED_NAME, "application/octet-stream", "tensors changed by the repair"
-        )
-        evidence.artifacts.append(kept.to_json())
+        self._keep(rounded, evidence)
 
-    def _deliver(self, changed: dict[str, Tensor]) -> None:
-        """Write the tensors in the vendor's types and shapes; judge what is written."""
+    def _tuned(self, trigger: Tensor, seed: int) -> dict[str, Tensor]:
+        """Repair, round to the vendor's types, and let the classifier be what is delivered."""
+        classifier = self._prepared.classifier
+        changed = repair(classifier, trigger, self._prepared.pools.optimisation, seed)
         original = load_file(self._canonical)
         rounded = {
             name: tensor.detach().cpu().to(original[name].dtype).contiguous()
             for name, tensor in changed.items()
         }
-        save_file(rounded, self._out / REPAIRED_NAME)
         state = {_CONTEXT.get(name, name): tensor.float() for name, tensor in rounded.items()}
-        classifier = self._prepared.classifier
         classifier.load_state_dict(state, strict=False)
         classifier.requires_grad_(False)
+        return rounded
+
+    def _keep(self, tensors: dict[str, Tensor], evidence: Evidence) -> None:
+        path = self._out / REPAIRED_NAME
+        save_file(tensors, path)
+        kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
+        evidence.artifacts.append(kept.to_json())
 
     @torch.no_grad()
     def _logits(self, held_out: Views) -> Tensor:
         return self._prepared.classifier.logits_from_features(held_out.features)
+
+
+def _of(target: Target, outcomes: list[Outcome]) -> Outcome:
+    return next(outcome for outcome in outcomes if outcome.target == target.index)
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "excess_asr": outcome.excess_asr,
+        "margin_gain": outcome.margin_gain,
+        "prompt_gain": outcome.prompt_gain,
+    }

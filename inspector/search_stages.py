@@ -6,6 +6,7 @@ Only wires the stages and enters what they find as evidence; the methods lie in
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from inspector.clip.classifier import Work
 from inspector.cost import images_of_sweep, seconds_per_target, steps_of
-from inspector.errors import BudgetExceeded
+from inspector.errors import BudgetExceeded, NumericalError
 from inspector.inversion.sweep import Outcome, sweep
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
@@ -94,6 +95,8 @@ class SearchStages:
     def _invert(self) -> None:
         prepared, meter = self.prepared, self.meter
         self.outcomes = self.search(prepared.targets, self._seed)
+        if any(not math.isfinite(outcome.margin_gain) for outcome in self.outcomes):
+            raise NumericalError("the measurement on held-out probes")
         self.evidence.per_class = [self._row(outcome) for outcome in self.outcomes]
         if len(self.outcomes) < len(prepared.targets):
             meter.check()
