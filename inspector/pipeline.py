@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -29,12 +29,14 @@ from inspector.errors import (
     RequestError,
 )
 from inspector.findings import Finding, Severity
-from inspector.manifest import Manifest
 from inspector.preparation import Prepared, prepare
 from inspector.progress import Meter, Say
 from inspector.remedy import REPAIRED_NAME, Remedy
 from inspector.report import Evidence, build_report, verdict_of
+from inspector.request import Request
 from inspector.search_stages import SearchStages
+
+__all__ = ["REPORT_NAME", "STAGES", "Request", "inspect_reading"]
 
 STAGES = (
     "backbone", "assemble", "probes", "assembly-level", "estimate", "reference", "inversion",
@@ -42,22 +44,6 @@ STAGES = (
 )  # fmt: skip
 REPORT_NAME = "report.json"
 Load = Callable[[str, str], Backbone]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for. `targets`: every class, or so many of the most suspicious ones."""
-
-    backbone: str
-    manifest: Manifest
-    profile: str = "standard"
-    probes: str = "builtin"
-    targets: int | Literal["all"] = "all"
-    seed: int = 0
-    device: str = "auto"
-    repair: bool = False
-    cache: Path | None = None
-    budget_s: float | None = None
 
 
 def inspect_reading(

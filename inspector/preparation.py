@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,9 +24,7 @@ from inspector.inversion.sweep import Pools
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
-
-if TYPE_CHECKING:
-    from inspector.pipeline import Request
+from inspector.request import Request
 
 _BATCH = 64
 
@@ -83,9 +80,8 @@ def prepare(
     with meter.stage("probes"):
         probes = load_pools(request.probes, backbone.image_size, profile)
         evidence.probes = probes.to_json()
-        pools = Pools(
-            probes.pools.optimisation.to(backbone.device), probes.pools.held_out.to(backbone.device)
-        )
+        device = backbone.device
+        pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
     with meter.stage("assembly-level"):
         clean, zero_shot = _logits(classifier, torch.cat([pools.optimisation, pools.held_out]))
         level = _level(request, assembly, clean, zero_shot)

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from inspector.config import MINIMUM_PROBES, Profile
 from inspector.errors import RequestError
-from inspector.inversion.sweep import Pools
 from inspector.probes.procedural import procedural_probes
 from inspector.probes.sources import Picture, pictures_of
 
@@ -39,9 +39,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Pools on the CPU; `sha256` is over the 8-bit pixels of both, in order."""
+    """Disjoint pools (N, 3, S, S) in [0,1] on the CPU.
 
-    pools: Pools
+    `sha256` is over the 8-bit pixels of both, in order.
+    """
+
+    optimisation: Tensor
+    held_out: Tensor
     source: str
     sha256: str
     skipped: int = 0
@@ -50,8 +54,8 @@ class ProbeSet:
         """The report's `probes`."""
         return {
             "source": self.source,
-            "count": len(self.pools.optimisation),
-            "held_out": len(self.pools.held_out),
+            "count": len(self.optimisation),
+            "held_out": len(self.held_out),
             "skipped": self.skipped,
             "sha256": self.sha256,
         }
@@ -88,7 +92,7 @@ def _split(pixels: Pixels, count: int, source: str, skipped: int) -> ProbeSet:
     digest = hashlib.sha256(f"{pixels.shape} {count}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     images = torch.from_numpy(pixels).float() / 255
-    return ProbeSet(Pools(images[:count], images[count:]), source, digest.hexdigest(), skipped)
+    return ProbeSet(images[:count], images[count:], source, digest.hexdigest(), skipped)
 
 
 def _read(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:

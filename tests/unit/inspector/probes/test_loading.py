@@ -46,8 +46,8 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 def test_built_in_probes_are_the_same_every_time() -> None:
     first, second = (load_pools("builtin", SIZE, PROFILE) for _ in range(2))
     assert first.sha256 == second.sha256
-    assert torch.equal(first.pools.optimisation, second.pools.optimisation)
-    assert first.pools.optimisation.shape == (70, 3, SIZE, SIZE)
+    assert torch.equal(first.optimisation, second.optimisation)
+    assert first.optimisation.shape == (70, 3, SIZE, SIZE)
     assert first.to_json() == {
         "source": "builtin", "count": 70, "held_out": 66, "skipped": 0, "sha256": first.sha256,
     }  # fmt: skip
@@ -60,8 +60,8 @@ def test_a_folder_and_a_zip_of_it_are_the_same_probes(tmp_path: Path) -> None:
     first, second = load_pools(str(folder), SIZE, PROFILE), load_pools(str(archive), SIZE, PROFILE)
     assert first.sha256 == second.sha256
     assert (first.source, second.source) == ("folder", "zip")
-    assert len(first.pools.optimisation) == 70
-    assert 0 <= first.pools.held_out.min() < first.pools.held_out.max() <= 1
+    assert len(first.optimisation) == 70
+    assert 0 <= first.held_out.min() < first.held_out.max() <= 1
 
 
 def test_what_is_no_picture_is_skipped(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_picture_is_skipped(tmp_path: Path) -> None:
     wanted = Profile("more", probes=100, held_out=66)
     found = load_pools(str(folder), SIZE, wanted)
     assert found.skipped == 4
-    assert (len(found.pools.optimisation), len(found.pools.held_out)) == (72, 64)
+    assert (len(found.optimisation), len(found.held_out)) == (72, 64)
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
