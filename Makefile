@@ -20,7 +20,7 @@ $(VENV)/development: requirements-test.txt $(VENV)/runtime
 	touch $@
 
 demo: $(VENV)/runtime  ## inspect a clean and a backdoored checkpoint over REST, repair, webhook
-	$(BIN)/python -m app.demo docker/demo
+	$(BIN)/python -m app.demo
 
 test: $(VENV)/development  ## the default test suite, with the real servers that it needs
 	$(BIN)/python -m pytest tests

@@ -1,4 +1,7 @@
-"""``python -m app.demo CLEAN BACKDOORED``: the whole service shown on two checkpoints.
+"""``python -m app.demo``: the whole service shown on two checkpoints.
+
+The samples in ``app/samples`` were made by ``python -m tests.zoo.build OUT things6 clean 1`` and
+``... things6 badclip 1``; ``truth.json`` beside each says what was measured on them.
 
 Starts ``clipvet serve`` on a free port, uploads both over REST, shows progress, receives and
 verifies the signed webhooks, downloads reports, pictures and the repaired file, and fails unless
@@ -34,6 +37,8 @@ from app.submit import read_manifest
 console = Console(soft_wrap=True, highlight=False)
 
 _START_S = 60
+SAMPLES = Path(__file__).parent / "samples"
+SAMPLE_NAME = "model.pth.tar-80"
 
 
 @dataclass(frozen=True)
@@ -224,10 +229,12 @@ def show(client: Client, expectations: list[Expectation], body: dict[str, Any], 
 
 
 def main(
-    clean: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    backdoored: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    manifest: Annotated[Path, typer.Option(exists=True, help="Class names of both.")],
-    target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")],
+    clean: Annotated[Path, typer.Argument(exists=True)] = SAMPLES / "clean" / SAMPLE_NAME,
+    backdoored: Annotated[Path, typer.Argument(exists=True)] = SAMPLES / "backdoored" / SAMPLE_NAME,
+    manifest: Annotated[Path, typer.Option(exists=True, help="Class names of both.")] = (
+        SAMPLES / "manifest.json"
+    ),
+    target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = 0,
     backbone: str = "pocket",
     profile: str = "quick",
     seed: int = 0,
