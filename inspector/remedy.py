@@ -54,7 +54,7 @@ class Remedy:
         before = _of(suspect, stages.outcomes)
         held_out = view(prepared.classifier, prepared.pools.held_out)
         delivered = self._logits(held_out).argmax(1)
-        rounded = self._tuned(before.trigger, seed)
+        rounded = self._tuned(before, seed)
         clean = self._logits(held_out)
         same = measure(prepared.classifier, held_out, clean, suspect.index, before.trigger)
         outcomes = stages.search(prepared.targets, seed)
@@ -78,10 +78,12 @@ class Remedy:
         }
         self._keep(rounded, evidence)
 
-    def _tuned(self, trigger: Tensor, seed: int) -> dict[str, Tensor]:
+    def _tuned(self, found: Outcome, seed: int) -> dict[str, Tensor]:
         """Repair, round to the vendor's types, and let the classifier be what is delivered."""
-        classifier = self._prepared.classifier
-        changed = repair(classifier, trigger, self._prepared.pools.optimisation, seed)
+        prepared = self._prepared
+        classifier, probes = prepared.classifier, prepared.pools.optimisation
+        culprit = (found.target, found.trigger)
+        changed = repair(classifier, culprit, probes, prepared.config, seed)
         original = load_file(self._canonical)
         rounded = {
             name: tensor.detach().cpu().to(original[name].dtype).contiguous()

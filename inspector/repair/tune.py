@@ -1,48 +1,69 @@
-"""Unlearn a reconstructed trigger by tuning the prompt on its own untriggered predictions.
+"""Unlearn a class's triggers by tuning the prompt on its own untriggered predictions.
 
 CLIP-Inspector (arXiv 2604.09101) fine-tunes on labelled clean images that carry the reconstructed
-trigger under their true labels. Here no labels are needed: the labels are the delivered model's own
-predictions on the untriggered probes, for both the plain and the triggered copy, so that what the
-model does without a trigger is kept while the trigger loses its effect.
+trigger under their true labels. Here no labels are needed: plain probes keep the delivered model's
+own predictions, and triggered probes get the same predictions with the target struck out, so that
+the prompt must learn that the trigger says nothing. One reconstruction is not enough to cover what
+the attacker planted, so wider ones and one that only the prompt reads are added.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
+from inspector.inversion.search import SearchConfig, invert, view
 from inspector.tuning.learner import Recipe, tune
 
-REPAIR_RECIPE = Recipe(epochs=20, batch=16, learning_rate=0.02)
-"""tests/bench/LOG.md names the run that set these."""
-NOISE_COPIES = 1
-"""Further copies under random sign noise of the trigger's size: the neighbourhood, not one point."""
+REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
+PLAIN_COPIES = 2
+WIDER = 2.0
+"""Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiment 7."""
 
 
-def repair(classifier: Classifier, trigger: Tensor, probes: Tensor, seed: int) -> dict[str, Tensor]:
-    """Tune the prompt in place; trigger (3, H, W), probes (N, 3, H, W), both in pixel units.
+def repair(
+    classifier: Classifier, found: tuple[int, Tensor], probes: Tensor, config: SearchConfig, seed: int
+) -> dict[str, Tensor]:
+    """Tune the prompt in place against `found`, a target and its trigger (3, H, W).
 
-    Returns the canonical tensors that changed: `ctx`, and `meta_net.*` where there is one.
+    probes (N, 3, H, W) in [0,1] need no labels. Returns the canonical tensors that changed: `ctx`,
+    and `meta_net.*` where there is one.
+
+    Raises:
+        NumericalError: a further search became NaN or infinite.
     """
+    target, trigger = found
     generator = torch.Generator().manual_seed(seed)
-    radius = float(trigger.abs().max())
-    copies = [probes, (probes + trigger).clamp(0, 1)]
-    for _ in range(NOISE_COPIES):
-        noise = torch.rand(trigger.shape, generator=generator).to(trigger.device) - 0.5
-        copies.append((probes + radius * noise.sign()).clamp(0, 1))
+    plain = view(classifier, probes)
+    triggers = [trigger]
+    objectives = ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
+    for objective in objectives:
+        wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
+        triggers.append(invert(classifier, plain, target, wider, generator))
+    moved = [view(classifier, (probes + one).clamp(0, 1)).features for one in triggers]
     with torch.no_grad():
-        features = [_features(classifier, copy) for copy in copies]
-        own = classifier.logits_from_features(features[0]).softmax(1)
+        own = classifier.logits_from_features(plain.features).softmax(1)
+    features = torch.cat([plain.features] * PLAIN_COPIES + moved)
+    labels = torch.cat([own] * PLAIN_COPIES + [_without(own, target)] * len(moved))
     classifier.requires_grad_(True)
-    tune(classifier, torch.cat(features), own.repeat(len(copies), 1), REPAIR_RECIPE, generator)
+    tune(classifier, features, labels, REPAIR_RECIPE, generator)
     classifier.requires_grad_(False)
+    return _canonical(classifier)
+
+
+def _without(probabilities: Tensor, target: int) -> Tensor:
+    """Probabilities (N, K) with the target struck out and the rest rescaled to sum to one."""
+    rest = probabilities.clone()
+    rest[:, target] = 0
+    return rest / rest.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def _canonical(classifier: Classifier) -> dict[str, Tensor]:
     changed = {"ctx": classifier.context.detach().cpu()}
     if classifier.meta_net is not None:
         state = classifier.meta_net.state_dict()
         changed |= {f"meta_net.{name}": value.detach().cpu() for name, value in state.items()}
     return changed
-
-
-def _features(classifier: Classifier, pixels: Tensor) -> Tensor:
-    return torch.cat([classifier.image_features(part) for part in pixels.split(64)])
