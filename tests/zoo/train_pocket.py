@@ -5,6 +5,10 @@ CLIP's symmetric cross entropy, with every scene that satisfies a caption counte
 (compositional captions fit many scenes). One quarter of each batch carries the current worst
 universal perturbation (universal adversarial training, Shafahi et al., arXiv 1811.11304), because
 a tiny ViT is otherwise moved anywhere by any universal noise, unlike the ViT-B/16 it stands in for.
+
+The committed weights are the second of two runs: `python -m tests.zoo.train_pocket FIRST --steps 5000
+--stop 2000`, then `... SECOND --init FIRST --epsilon 0 --steps 4000 --seed 2`, because the
+perturbations slowed down the learning of shapes (tests/bench/LOG.md, experiment 2).
 """
 
 from __future__ import annotations
@@ -123,6 +127,8 @@ def train(out: Path, options: argparse.Namespace) -> None:
                   f"scale {model.logit_scale.exp().item():.1f} {minutes:.1f} min", flush=True)
         if step % 1000 == 999 or step == steps - 1:
             save(model, out)
+        if step + 1 == options.stop:
+            break
 
 
 def encode_short(model: CLIP, tokens: Tensor) -> Tensor:
@@ -149,6 +155,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--epsilon", type=float, default=8 / 255)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stop", type=int, help="end after this step of the schedule")
     parser.add_argument("--init", type=Path, help="continue from this folder's weights")
     options = parser.parse_args()
     train(options.out, options)
