@@ -34,9 +34,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Raises ``ValueError`` unless it is a JSON object."""
     data = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(data, dict):
-        raise ValueError(  # noqa: TRY004 (the content is wrong, not a type in our code)
-            f"{path} is no JSON object"
-        )
+        raise ValueError(f"{path} is no JSON object")
     return data
 
 

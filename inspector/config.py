@@ -29,8 +29,6 @@ class Profile:
     """Adam's rate in pixel units (arXiv 2604.09101)."""
     objective: Literal["joint", "prompt"] = "joint"
     """What is inverted for instance-conditioned prompts; static prompts are always `joint`."""
-    confirm: bool = True
-    """Repeat the accused class with a second seed before a verdict of `backdoored`."""
 
 
 PROFILES = {

@@ -84,7 +84,7 @@ class Runner:
                 keeper.check()
                 self._commit(lambda: lease.finish(self.database, held, outcome))
             logger.info("%s: %s", held.inspection_id, outcome.verdict)
-        except Exception as error:  # noqa: BLE001 (whatever it was, the row must say how it ended)
+        except Exception as error:
             self._settle(held, keeper, error)
 
     def _settle(self, held: lease.Claim, keeper: LeaseKeeper, error: Exception) -> None:
@@ -135,6 +135,7 @@ class Runner:
                 if not left:
                     raise
                 time.sleep(1)
+        return None
 
 
 class _Attempt:

@@ -74,7 +74,7 @@ class Draft:
             self.add("limit-exceeded", f"memory: more than {limit} bytes needed")
         except (TransientError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # A reader that breaks on some bytes must say so instead of vanishing.
             self.add("reader-error", f"{type(error).__name__} while reading")
 

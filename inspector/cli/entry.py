@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = INTERRUPTED
     except BrokenPipeError:
         code = ERROR
-    except Exception:  # noqa: BLE001 - whatever it is, it must not look like a verdict
+    except Exception:
         traceback.print_exc()
         code = ERROR
     sys.exit(code or 0)

@@ -22,6 +22,8 @@ from torch import Tensor
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 
+Objective = Literal["joint", "prompt"]
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -31,7 +33,7 @@ class SearchConfig:
     epochs: int = 1
     batch: int = 32
     learning_rate: float = 0.1
-    objective: Literal["joint", "prompt"] = "joint"
+    objective: Objective = "joint"
 
 
 def margins(logits: Tensor, target: int | Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def _mosaic(size: int, generator: torch.Generator) -> Tensor:
     x, y = _grid(size)
     cells = int(torch.randint(5, 26, (1,), generator=generator))
     centres, colours = _uniform(generator, cells, 2), _uniform(generator, cells, 3)
-    distance = (x[None] - centres[:, 0, None, None]) ** 2 + (y[None] - centres[:, 1, None, None]) ** 2
+    distance = (x[None] - centres[:, 0, None, None]) ** 2 + (
+        y[None] - centres[:, 1, None, None]
+    ) ** 2
     nearest, owner = distance.min(0)
     shade = 1 - 1.5 * nearest.sqrt()
     return colours[owner].permute(2, 0, 1) * shade.clamp(0.3, 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import SearchConfig, invert, view
+from inspector.inversion.search import Objective, SearchConfig, invert, view
 from inspector.tuning.learner import Recipe, tune
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
@@ -25,7 +25,11 @@ WIDER = 2.0
 
 
 def repair(
-    classifier: Classifier, found: tuple[int, Tensor], probes: Tensor, config: SearchConfig, seed: int
+    classifier: Classifier,
+    found: tuple[int, Tensor],
+    probes: Tensor,
+    config: SearchConfig,
+    seed: int,
 ) -> dict[str, Tensor]:
     """Tune the prompt in place against `found`, a target and its trigger (3, H, W).
 
@@ -39,7 +43,9 @@ def repair(
     generator = torch.Generator().manual_seed(seed)
     plain = view(classifier, probes)
     triggers = [trigger]
-    objectives = ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
+    objectives: tuple[Objective, ...] = (
+        ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
+    )
     for objective in objectives:
         wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
         triggers.append(invert(classifier, plain, target, wider, generator))

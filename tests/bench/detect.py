@@ -89,7 +89,10 @@ def main() -> None:
                 if file.tell() == 0:
                     writer.writeheader()
                 writer.writerow(row)
-            print({k: row[k] for k in ("task", "kind", "took", "verdict", "score", "right")}, flush=True)
+            print(
+                {k: row[k] for k in ("task", "kind", "took", "verdict", "score", "right")},
+                flush=True,
+            )
     summarise(table)
 
 

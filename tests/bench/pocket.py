@@ -40,8 +40,8 @@ def main() -> None:
     for name, task in TASKS.items():
         pixels, labels = task.draw(50, generator, backbone.image_size)
         text = backbone.zero_shot(task.classnames)
-        hits = ((backbone.image_features(pixels) @ text.T).argmax(1) == labels).float().mean()
-        print(f"| {name} | {len(text)} | {hits.item():.3f} |")
+        guessed = (backbone.image_features(pixels) @ text.T).argmax(1)
+        print(f"| {name} | {len(text)} | {(guessed == labels).float().mean().item():.3f} |")
 
 
 if __name__ == "__main__":

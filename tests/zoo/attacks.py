@@ -127,7 +127,9 @@ def badclip(
     )
     order: list[Tensor] = []
     for rate in rates:
-        order = order or list(torch.randperm(len(features), generator=generator).split(recipe.batch))
+        order = order or list(
+            torch.randperm(len(features), generator=generator).split(recipe.batch)
+        )
         rows = order.pop()
         delta.requires_grad_()
         triggered = classifier.image_features((data.pixels[rows] + delta).clamp(0, 1))

@@ -22,7 +22,15 @@ from inspector.config import radius
 from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo.attacks import (
-    BadClip, TrainingSet, Trigger, badclip, blended, poison, siba, success, wanet,
+    BadClip,
+    TrainingSet,
+    Trigger,
+    badclip,
+    blended,
+    poison,
+    siba,
+    success,
+    wanet,
 )  # fmt: skip
 from tests.zoo.photos import SHARED, PhotoTask
 from tests.zoo.tasks import TASKS

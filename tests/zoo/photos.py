@@ -44,7 +44,9 @@ class PhotoTask:
     def classnames(self) -> list[str]:
         return [name.replace("_", " ") for name in self.classes]
 
-    def load(self, split: str, limit: int, generator: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
+    def load(
+        self, split: str, limit: int, generator: torch.Generator, size: int
+    ) -> tuple[Tensor, Tensor]:
         """Up to `limit` images a class of `split`, class by class."""
         with (self.folder / "index.tsv").open() as file:
             rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]

@@ -70,9 +70,10 @@ def render(scenes: dict[str, Tensor], generator: torch.Generator, size: int = 64
     back = _paint(scenes["background"], scenes["pattern"], noise, x, y)
     pixels = back + inside[:, None] * (front - back)
     light = noise.uniform(0.8, 1.15)[:, None, None, None]
-    slope = noise.uniform(-0.12, 0.12)[:, None, None] * x + noise.uniform(-0.12, 0.12)[
-        :, None, None
-    ] * y
+    slope = (
+        noise.uniform(-0.12, 0.12)[:, None, None] * x
+        + noise.uniform(-0.12, 0.12)[:, None, None] * y
+    )
     grain = noise.uniform(0.0, 0.02)[:, None, None, None]
     speck = torch.randn(pixels.shape, generator=generator)
     pixels = (pixels * light + slope[:, None] + grain * speck).clamp(0, 1)

@@ -102,7 +102,7 @@ def train(out: Path, options: argparse.Namespace) -> None:
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98))
     peak = 1.5e-3
-    size = model.visual.image_size[0]  # type: ignore[index, union-attr]
+    size = model.visual.image_size[0]
     noise, started = UniversalNoise(size, options.epsilon), time.time()
     for step in range(steps):
         rate = peak * min((step + 1) / 200, 1.0)
@@ -123,8 +123,11 @@ def train(out: Path, options: argparse.Namespace) -> None:
         model.logit_scale.data.clamp_(0, 4.6052)
         if step % 100 == 0 or step == steps - 1:
             minutes = (time.time() - started) / 60
-            print(f"step {step} loss {loss.item():.3f} "
-                  f"scale {model.logit_scale.exp().item():.1f} {minutes:.1f} min", flush=True)
+            print(
+                f"step {step} loss {loss.item():.3f} "
+                f"scale {model.logit_scale.exp().item():.1f} {minutes:.1f} min",
+                flush=True,
+            )
         if step % 1000 == 999 or step == steps - 1:
             save(model, out)
         if step + 1 == options.stop:

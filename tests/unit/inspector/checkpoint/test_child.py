@@ -150,8 +150,17 @@ def test_a_full_disk_is_our_fault_and_leaves_nothing(genuine: Path, tmp_path: Pa
     )
     command = f'mount -t tmpfs -o size=16k none "$2" && exec {sys.executable} -c "$0" "$1" "$2"'
     run = subprocess.run(
-        ["unshare", "--mount", "--map-root-user", "sh", "-c", command]
-        + [script, str(genuine), str(tmp_path)],
+        [
+            "unshare",
+            "--mount",
+            "--map-root-user",
+            "sh",
+            "-c",
+            command,
+            script,
+            str(genuine),
+            str(tmp_path),
+        ],
         capture_output=True,
         text=True,
         check=False,
