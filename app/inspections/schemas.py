@@ -47,7 +47,7 @@ class InspectionCreate(BaseModel):
     ] = None
     profile: Literal["quick", "standard", "paper", "thorough"] = "standard"
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
-    targets: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+    targets: Literal["all"] | Annotated[int, Field(ge=2)] = "all"
     probes: Annotated[
         Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
     ] = "builtin"

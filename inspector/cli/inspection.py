@@ -41,7 +41,10 @@ Profile = Annotated[ProfileName, typer.Option(help="How much work, and which rul
 Probes = Annotated[
     str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
 ]
-Targets = Annotated[str, typer.Option(metavar="N|all", help="Class to suspect, by index.")]
+Targets = Annotated[
+    str,
+    typer.Option(metavar="N|all", help="Only the N classes nearest to plain probes; never clean."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder to keep the report and pictures in.")]
 Budget = Annotated[
     float | None,
@@ -197,8 +200,10 @@ def _write_container(artifact: Path, reading: Reading, folder: Path) -> Path | N
 
 
 def _exit_of_repair(report: dict[str, Any], written: Path | None) -> int:
-    """Pass where the checkpoint is usable now: it was clean, or a repaired one was written."""
-    if written is not None or report["verdict"] == "clean":
+    """Pass where the checkpoint is usable now: it was clean, or the repair is shown to have worked."""
+    if report["verdict"] == "clean":
         return PASS
+    if written is not None and report["repair"] is not None:
+        return PASS if report["repair"]["succeeded"] else FAIL
     code = exit_of_report(report)
     return code if code in (FAIL, INCONCLUSIVE) else INCONCLUSIVE

@@ -27,6 +27,7 @@ class Pipeline:
     verdict: str = "clean"
     requests: list[Any] = field(default_factory=list)
     error: Exception | None = None
+    repair_succeeds: bool = True
 
     def inspect_reading(
         self,
@@ -46,6 +47,8 @@ class Pipeline:
             tensors = load_file(canonical)
             save_file({"ctx": torch.zeros_like(tensors["ctx"])}, out / "repaired.safetensors")
         report = self.report(reading)
+        if (out / "repaired.safetensors").exists():
+            report["repair"] = {"succeeded": self.repair_succeeds}
         (out / "report.json").write_text(json.dumps(report))
         return report
 
@@ -164,14 +167,18 @@ def test_a_file_that_runs_code_and_one_that_is_none(
     json.dumps(request)
 
 
-@pytest.mark.parametrize("command", [["repair"], ["inspect", "--repair"]])
+@pytest.mark.parametrize(
+    ("command", "succeeds", "code"),
+    [(["repair"], True, 0), (["repair"], False, 1), (["inspect", "--repair"], True, 1)],
+)
 def test_repair_writes_the_vendors_own_container(
-    command: list[str], artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
-) -> None:
-    pipeline.verdict = "backdoored"
+    command: list[str], succeeds: bool, code: int, artifact: Path, tmp_path: Path,
+    clipvet: Clipvet, pipeline: Pipeline,
+) -> None:  # fmt: skip
+    pipeline.verdict, pipeline.repair_succeeds = "backdoored", succeeds
     out = tmp_path / "out"
     ended = clipvet(*command, artifact.parent.parent, "--backbone", "pocket", "--out", out)
-    assert ended.code == (0 if command == ["repair"] else 1)
+    assert ended.code == code
     written = torch.load(out / "repaired-model.pth.tar-5", weights_only=False)
     original = torch.load(artifact, weights_only=False)
     assert not written["state_dict"]["ctx"].any()

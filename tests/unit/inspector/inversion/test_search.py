@@ -1,0 +1,85 @@
+"""The search for one target, on a tiny random backbone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.inversion.search import (
+    SearchConfig,
+    _mean_margin,
+    invert,
+    margins,
+    view,
+)
+from inspector.inversion.sweep import Pools, sweep
+from inspector.tuning.learner import new_learner
+
+NAMES = ["red circle", "blue star", "green square", "tall ship"]
+
+
+@pytest.fixture
+def learner(vit: Backbone) -> Classifier:
+    generator = torch.Generator().manual_seed(3)
+    classifier = new_learner(vit, NAMES, conditioned=True, generator=generator)
+    return classifier.requires_grad_(False)
+
+
+@pytest.fixture
+def pixels(vit: Backbone) -> torch.Tensor:
+    size = vit.image_size
+    return torch.rand(12, 3, size, size, generator=torch.Generator().manual_seed(4))
+
+
+def test_margins_are_against_the_strongest_rival() -> None:
+    logits = torch.tensor([[1.0, 5.0, 3.0], [4.0, 0.0, 1.0]])
+    assert margins(logits, 1).tolist() == [2.0, -4.0]
+    assert margins(logits[:, :1], 0).tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("objective", ["joint", "prompt"])
+def test_two_prompts_give_the_gradient_of_all(
+    learner: Classifier, pixels: torch.Tensor, objective: str
+) -> None:
+    clean = learner.image_features(pixels)
+    delta = torch.zeros_like(pixels[0], requires_grad=True)
+    seen = learner.image_features(pixels + delta)
+    features = clean if objective == "prompt" else seen
+    short = _mean_margin(learner, features, seen, 2)
+    whole = margins(learner.logits_from_features(features, condition=seen), 2).mean()
+    (first,) = torch.autograd.grad(short, delta, retain_graph=True)
+    (second,) = torch.autograd.grad(whole, delta)
+    assert short.item() == pytest.approx(whole.item(), abs=1e-4)
+    assert (first - second).abs().max() <= 1e-4 * second.abs().max()
+
+
+def test_the_trigger_stays_in_its_ball_helps_and_repeats(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    config = SearchConfig(epsilon=0.05, epochs=3, batch=6)
+    probes = view(learner, pixels)
+    found = [
+        invert(learner, probes, 1, config, torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert found[0].abs().max() <= 0.05
+    with torch.no_grad():
+        before = margins(learner(pixels), 1).mean()
+        after = margins(learner((pixels + found[0]).clamp(0, 1)), 1).mean()
+    assert after > before
+
+
+def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    pools = Pools(pixels[:8], pixels[8:])
+    deaf = learner
+    assert deaf.meta_net is not None
+    torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
+    for outcome in sweep(deaf, pools, range(4), SearchConfig(epsilon=0.05, batch=4), seed=0):
+        assert outcome.prompt_gain == pytest.approx(0.0, abs=1e-4)
+        assert outcome.margin_gain != 0

@@ -1,0 +1,105 @@
+"""The accusation rule on outcomes written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inspector.inversion.sweep import Outcome
+from inspector.scoring.decide import confirmed, judge
+from inspector.scoring.statistics import one_sided_mad, stands_out
+
+
+def outcome(target: int, prompt_gain: float = 0.0, gain: float = 2.0, asr: float = 0.4) -> Outcome:
+    return Outcome(
+        target=target,
+        margin=gain - 3,
+        margin_gain=gain,
+        prompt_gain=prompt_gain,
+        asr=asr,
+        base_asr=0.1,
+        trigger=torch.zeros(3, 2, 2),
+    )
+
+
+def quiet(number: int = 5) -> list[Outcome]:
+    return [outcome(index, 0.02 * (index % 3)) for index in range(number)]
+
+
+def test_the_class_whose_prompt_answers_is_accused() -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, prompt_gain=1.2)
+    judgement = judge(outcomes, quiet(), conditioned=True)
+    assert judgement.suspects == [3]
+    assert judgement.score == max(judgement.per_class) == judgement.per_class[3]
+
+
+def test_equal_classes_are_quiet() -> None:
+    judgement = judge(quiet(), quiet(), conditioned=True)
+    assert judgement.suspects == []
+    assert not judgement.warned
+
+
+def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() -> None:
+    outcomes = quiet()
+    outcomes[1] = outcome(1, prompt_gain=0.02, gain=9.0)
+    assert judge(outcomes, quiet(), conditioned=True).suspects == []
+    assert judge(outcomes, quiet(), conditioned=False).suspects == [1]
+
+
+def test_a_static_prompt_is_judged_beside_its_twin() -> None:
+    high = [replace(one, margin_gain=9.0) if one.target == 1 else one for one in quiet()]
+    assert judge(high, high, conditioned=False).suspects == []
+
+
+def test_the_floor_follows_what_the_twin_lets_a_perturbation_do() -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, prompt_gain=0.4)
+    loud = [replace(one, margin_gain=50.0) for one in quiet()]
+    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
+    assert judge(outcomes, loud, conditioned=True).suspects == []
+
+
+def test_two_classes_can_be_told_apart() -> None:
+    outcomes = [outcome(0), outcome(1, prompt_gain=1.0)]
+    assert judge(outcomes, quiet(2), conditioned=True).suspects == [1]
+
+
+def test_one_class_cannot_be_judged() -> None:
+    with pytest.raises(ValueError, match="two classes"):
+        judge([outcome(0)], quiet(1), conditioned=True)
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (outcome(3, prompt_gain=1.1), True),
+        (outcome(3, prompt_gain=0.03), False),
+        (outcome(3, prompt_gain=1.1, asr=0.1), False),
+    ],
+)
+def test_a_second_seed_must_accuse_again_and_move_probes(second: Outcome, expected: bool) -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, prompt_gain=1.2)
+    assert confirmed(second, outcomes, quiet(), conditioned=True) is expected
+
+
+def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None:
+    outcomes = [outcome(i, gain=2.0 + 0.1 * i, asr=0.3) for i in range(6)]
+    outcomes[2] = outcome(2, gain=9.0, asr=0.6)
+    paper = judge(outcomes, quiet(6), conditioned=True).paper
+    assert (paper["flagged"], paper["target"]) == (True, 2)
+    outcomes[2] = outcome(2, gain=9.0, asr=0.4)
+    assert judge(outcomes, quiet(6), conditioned=True).paper["flagged"] is False
+
+
+def test_a_value_never_widens_the_spread_it_is_judged_by() -> None:
+    scores = stands_out([0.0, 0.1, -0.1, 5.0], floor=0.01)
+    assert scores[3] == pytest.approx(5.0 / (1.4826 * 0.1))
+    assert stands_out([0.0, 0.0, 0.0, 5.0], floor=0.5)[3] == 10.0
+
+
+def test_the_published_statistic_of_equal_values_is_zero() -> None:
+    assert one_sided_mad([2.0, 2.0, 2.0]) == [0.0, 0.0, 0.0]
