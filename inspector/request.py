@@ -11,7 +11,8 @@ from inspector.manifest import Manifest
 
 @dataclass(frozen=True)
 class Request:
-    """`targets`: every class, or so many of the most suspicious; `budget_s` in seconds.
+    """`targets`: every class, or how many of those that untriggered probes are nearest to, at least
+    two, because a class is judged beside others; `budget_s` in seconds.
 
     `probes`: "builtin", or the path of a folder or zip; `cache`: where references are kept.
     """

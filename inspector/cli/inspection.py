@@ -43,7 +43,11 @@ Probes = Annotated[
 ]
 Targets = Annotated[
     str,
-    typer.Option(metavar="N|all", help="Only the N classes nearest to plain probes; never clean."),
+    typer.Option(
+        metavar="N|all",
+        help="all, or N (2 or more): only the N classes that untriggered probes are nearest to; "
+        "the verdict is then never clean.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to keep the report and pictures in.")]
 Budget = Annotated[
@@ -183,8 +187,8 @@ def _probes(given: str) -> str:
 def _targets(given: str) -> int | Literal["all"]:
     if given == "all":
         return "all"
-    if not given.isdecimal():
-        raise RequestError("targets", f"{given!r} is neither all nor the index of a class")
+    if not given.isdecimal() or int(given) < 2:
+        raise RequestError("targets", f"{given!r} is neither all nor a number of classes from 2 on")
     return int(given)
 
 

@@ -47,6 +47,8 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"profile": "best"},
         {"seed": -1},
         {"budget_s": 0},
+        {"targets": 1},
+        {"targets": -2},
         {"probes": "/tmp/x.zip"},
         {"surprise": 1},
     ],

@@ -200,7 +200,12 @@ def test_repair_without_a_repaired_file(
 
 def test_wrong_wishes(artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline) -> None:
     common = ("inspect", artifact, "--backbone", "pocket")
-    for option, value in (("--targets", "-1"), ("--probes", tmp_path / "none")):
+    for option, value in (
+        ("--targets", "-1"),
+        ("--targets", "1"),
+        ("--targets", "few"),
+        ("--probes", tmp_path / "none"),
+    ):
         assert clipvet(*common, option, value).code == 4
     pipeline.error = RequestError("targets", "there are only 3 classes")
     ended = clipvet(*common, "--targets", "9")
