@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from inspector.checkpoint import Reading
+from inspector.report import static_report
 from worker.translate import Translated, translate_body
 
 
 def static_result(reading: Reading, request: dict[str, Any], folder: Path) -> Translated:
     """An inconclusive report that carries the reader's findings."""
-    from inspector.report import static_report
-
     report = static_report(reading, request)
     return translate_body(json.dumps(report, indent=2).encode(), folder)

@@ -185,7 +185,6 @@ def test_changed_bytes_in_the_store_are_never_inspected(
 def test_an_unreadable_file_is_a_result_and_needs_no_child(
     ledger: Ledger, runner: Runner, submit: Submit, data: bytes
 ) -> None:
-    pytest.importorskip("inspector.report")
     row = submit(data)
     runner.run()
     seen = ledger.get(row["id"])
@@ -203,7 +202,6 @@ def test_an_unreadable_file_is_a_result_and_needs_no_child(
 def test_a_file_that_would_run_code_is_critical(
     ledger: Ledger, runner: Runner, submit: Submit, checkpoint: bytes, tmp_path: Path
 ) -> None:
-    pytest.importorskip("inspector.report")
     source, marker = tmp_path / "good.pth", tmp_path / "it ran"
     source.write_bytes(checkpoint)
     bad = plant_pickle(
