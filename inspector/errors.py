@@ -9,6 +9,14 @@
     │   ├── UnknownFamily               the keys belong to no family that we read
     │   ├── AmbiguousFamily             the shapes fit a family that we cannot tell from another
     │   └── UnsafePickle                the file tries to run code
+    ├── AssemblyError                   kind = "customer": file, manifest and backbone do not fit
+    │   ├── BackboneMismatch            the file was tuned on another backbone
+    │   └── ClassListMismatch           the manifest names another number of classes
+    ├── BackboneError                   kind = "customer": the named backbone cannot be used
+    ├── RequestError                    kind = "customer": a parameter of the request is wrong
+    │   └── ManifestError               the manifest is not what it should be
+    ├── NumericalError                  kind = "customer": an optimisation became NaN or infinite
+    ├── BudgetExceeded                  kind = "customer": the time budget ran out
     └── TransientError                  kind = "retry": the machine is at fault, the same call may succeed
         ├── ReaderCrashed               the reading child was killed or died
         └── StorageFull                 no space left while writing a result
