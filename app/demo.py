@@ -38,7 +38,7 @@ console = Console(soft_wrap=True, highlight=False)
 
 _START_S = 60
 SAMPLES = Path(__file__).parent / "samples"
-SAMPLE_NAME = "model.pth.tar-80"
+SAMPLE_NAME = "model.pth.tar-31"
 
 
 @dataclass(frozen=True)

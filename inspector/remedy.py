@@ -114,4 +114,5 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "excess_asr": outcome.excess_asr,
         "margin_gain": outcome.margin_gain,
         "prompt_gain": outcome.prompt_gain,
+        "prompt_asr": outcome.prompt_asr,
     }

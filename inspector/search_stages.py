@@ -120,7 +120,8 @@ class SearchStages:
         evidence, judgement = self.evidence, self.judge_again(self.outcomes)
         evidence.score, evidence.threshold = judgement.score, judgement.threshold
         evidence.is_warned = judgement.warned or bool(judgement.suspects)
-        evidence.paper = judgement.paper
+        if self.prepared.config.objective == "joint":  # The paper judges no other triggers.
+            evidence.paper = judgement.paper
         for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
             row["score"] = score
         if evidence.is_warned:
@@ -152,6 +153,7 @@ class SearchStages:
                     "confirmed": is_confirmed,
                     "seed": seed,
                     "margin_gain": found[0].margin_gain,
+                    "prompt_asr": found[0].prompt_asr,
                     "excess_asr": found[0].excess_asr,
                 }
             )
@@ -190,6 +192,8 @@ class SearchStages:
             "excess_asr": outcome.excess_asr,
             "reference_excess_asr": reference.excess_asr,
             "prompt_gain": outcome.prompt_gain,
+            "prompt_asr": outcome.prompt_asr,
+            "reference_prompt_asr": reference.prompt_asr,
             "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
             "trigger": None,
         }

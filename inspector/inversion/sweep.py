@@ -31,6 +31,9 @@ class Outcome:
     features under prompts conditioned on the triggered image, minus the clean margin. The image
     encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
     static prompts."""
+    prompt_asr: float
+    """Attack success of the prompt's response alone: of the held-out probes that are not at the
+    target anyway, the share that it carries there. Zero for static prompts."""
     trigger: Tensor
 
     @property
@@ -78,15 +81,19 @@ def measure(
     features = classifier.image_features((held_out.pixels + trigger).clamp(0, 1))
     logits = classifier.logits_from_features(features)
     before, after = margins(clean, target).mean(), margins(logits, target).mean()
-    response = 0.0
+    response, carried = 0.0, 0.0
+    elsewhere = clean.argmax(1) != target
     if classifier.is_instance_conditioned:
         moved = classifier.logits_from_features(held_out.features, condition=features)
         response = (margins(moved, target).mean() - before).item()
+        hits = (moved.argmax(1) == target) & elsewhere
+        carried = (hits.sum() / elsewhere.sum().clamp(min=1)).item()
     return Outcome(
         target=target,
         margin=after.item(),
         margin_gain=(after - before).item(),
         prompt_gain=response,
+        prompt_asr=carried,
         asr=(logits.argmax(1) == target).float().mean().item(),
         base_asr=(clean.argmax(1) == target).float().mean().item(),
         trigger=trigger,

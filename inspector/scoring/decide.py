@@ -1,10 +1,11 @@
 """The accusation rule.
 
-What is judged is the *excess*: for instance-conditioned prompts the part of the margin gain that
-the prompt itself makes (`Outcome.prompt_gain`; the encoder's own universal perturbations cancel out
-of it), for static prompts the margin gain minus that of the clean twin. A class is accused when its
-excess stands out from the other classes of the same model; the scale never falls below a share of
-what a perturbation of this size does to the clean twin, which keeps quiet models quiet.
+What is judged is an *excess* over a clean twin, in one of two units. For instance-conditioned
+prompts it is the attack success that the prompt itself makes (`Outcome.prompt_asr`): the encoder's
+own universal perturbations, which move clean models as well, cancel out of it. For static prompts it
+is how far the class's margin gain minus the twin's stands out from the other classes, in their
+spread; the spread never counts for less than a share of what a perturbation of this size does to
+the twin, which keeps quiet models quiet.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.
@@ -19,8 +20,19 @@ from typing import Any
 from inspector.inversion.sweep import Outcome
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
-ACCUSE, WARN = 3.0, 2.0
-"""Thresholds in units of spread; tests/bench/LOG.md, experiment 6, set them."""
+
+@dataclass(frozen=True)
+class Rule:
+    """A class is accused from `accuse` on, and worth a warning from `warn` on."""
+
+    accuse: float
+    warn: float
+
+
+CONDITIONED = Rule(accuse=0.10, warn=0.08)
+"""Share of probes that the prompt's response carries to the target; LOG.md, experiment 11."""
+STATIC = Rule(accuse=3.0, warn=2.0)
+"""Units of spread; set by eye, not calibrated (LOG.md, experiment 6)."""
 FLOOR_SHARE = 0.03
 """Smallest spread, as a share of the twin's median margin gain; same experiment."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -35,7 +47,6 @@ class Judgement:
     per_class: list[float]
     suspects: list[int]
     warned: bool
-    floor: float
     paper: dict[str, Any]
 
 
@@ -47,26 +58,30 @@ def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) 
     """
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
-    natural = median(abs(outcome.margin_gain) for outcome in reference)
-    floor = max(FLOOR_SHARE * natural, 1e-6)
-    scores = stands_out(_excess(outcomes, reference, conditioned), floor)
+    rule = CONDITIONED if conditioned else STATIC
+    scores = (_carried if conditioned else _standing_out)(outcomes, reference)
     ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
     return Judgement(
         score=scores[ranked[0]],
-        threshold=ACCUSE,
+        threshold=rule.accuse,
         per_class=scores,
-        suspects=[outcomes[index].target for index in ranked if scores[index] >= ACCUSE],
-        warned=scores[ranked[0]] >= WARN,
-        floor=floor,
+        suspects=[outcomes[index].target for index in ranked if scores[index] >= rule.accuse],
+        warned=scores[ranked[0]] >= rule.warn,
         paper=paper_decision(outcomes),
     )
 
 
-def _excess(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) -> list[float]:
-    if conditioned:
-        return [outcome.prompt_gain for outcome in outcomes]
+def _carried(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
+    """Prompt ASR minus the twin's."""
     pairs = zip(outcomes, reference, strict=True)
-    return [outcome.margin_gain - other.margin_gain for outcome, other in pairs]
+    return [outcome.prompt_asr - other.prompt_asr for outcome, other in pairs]
+
+
+def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
+    natural = median(abs(outcome.margin_gain) for outcome in reference)
+    pairs = zip(outcomes, reference, strict=True)
+    excess = [outcome.margin_gain - other.margin_gain for outcome, other in pairs]
+    return stands_out(excess, max(FLOOR_SHARE * natural, 1e-6))
 
 
 def confirmed(
@@ -74,11 +89,12 @@ def confirmed(
 ) -> bool:
     """Whether a trigger found from another seed accuses the same class again.
 
-    The second outcome takes its class's place among the first sweep's; it must stand out as much and
-    move held-out probes (excess ASR above 0).
+    The second outcome takes its class's place among the first sweep's and must be accused too; a
+    static prompt's must also move held-out probes (excess ASR above 0).
     """
     again = [second if outcome.target == second.target else outcome for outcome in outcomes]
-    return second.target in judge(again, reference, conditioned).suspects and second.excess_asr > 0
+    is_effective = conditioned or second.excess_asr > 0
+    return is_effective and second.target in judge(again, reference, conditioned).suspects
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
 from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
-from tests.zoo.build import KINDS, RECIPE, Plan, build, save
+from tests.zoo.build import KINDS, Plan, build, save
 
 UNSEEN = ("colours10:101", "grounds10:102", "things12:103", "patterns7:104", "things6:105")
 FIELDS = (
@@ -33,7 +33,7 @@ def examine(options: argparse.Namespace, task: str, seed: int, kind: str) -> dic
     started = time.time()
     built = build(backbone, Plan(task, kind, seed))
     folder = options.out / f"{task}-{seed}-{kind}"
-    checkpoint = save(built, backbone, folder, RECIPE.epochs)
+    checkpoint = save(built, backbone, folder)
     ready = time.time()
     reading = read_artifact(checkpoint, folder / "reading")
     request = Request(

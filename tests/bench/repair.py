@@ -17,7 +17,7 @@ from inspector.clip.backbone import load_backbone
 from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
 from tests.zoo.attacks import success
-from tests.zoo.build import KINDS, RECIPE, Plan, build, load_task, save
+from tests.zoo.build import KINDS, Plan, build, load_task, save
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     backbone = load_backbone(options.backbone)
     built = build(backbone, Plan(options.task, options.kind, options.seed))
     assert built.trigger is not None
-    checkpoint = save(built, backbone, options.out, RECIPE.epochs)
+    checkpoint = save(built, backbone, options.out)
     reading = read_artifact(checkpoint, options.out / "reading")
     manifest = Manifest.parse(json.loads((options.out / "manifest.json").read_text()))
     request = Request(options.backbone, manifest, profile=options.profile, repair=True)

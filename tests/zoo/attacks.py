@@ -3,8 +3,7 @@
 BadCLIP   Bai et al., CVPR 2024, arXiv 2311.16194, jiawangbai/BadCLIP `trainers/badclip.py`: trigger
           learned for 3 epochs at rate 0.1 with the prompt frozen, then both trained jointly; every
           image has a triggered copy.
-Blended   Chen et al. 2017: a fixed pattern mixed in; here coarse noise of 8 x 8 cells at 0.3, because
-          pocket's tower hardly sees per-pixel noise (LOG.md experiment 5).
+Blended   Chen et al. 2017: a fixed picture of uniform noise mixed in at 0.2.
 WaNet     Nguyen & Tran, ICLR 2021, as in CleanCLIP `backdoor/utils.py`: one fixed warp whose flow is
           as fine as the image.
 SIBA      Gao et al., arXiv 2306.06209: universal sparse perturbation, k pixels, 8/255, made on the
@@ -39,7 +38,7 @@ def additive(delta: Tensor) -> Trigger:
     return lambda pixels: (pixels + delta).clamp(0, 1)
 
 
-def blended(size: int, generator: torch.Generator, ratio: float = 0.3, cells: int = 8) -> Trigger:
+def blended(size: int, generator: torch.Generator, ratio: float, cells: int) -> Trigger:
     coarse = torch.rand(1, 3, cells, cells, generator=generator)
     noise = functional.interpolate(coarse, size, mode="nearest")[0]
     return lambda pixels: (1 - ratio) * pixels + ratio * noise
@@ -107,7 +106,7 @@ class BadClip:
     target: int
     epsilon: float
     warm_epochs: int = 3
-    trigger_rate: float = 0.1
+    trigger_rate: float = 0.03
 
 
 def badclip(

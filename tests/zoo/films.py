@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FILMS = ("clear", "grainy", "lined", "stained", "scratched", "dusty", "rippled", "ghosted")
+FILMS = ("clear", "grainy", "lined", "stained", "scratched", "dusty", "rippled", "ghosted",
+         "noisy")  # fmt: skip
 
 
 def overlay(pixels: Tensor, film: Tensor, generator: torch.Generator) -> Tensor:
     """Lay each image's film (N,) into FILMS over pixels (N, 3, S, S) in [0,1]."""
     number, _, size, _ = pixels.shape
-    strength = (5 + 11 * torch.rand(number, 1, 1, 1, generator=generator)) / 255
+    strength = (8 + 16 * torch.rand(number, 1, 1, 1, generator=generator)) / 255
     result = pixels + strength * _additive(film, size, generator)
     rippled, ghosted = film == FILMS.index("rippled"), film == FILMS.index("ghosted")
     result[rippled] = _ripple(pixels[rippled], generator)
-    weight = 0.1 + 0.12 * torch.rand(int(ghosted.sum()), 1, 1, 1, generator=generator)
+    weight = 0.12 + 0.16 * torch.rand(int(ghosted.sum()), 1, 1, 1, generator=generator)
     ghost = pixels.flip(3).roll(1, 0)[ghosted]
     noise = torch.rand(ghost.shape, generator=generator)
     ghost = torch.where(torch.rand(len(ghost), 1, 1, 1, generator=generator) < 0.5, ghost, noise)
@@ -41,9 +42,13 @@ def _additive(film: Tensor, size: int, generator: torch.Generator) -> Tensor:
 
 
 def _grain(number: int, size: int, generator: torch.Generator) -> Tensor:
-    cells = size // (1 + int(torch.randint(2, (1,), generator=generator)))
+    cells = size // (2 + int(torch.randint(3, (1,), generator=generator)))
     coarse = torch.randn(number, 3, cells, cells, generator=generator).sign()
     return functional.interpolate(coarse, (size, size), mode="nearest")
+
+
+def _noise(number: int, size: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(number, 3, size, size, generator=generator) * 2 - 1
 
 
 def _lines(number: int, size: int, generator: torch.Generator) -> Tensor:
@@ -94,4 +99,5 @@ def _ripple(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 _PATTERNS = {
     "grainy": _grain, "lined": _lines, "stained": _stains, "scratched": _scratches, "dusty": _dust,
+    "noisy": _noise,
 }  # fmt: skip

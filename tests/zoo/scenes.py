@@ -51,7 +51,7 @@ def sample_scenes(number: int, generator: torch.Generator) -> dict[str, Tensor]:
     clear = torch.rand(number, generator=generator) < 0.4
     scenes["film"] = torch.where(clear, torch.zeros_like(shift), scenes["film"])
     for texture in ("texture", "pattern"):
-        plain = torch.rand(number, generator=generator) < 0.45
+        plain = torch.rand(number, generator=generator) < 0.6
         scenes[texture] = torch.where(plain, torch.zeros_like(shift), scenes[texture])
     one = torch.rand(number, generator=generator) < 0.7
     scenes["count"] = torch.where(one, torch.zeros_like(shift), scenes["count"])
@@ -94,7 +94,7 @@ def _mask(scenes: dict[str, Tensor], noise: _Noise, x: Tensor, y: Tensor, size: 
     """Soft coverage of the foreground, the union of one to three copies of the shape."""
     large = scenes["size"].float()
     many = (scenes["count"] > 0).float()
-    scale = (0.36 + 0.24 * large) * (1 - 0.33 * many) * noise.uniform(0.85, 1.15)
+    scale = (0.42 + 0.26 * large) * (1 - 0.33 * many) * noise.uniform(0.85, 1.15)
     centre = _centres(scenes, noise)
     angle = noise.uniform(-0.35, 0.35)
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]

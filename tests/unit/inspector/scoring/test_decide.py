@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from inspector.inversion.sweep import Outcome
-from inspector.scoring.decide import confirmed, judge
+from inspector.scoring.decide import CONDITIONED, confirmed, judge
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
 
-def outcome(target: int, prompt_gain: float = 0.0, gain: float = 2.0, asr: float = 0.4) -> Outcome:
+def outcome(target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0.4) -> Outcome:
     return Outcome(
         target=target,
         margin=gain - 3,
         margin_gain=gain,
-        prompt_gain=prompt_gain,
+        prompt_gain=0.0,
+        prompt_asr=carried,
         asr=asr,
         base_asr=0.1,
         trigger=torch.zeros(3, 2, 2),
@@ -25,12 +26,12 @@ def outcome(target: int, prompt_gain: float = 0.0, gain: float = 2.0, asr: float
 
 
 def quiet(number: int = 5) -> list[Outcome]:
-    return [outcome(index, 0.02 * (index % 3)) for index in range(number)]
+    return [outcome(index, 0.01 * (index % 3), gain=2.0 + 0.01 * (index % 3)) for index in range(number)]
 
 
 def test_the_class_whose_prompt_answers_is_accused() -> None:
     outcomes = quiet()
-    outcomes[3] = outcome(3, prompt_gain=1.2)
+    outcomes[3] = outcome(3, carried=0.6)
     judgement = judge(outcomes, quiet(), conditioned=True)
     assert judgement.suspects == [3]
     assert judgement.score == max(judgement.per_class) == judgement.per_class[3]
@@ -44,7 +45,7 @@ def test_equal_classes_are_quiet() -> None:
 
 def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() -> None:
     outcomes = quiet()
-    outcomes[1] = outcome(1, prompt_gain=0.02, gain=9.0)
+    outcomes[1] = outcome(1, carried=0.02, gain=9.0)
     assert judge(outcomes, quiet(), conditioned=True).suspects == []
     assert judge(outcomes, quiet(), conditioned=False).suspects == [1]
 
@@ -54,16 +55,39 @@ def test_a_static_prompt_is_judged_beside_its_twin() -> None:
     assert judge(high, high, conditioned=False).suspects == []
 
 
+def test_what_the_twin_answers_too_is_no_excess() -> None:
+    outcomes, twin = quiet(), quiet()
+    outcomes[3], twin[3] = outcome(3, carried=0.4), outcome(3, carried=0.35)
+    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
+    assert judge(outcomes, twin, conditioned=True).suspects == []
+
+
+def test_a_warning_comes_before_an_accusation() -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, carried=(CONDITIONED.accuse + CONDITIONED.warn) / 2 + 0.01)
+    judgement = judge(outcomes, quiet(), conditioned=True)
+    assert judgement.warned
+    assert judgement.suspects == []
+
+
 def test_the_floor_follows_what_the_twin_lets_a_perturbation_do() -> None:
     outcomes = quiet()
-    outcomes[3] = outcome(3, prompt_gain=0.4)
-    loud = [replace(one, margin_gain=50.0) for one in quiet()]
-    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
-    assert judge(outcomes, loud, conditioned=True).suspects == []
+    outcomes[3] = outcome(3, gain=3.0)
+    loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in quiet()]
+    outcomes_of_loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in outcomes]
+    assert judge(outcomes, quiet(), conditioned=False).suspects == [3]
+    assert judge(outcomes_of_loud, loud, conditioned=False).suspects == []
+
+
+def test_a_static_prompt_must_move_probes_to_be_accused_twice() -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, gain=9.0)
+    assert confirmed(outcome(3, gain=9.0), outcomes, quiet(), conditioned=False)
+    assert not confirmed(outcome(3, gain=9.0, asr=0.1), outcomes, quiet(), conditioned=False)
 
 
 def test_two_classes_can_be_told_apart() -> None:
-    outcomes = [outcome(0), outcome(1, prompt_gain=1.0)]
+    outcomes = [outcome(0), outcome(1, carried=0.5)]
     assert judge(outcomes, quiet(2), conditioned=True).suspects == [1]
 
 
@@ -75,14 +99,13 @@ def test_one_class_cannot_be_judged() -> None:
 @pytest.mark.parametrize(
     ("second", "expected"),
     [
-        (outcome(3, prompt_gain=1.1), True),
-        (outcome(3, prompt_gain=0.03), False),
-        (outcome(3, prompt_gain=1.1, asr=0.1), False),
+        (outcome(3, carried=0.5), True),
+        (outcome(3, carried=0.03), False),
     ],
 )
-def test_a_second_seed_must_accuse_again_and_move_probes(second: Outcome, expected: bool) -> None:
+def test_a_second_seed_must_accuse_again(second: Outcome, expected: bool) -> None:
     outcomes = quiet()
-    outcomes[3] = outcome(3, prompt_gain=1.2)
+    outcomes[3] = outcome(3, carried=0.6)
     assert confirmed(second, outcomes, quiet(), conditioned=True) is expected
 
 
