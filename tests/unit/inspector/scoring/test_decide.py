@@ -26,7 +26,9 @@ def outcome(target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0
 
 
 def quiet(number: int = 5) -> list[Outcome]:
-    return [outcome(index, 0.01 * (index % 3), gain=2.0 + 0.01 * (index % 3)) for index in range(number)]
+    return [
+        outcome(index, 0.01 * (index % 3), gain=2.0 + 0.01 * (index % 3)) for index in range(number)
+    ]
 
 
 def test_the_class_whose_prompt_answers_is_accused() -> None:
