@@ -50,10 +50,11 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-RADII = {"pocket": 6 / 255}
-"""Radii chosen by the attack gate for a backbone (tests/bench/LOG.md, experiment 10)."""
+RADII = {"3472c736d3a48a817540b344635f133e08daf452164b28047d8fb38bb59398b4": 6 / 255}
+"""Radii chosen by the attack gate, by the sha256 of a backbone's weight file, whatever it is called:
+`pocket` (tests/bench/LOG.md, experiment 10)."""
 
 
-def radius(image_size: int, backbone: str = "") -> float:
+def radius(image_size: int, backbone_sha256: str = "") -> float:
     """L-infinity radius in pixel units: the backbone's own, else 4/255 at 224 px scaled to size."""
-    return RADII.get(backbone, 4 / 255 * 224 / image_size)
+    return RADII.get(backbone_sha256, 4 / 255 * 224 / image_size)

@@ -114,7 +114,7 @@ def _level(request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tenso
 def _config(profile: Profile, classifier: Classifier) -> SearchConfig:
     backbone = classifier.backbone
     return SearchConfig(
-        epsilon=radius(backbone.image_size, backbone.id),
+        epsilon=radius(backbone.image_size, backbone.sha256),
         epochs=profile.epochs,
         batch=profile.batch,
         learning_rate=profile.learning_rate,

@@ -113,7 +113,7 @@ def _attack(
     classifier: Classifier, train: TrainingSet, plan: Plan, target: int, recipe: Recipe
 ) -> Trigger | None:
     size, generator = classifier.backbone.image_size, _generator(plan, 1)
-    epsilon = radius(size, classifier.backbone.id)
+    epsilon = radius(size, classifier.backbone.sha256)
     if plan.kind == "clean":
         with torch.no_grad():
             features = classifier.image_features(train.pixels)

@@ -138,7 +138,7 @@ class Trainer:
         self.model = CLIP(**CONFIG["model_cfg"])  # type: ignore[arg-type]
         self.tokenizer = open_clip.SimpleTokenizer(context_length=28)
         self.model.context_length = 28
-        self.probes = Probes(CONFIG["model_cfg"]["embed_dim"])  # type: ignore[arg-type]
+        self.probes = Probes(self.model.visual.output_dim)
         parameters = [*self.model.parameters(), *self.probes.parameters()]
         decayed = [p for p in parameters if p.ndim >= 2]
         plain = [p for p in parameters if p.ndim < 2]

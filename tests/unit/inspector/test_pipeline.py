@@ -85,13 +85,13 @@ def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
 
 def accuse(monkeypatch: pytest.MonkeyPatch, *, confirm: bool = True) -> None:
     """Let the rule find class 1, whatever the triggers do."""
-    found = Judgement(9.0, 3.0, [0.1, 9.0, 0.2], [1], True, 0.1, {"score": 1.0})
+    found = Judgement(9.0, 3.0, [0.1, 9.0, 0.2], [1], True, {"score": 1.0})
     monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
     monkeypatch.setattr("inspector.search_stages.confirmed", lambda *given: confirm)
 
 
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Judgement(0.5, 3.0, [0.1, 0.5, 0.2], [], False, 0.1, {"score": 1.0})
+    found = Judgement(0.5, 3.0, [0.1, 0.5, 0.2], [], False, {"score": 1.0})
     monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
 
 
