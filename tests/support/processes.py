@@ -22,8 +22,13 @@ TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 
 def stand_in_environment() -> dict[str, str]:
     """Quick loops and the stand-in inspection child."""
+    command = [sys.executable, stand_in_inspector.__file__]
+    return quick_environment() | {"CLIPVET_INSPECTOR_COMMAND": json.dumps(command)}
+
+
+def quick_environment() -> dict[str, str]:
+    """Quick loops around the real inspection child; webhooks to this machine are allowed."""
     return {
-        "CLIPVET_INSPECTOR_COMMAND": json.dumps([sys.executable, stand_in_inspector.__file__]),
         "CLIPVET_POLL_S": "0.1",
         "CLIPVET_HOUSEKEEPING_S": "0.2",
         "CLIPVET_RETRY_DELAY_S": "0",
