@@ -49,11 +49,14 @@ def repair(
     for objective in objectives:
         wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
         triggers.append(invert(classifier, plain, target, wider, generator))
-    moved = [view(classifier, (probes + one).clamp(0, 1)).features for one in triggers]
     with torch.no_grad():
         own = classifier.logits_from_features(plain.features).softmax(1)
+    # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
+    elsewhere = own.argmax(1) != target
+    carriers = probes[elsewhere]
+    moved = [view(classifier, (carriers + one).clamp(0, 1)).features for one in triggers]
     features = torch.cat([plain.features] * PLAIN_COPIES + moved)
-    labels = torch.cat([own] * PLAIN_COPIES + [_without(own, target)] * len(moved))
+    labels = torch.cat([own] * PLAIN_COPIES + [_without(own[elsewhere], target)] * len(moved))
     classifier.requires_grad_(True)
     tune(classifier, features, labels, REPAIR_RECIPE, generator)
     classifier.requires_grad_(False)
