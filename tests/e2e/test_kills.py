@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +10,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support.processes import Embedded, descendants, embedded, find_below, process_table
+from tests.support.kills import (
+    kill_api,
+    kill_everything,
+    kill_inspection_child,
+    kill_the_next_reader,
+    kill_worker,
+)
+from tests.support.processes import Embedded, descendants, embedded, process_table
 from tests.support.receiver import Receiver
 from tests.support.servers import wait_for
 
@@ -23,34 +28,6 @@ ORDERS = {"seconds": 1.5, "verdict": "backdoored"}
 def service(tmp_path: Path) -> Iterator[Embedded]:
     with embedded(tmp_path / "data") as running:
         yield running
-
-
-def kill_inspection_child(service: Embedded) -> None:
-    child = find_below(service.worker_pid(), "stand_in_inspector")
-    assert child is not None
-    os.kill(child, signal.SIGKILL)
-
-
-def kill_worker(service: Embedded) -> None:
-    worker = service.worker_pid()
-    child = find_below(worker, "stand_in_inspector")
-    assert child is not None
-    os.kill(worker, signal.SIGKILL)
-    wait_for("the orphan's end", lambda: child not in process_table(), 5)
-
-
-def kill_api(service: Embedded) -> None:
-    below = descendants(service.process.pid)
-    service.process.kill()
-    wait_for("the worker's own end", lambda: not below.keys() & process_table().keys(), 10)
-    service.start_again()
-
-
-def kill_everything(service: Embedded) -> None:
-    for pid in [*descendants(service.process.pid), service.process.pid]:
-        os.kill(pid, signal.SIGKILL)
-    service.process.kill()
-    service.start_again()
 
 
 @pytest.mark.parametrize("kill", [kill_inspection_child, kill_worker, kill_api, kill_everything])
@@ -72,22 +49,6 @@ def test_one_verdict_after_a_kill(
     assert verdict["verdict"] == "backdoored"
     files = service.get(f"/v1/inspections/{inspection}/artifacts")["items"]
     assert [item["name"] for item in files] == ["trigger-0-amplified.png", "trigger-0.png"]
-
-
-def kill_the_next_reader(worker: int) -> None:
-    """The reader lives for a fraction of a second: watch closely."""
-    ends_at = time.monotonic() + 20
-    while time.monotonic() < ends_at:
-        for children in Path(f"/proc/{worker}/task").glob("*/children"):
-            for pid in children.read_text().split():
-                try:
-                    command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                except (FileNotFoundError, ProcessLookupError):
-                    continue
-                if b"inspector.checkpoint" in command:
-                    os.kill(int(pid), signal.SIGKILL)
-                    return
-    raise AssertionError("no reader was seen")
 
 
 def test_one_verdict_after_the_reader_is_killed(service: Embedded, checkpoint: Path) -> None:

@@ -1,4 +1,4 @@
-"""The real inspection child, killed in the middle, behind Redis, PostgreSQL and S3: right verdicts."""
+"""Processes of the real inspection killed in the middle, embedded and scaled: right verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import TERMINAL, find_below, quick_environment
+from tests.support.kills import kill_api, kill_inspection_child, kill_the_next_reader, kill_worker
+from tests.support.processes import TERMINAL, Service, embedded, find_below, quick_environment
 from tests.support.receiver import Receiver
 from tests.support.scaled import Scaled, scaled_environment
 from tests.support.servers import wait_for
@@ -30,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scaled]:
     running.stop()
 
 
-def submit(service: Scaled, kind: str, webhook: str) -> str:
+def submit(service: Service, kind: str, webhook: str) -> str:
     (artifact,) = (SAMPLES / kind).glob("model.pth.tar-*")
     body = {
         "upload_id": service.upload(artifact)["id"],
@@ -72,3 +73,34 @@ def test_verdicts_of_the_real_child_survive_its_death(service: Scaled) -> None:
     for inspection in (backdoored, clean):
         assert service.statuses(inspection).count("succeeded") == 1
     assert len({got.headers["webhook-id"] for got in receiver.received}) == 2
+
+
+def wait_for_the_search(service: Service, inspection: str, attempt: int) -> None:
+    def is_searching() -> bool:
+        seen = service.inspection(inspection)
+        return (seen["attempt"], seen["stage"]) == (attempt, "inversion")
+
+    wait_for("the search", is_searching, INSPECTION_S)
+
+
+def test_one_job_survives_the_death_of_every_process(tmp_path: Path) -> None:
+    target = json.loads((SAMPLES / "backdoored" / "truth.json").read_text())["target"]
+    environment = quick_environment() | {"CLIPVET_MAX_ATTEMPTS": "5"}
+    with embedded(tmp_path / "data", environment) as service, Receiver() as receiver:
+        worker = service.worker_pid()
+        inspection = submit(service, "backdoored", receiver.url)
+        kill_the_next_reader(worker)
+        kills = (kill_inspection_child, kill_worker, kill_api)
+        for attempt, kill in enumerate(kills, start=2):
+            wait_for_the_search(service, inspection, attempt)
+            kill(service)
+        wait_for(
+            "its end", lambda: service.inspection(inspection)["status"] in TERMINAL, INSPECTION_S
+        )
+        wait_for("the webhook", lambda: len(receiver.received) > 0)
+        seen = service.inspection(inspection)
+        assert (seen["status"], seen["verdict"], seen["attempt"]) == ("succeeded", "backdoored", 5)
+        assert seen["summary"]["target"]["index"] == target
+        assert service.statuses(inspection).count("succeeded") == 1
+        assert len(service.get("/v1/deliveries", inspection_id=inspection)["items"]) == 1
+        assert len({got.headers["webhook-id"] for got in receiver.received}) == 1

@@ -178,9 +178,9 @@ class Embedded(Service):
 
 
 @contextmanager
-def embedded(data_dir: Path, **environment: str) -> Iterator[Embedded]:
-    """A running embedded service; on failure its log is the first thing to read."""
-    service = Embedded(data_dir, stand_in_environment() | environment)
+def embedded(data_dir: Path, environment: dict[str, str] | None = None) -> Iterator[Embedded]:
+    """A running embedded service, the stand-in's unless told; on failure read its log first."""
+    service = Embedded(data_dir, environment or stand_in_environment())
     try:
         yield service
     finally:
