@@ -22,7 +22,7 @@ from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 2
+_VERSION = 3
 _SCALARS = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 

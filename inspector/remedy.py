@@ -115,4 +115,5 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "margin_gain": outcome.margin_gain,
         "prompt_gain": outcome.prompt_gain,
         "prompt_asr": outcome.prompt_asr,
+        "text_shift": outcome.text_shift,
     }

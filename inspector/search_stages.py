@@ -154,6 +154,7 @@ class SearchStages:
                     "seed": seed,
                     "margin_gain": found[0].margin_gain,
                     "prompt_asr": found[0].prompt_asr,
+                    "text_shift": found[0].text_shift,
                     "excess_asr": found[0].excess_asr,
                 }
             )
@@ -194,6 +195,8 @@ class SearchStages:
             "prompt_gain": outcome.prompt_gain,
             "prompt_asr": outcome.prompt_asr,
             "reference_prompt_asr": reference.prompt_asr,
+            "text_shift": outcome.text_shift,
+            "reference_text_shift": reference.text_shift,
             "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
             "trigger": None,
         }

@@ -34,6 +34,9 @@ class Outcome:
     prompt_asr: float
     """Attack success of the prompt's response alone: of the held-out probes that are not at the
     target anyway, the share that it carries there. Zero for static prompts."""
+    text_shift: float
+    """How far the trigger moves the target's text feature on the unit sphere, mean distance over
+    held-out probes in [0,2]. Zero for static prompts."""
     trigger: Tensor
 
     @property
@@ -81,20 +84,39 @@ def measure(
     features = classifier.image_features((held_out.pixels + trigger).clamp(0, 1))
     logits = classifier.logits_from_features(features)
     before, after = margins(clean, target).mean(), margins(logits, target).mean()
-    response, carried = 0.0, 0.0
-    elsewhere = clean.argmax(1) != target
+    gain, carried, shift = 0.0, 0.0, 0.0
     if classifier.is_instance_conditioned:
-        moved = classifier.logits_from_features(held_out.features, condition=features)
-        response = (margins(moved, target).mean() - before).item()
-        hits = (moved.argmax(1) == target) & elsewhere
-        carried = (hits.sum() / elsewhere.sum().clamp(min=1)).item()
+        gain, carried = _response(classifier, held_out, clean, target, features)
+        shift = _text_shift(classifier, held_out.features, features, target)
     return Outcome(
         target=target,
         margin=after.item(),
         margin_gain=(after - before).item(),
-        prompt_gain=response,
+        prompt_gain=gain,
         prompt_asr=carried,
+        text_shift=shift,
         asr=(logits.argmax(1) == target).float().mean().item(),
         base_asr=(clean.argmax(1) == target).float().mean().item(),
         trigger=trigger,
     )
+
+
+def _response(
+    classifier: Classifier, held_out: Views, clean: Tensor, target: int, triggered: Tensor
+) -> tuple[float, float]:
+    """Prompt gain and prompt ASR; clean logits (N, K), triggered image features (N, D)."""
+    moved = classifier.logits_from_features(held_out.features, condition=triggered)
+    elsewhere = clean.argmax(1) != target
+    hits = (moved.argmax(1) == target) & elsewhere
+    gain = (margins(moved, target) - margins(clean, target)).mean().item()
+    return gain, (hits.sum() / elsewhere.sum().clamp(min=1)).item()
+
+
+def _text_shift(classifier: Classifier, clean: Tensor, triggered: Tensor, target: int) -> float:
+    """Mean distance of the target's text feature between image features (N, D) and triggered ones."""
+    only = torch.tensor([target], device=clean.device)
+    moved = [
+        classifier.text_features(after, only) - classifier.text_features(before, only)
+        for before, after in zip(clean.split(64), triggered.split(64), strict=True)
+    ]
+    return float(torch.cat(moved).norm(dim=-1).mean())

@@ -1,8 +1,11 @@
 """The accusation rule.
 
 What is judged is an *excess* over a clean twin, in one of two units. For instance-conditioned
-prompts it is the attack success that the prompt itself makes (`Outcome.prompt_asr`): the encoder's
-own universal perturbations, which move clean models as well, cancel out of it. For static prompts it
+prompts it is the prompt's own response to the trigger: the geometric mean of the attack success that
+the prompt alone makes and of how far it moves the target's text feature. The encoder's own
+universal perturbations, which move clean models as well, cancel out of both; either alone is large
+on some clean models (probes close to a boundary, steep meta-nets), the two together are not. For
+static prompts it
 is how far the class's margin gain minus the twin's stands out from the other classes, in their
 spread; the spread never counts for less than a share of what a perturbation of this size does to
 the twin, which keeps quiet models quiet.
@@ -14,6 +17,7 @@ below 50 % success invalid) is computed beside it and never decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from statistics import median
 from typing import Any
 
@@ -29,8 +33,8 @@ class Rule:
     warn: float
 
 
-CONDITIONED = Rule(accuse=0.10, warn=0.08)
-"""Share of probes that the prompt's response carries to the target; LOG.md, experiment 11."""
+CONDITIONED = Rule(accuse=0.16, warn=0.13)
+"""Response of the prompt, 0 to about 1; LOG.md, experiment 14."""
 STATIC = Rule(accuse=3.0, warn=2.0)
 """Units of spread; set by eye, not calibrated (LOG.md, experiment 6)."""
 FLOOR_SHARE = 0.03
@@ -59,7 +63,7 @@ def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) 
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
     rule = CONDITIONED if conditioned else STATIC
-    scores = (_carried if conditioned else _standing_out)(outcomes, reference)
+    scores = (_responding if conditioned else _standing_out)(outcomes, reference)
     ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
     return Judgement(
         score=scores[ranked[0]],
@@ -71,10 +75,15 @@ def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) 
     )
 
 
-def _carried(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    """Prompt ASR minus the twin's."""
+def _responding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
+    """The prompt's response minus the twin's."""
     pairs = zip(outcomes, reference, strict=True)
-    return [outcome.prompt_asr - other.prompt_asr for outcome, other in pairs]
+    return [response(outcome) - response(other) for outcome, other in pairs]
+
+
+def response(outcome: Outcome) -> float:
+    """Geometric mean of prompt ASR and text shift, in [0, sqrt 2]."""
+    return sqrt(outcome.prompt_asr * outcome.text_shift)
 
 
 def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:

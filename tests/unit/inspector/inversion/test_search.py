@@ -73,6 +73,22 @@ def test_the_trigger_stays_in_its_ball_helps_and_repeats(
     assert after > before
 
 
+def test_the_text_shift_is_that_of_the_target_alone(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    (outcome,) = sweep(
+        learner, Pools(pixels[:8], pixels[8:]), [2], SearchConfig(epsilon=0.05, batch=4), seed=0
+    )
+    with torch.no_grad():
+        clean, triggered = (
+            learner.text_features(learner.image_features(seen))[:, 2]
+            for seen in (pixels[8:], (pixels[8:] + outcome.trigger).clamp(0, 1))
+        )
+    expected = (triggered - clean).norm(dim=1).mean().item()
+    assert outcome.text_shift == pytest.approx(expected, rel=1e-4)
+    assert expected > 0
+
+
 def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
@@ -82,4 +98,5 @@ def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
     for outcome in sweep(deaf, pools, range(4), SearchConfig(epsilon=0.05, batch=4), seed=0):
         assert outcome.prompt_gain == pytest.approx(0.0, abs=1e-4)
+        assert outcome.text_shift == pytest.approx(0.0, abs=1e-4)
         assert outcome.margin_gain != 0

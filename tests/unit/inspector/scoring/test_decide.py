@@ -12,13 +12,21 @@ from inspector.scoring.decide import CONDITIONED, confirmed, judge
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
 
-def outcome(target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0.4) -> Outcome:
+def outcome(
+    target: int,
+    carried: float = 0.0,
+    shift: float | None = None,
+    gain: float = 2.0,
+    asr: float = 0.4,
+) -> Outcome:
+    """The text shift is as large as the prompt ASR unless told, so is then their geometric mean."""
     return Outcome(
         target=target,
         margin=gain - 3,
         margin_gain=gain,
         prompt_gain=0.0,
         prompt_asr=carried,
+        text_shift=carried if shift is None else shift,
         asr=asr,
         base_asr=0.1,
         trigger=torch.zeros(3, 2, 2),
@@ -50,6 +58,17 @@ def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() 
     outcomes[1] = outcome(1, carried=0.02, gain=9.0)
     assert judge(outcomes, quiet(), conditioned=True).suspects == []
     assert judge(outcomes, quiet(), conditioned=False).suspects == [1]
+
+
+@pytest.mark.parametrize(("carried", "shift"), [(0.24, 0.05), (0.02, 0.4)])
+def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(
+    carried: float, shift: float
+) -> None:
+    outcomes = quiet()
+    outcomes[3] = outcome(3, carried, shift)
+    assert judge(outcomes, quiet(), conditioned=True).suspects == []
+    outcomes[3] = outcome(3, max(carried, shift), max(carried, shift))
+    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
 
 
 def test_a_static_prompt_is_judged_beside_its_twin() -> None:
