@@ -50,9 +50,11 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-RADII = {"3472c736d3a48a817540b344635f133e08daf452164b28047d8fb38bb59398b4": 6 / 255}
-"""Radii chosen by the attack gate, by the sha256 of a backbone's weight file, whatever it is called:
-`pocket` (tests/bench/LOG.md, experiment 10)."""
+POCKET = "3472c736d3a48a817540b344635f133e08daf452164b28047d8fb38bb59398b4"
+LIT_MOBILENETV2_128 = "aa8d06c8cd2ef4f991d33e0cda7a7ce4252126d6f6ea0b3d2a2e48551dc55ae2"
+RADII = {POCKET: 6 / 255, LIT_MOBILENETV2_128: 10 / 255}
+"""Radii chosen by the attack gate, by the sha256 of a backbone's weight file, whatever it is called
+(tests/bench/LOG.md, experiments 10 and 15)."""
 
 
 def radius(image_size: int, backbone_sha256: str = "") -> float:
