@@ -35,8 +35,8 @@ class Rule:
 
 CONDITIONED = Rule(accuse=0.16, warn=0.13)
 """Response of the prompt, 0 to about 1; LOG.md, experiment 14."""
-STATIC = Rule(accuse=3.0, warn=2.0)
-"""Units of spread; set by eye, not calibrated (LOG.md, experiment 6)."""
+STATIC = Rule(accuse=4.0, warn=3.0)
+"""Units of spread; set by eye, not calibrated (LOG.md, experiments 6 and 17)."""
 FLOOR_SHARE = 0.03
 """Smallest spread, as a share of the twin's median margin gain; same experiment."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
