@@ -18,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion.search import SearchConfig, invert, view
 from inspector.inversion.sweep import Pools
+from inspector.tuning.learner import new_learner, tune
+from inspector.tuning.twin import TWIN_RECIPE
 
 
 def steps_of(config: SearchConfig, probes: int) -> int:
@@ -42,6 +44,25 @@ def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfi
     each = time.monotonic() - started
     held_out = len(pools.held_out) / config.batch / 2
     return each * (steps_of(config, len(pools.optimisation)) + held_out)
+
+
+def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
+    """Tuning the reference, from one measured update."""
+    backbone, batch = classifier.backbone, TWIN_RECIPE.batch
+    twin = new_learner(
+        backbone,
+        classifier.classnames,
+        conditioned=classifier.is_instance_conditioned,
+        generator=torch.Generator().manual_seed(0),
+    )
+    features = view(twin, pools.optimisation[:batch]).features
+    labels = torch.zeros(len(features), dtype=torch.long, device=features.device)
+    started = time.monotonic()
+    tune(twin, features, labels, replace(TWIN_RECIPE, epochs=1), torch.Generator())
+    if features.is_cuda:
+        torch.cuda.synchronize()
+    each = time.monotonic() - started
+    return each * TWIN_RECIPE.epochs * -(-len(pools.optimisation) // batch)
 
 
 def operations(classifier: Classifier, work: Work) -> int:

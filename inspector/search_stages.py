@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from inspector.clip.classifier import Work
-from inspector.cost import images_of_sweep, seconds_per_target, steps_of
+from inspector.cost import images_of_sweep, seconds_of_twin, seconds_per_target, steps_of
 from inspector.errors import BudgetExceeded, NumericalError
 from inspector.inversion.sweep import Outcome, sweep
 from inspector.pictures import draw_examples, draw_trigger
@@ -80,7 +80,8 @@ class SearchStages:
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request
         count = len(prepared.targets)
-        sweeps = 1 if self._references.has(prepared.targets, self._seed) else 2
+        is_cached = self._references.has(prepared.targets, self._seed)
+        sweeps = 1 if is_cached else 2
         # A repaired model is searched once more; whether there will be one is not known yet.
         self.meter.expect(sweeps * count)
         self.meter.unit_seconds = seconds_per_target(
@@ -88,6 +89,8 @@ class SearchStages:
         )
         images = images_of_sweep(prepared.config, prepared.pools, count)
         seconds = sweeps * count * self.meter.unit_seconds
+        if not is_cached:
+            seconds += seconds_of_twin(prepared.classifier, prepared.pools)
         self.meter.estimate(round(seconds, 1), sweeps * images)
         if request.repair:
             self.meter.say("a repair would come on top")
