@@ -33,8 +33,8 @@ class Rule:
     warn: float
 
 
-CONDITIONED = Rule(accuse=0.16, warn=0.13)
-"""Response of the prompt, 0 to about 1; LOG.md, experiment 14."""
+CONDITIONED = Rule(accuse=0.145, warn=0.13)
+"""Response of the prompt, 0 to about 1; LOG.md, experiments 14 and 18."""
 STATIC = Rule(accuse=4.0, warn=3.0)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6 and 17)."""
 FLOOR_SHARE = 0.03

@@ -94,6 +94,9 @@ TASKS: dict[str, Task] = {
                      {"place": word} for word in ATTRIBUTES["place"]}, _blur),
     "things6": Task({pair: dict(zip(("colour", "shape"), pair.split(), strict=True))
                      for pair in _PAIRS[::2]}, _dim),
+    "spots8": Task({f"{colour} object on the {place}": {"colour": colour, "place": place}
+                    for colour in ("red", "blue") for place in ("left", "right", "top", "bottom")},
+                   _tinted),
     "counts3": Task({"one object": {"count": "one"}, "two objects": {"count": "two"},
                      "three objects": {"count": "three"}}, _gray),
 }  # fmt: skip
