@@ -85,7 +85,7 @@ def test_what_the_twin_answers_too_is_no_excess() -> None:
 
 def test_a_warning_comes_before_an_accusation() -> None:
     outcomes = quiet()
-    outcomes[3] = outcome(3, carried=(CONDITIONED.accuse + CONDITIONED.warn) / 2 + 0.01)
+    outcomes[3] = outcome(3, carried=(CONDITIONED.accuse + CONDITIONED.warn) / 2)
     judgement = judge(outcomes, quiet(), conditioned=True)
     assert judgement.warned
     assert judgement.suspects == []
