@@ -19,7 +19,7 @@ from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
 from tests.zoo.build import KINDS, Plan, build, save
 
-UNSEEN = ("things6:201", "colours10:202", "places5:203", "counts3:204", "outlines8:205")
+UNSEEN = ("things6:501", "colours10:502", "places5:503", "outlines8:504", "spots8:505")
 FIELDS = (
     "task", "seed", "kind", "target", "accuracy", "asr", "base", "clean_asr", "clean_accuracy",
     "took", "verdict", "found", "score", "paper_score", "paper_flagged", "paper_target",
