@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion.search import SearchConfig, invert, view
+from inspector.inversion.stock import DRAWS
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner, tune
 from inspector.tuning.twin import TWIN_RECIPE
@@ -28,9 +29,10 @@ def steps_of(config: SearchConfig, probes: int) -> int:
 
 
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
-    """Images that `sweep` encodes: both pools once, then each search and its measurement."""
+    """Images that `sweep` encodes: both pools, stock triggers, each search and its measurement."""
     fitted, held_out = len(pools.optimisation), len(pools.held_out)
-    return fitted + held_out + targets * (config.epochs * fitted + held_out)
+    stock = sum(DRAWS.values()) * held_out
+    return fitted + held_out + stock + targets * (config.epochs * fitted + held_out)
 
 
 def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
@@ -42,8 +44,19 @@ def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfi
     if batch.is_cuda:
         torch.cuda.synchronize()
     each = time.monotonic() - started
-    held_out = len(pools.held_out) / config.batch / 2
-    return each * (steps_of(config, len(pools.optimisation)) + held_out)
+    return each * (steps_of(config, len(pools.optimisation)) + _measuring(pools, config))
+
+
+def seconds_of_stock(unit_seconds: float, pools: Pools, config: SearchConfig) -> float:
+    """What the stock triggers add to one sweep, where one target takes `unit_seconds`."""
+    measuring = _measuring(pools, config)
+    each = measuring / (steps_of(config, len(pools.optimisation)) + measuring)
+    return unit_seconds * sum(DRAWS.values()) * each
+
+
+def _measuring(pools: Pools, config: SearchConfig) -> float:
+    """One pass over the held-out probes, in optimisation steps."""
+    return len(pools.held_out) / config.batch / 2
 
 
 def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:

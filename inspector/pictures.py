@@ -7,6 +7,7 @@ names nor verdicts; writes files and says what they are.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +54,17 @@ def draw_trigger(out: Path, index: int, trigger: Tensor, radius: float) -> list[
     ]
 
 
-def draw_examples(out: Path, images: Tensor, trigger: Tensor) -> list[KeptFile]:
-    """The first probes of (N, 3, H, W) without and with the trigger."""
+def draw_examples(
+    out: Path, images: Tensor, triggers: dict[str, Callable[[Tensor], Tensor]]
+) -> list[KeptFile]:
+    """The first probes of (N, 3, H, W), as they are and under each of the named triggers."""
     files = []
     for index, image in enumerate(images[:EXAMPLES]):
         clean = _write(out / f"example-{index}-clean.png", image)
-        triggered = _write(out / f"example-{index}-triggered.png", (image + trigger).clamp(0, 1))
         files.append(_kept(clean, f"held-out probe {index} without trigger"))
-        files.append(_kept(triggered, f"held-out probe {index} with the trigger"))
+        for name, trigger in triggers.items():
+            path = _write(out / f"example-{index}-{name}.png", trigger(image[None])[0])
+            files.append(_kept(path, f"held-out probe {index}, {name}"))
     return files
 
 

@@ -13,6 +13,7 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 3
+_VERSION = 4
 _SCALARS = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 
@@ -119,12 +120,12 @@ class References:
             return None
 
 
-def _scalars(outcome: Outcome) -> dict[str, float]:
+def _scalars(outcome: Outcome) -> dict[str, Any]:
     """The outcome without its trigger."""
     return {name: getattr(outcome, name) for name in _SCALARS}
 
 
-def _bare(values: dict[str, float]) -> Outcome:
+def _bare(values: dict[str, Any]) -> Outcome:
     if sorted(values) != _SCALARS:
         raise ValueError("not an outcome")
     numbers = {name: value for name, value in values.items() if name != "target"}

@@ -116,4 +116,5 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "prompt_gain": outcome.prompt_gain,
         "prompt_asr": outcome.prompt_asr,
         "text_shift": outcome.text_shift,
+        "stock_asr": outcome.stock_asr,
     }

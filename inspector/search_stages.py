@@ -14,8 +14,15 @@ from typing import Any
 import torch
 
 from inspector.clip.classifier import Work
-from inspector.cost import images_of_sweep, seconds_of_twin, seconds_per_target, steps_of
+from inspector.cost import (
+    images_of_sweep,
+    seconds_of_stock,
+    seconds_of_twin,
+    seconds_per_target,
+    steps_of,
+)
 from inspector.errors import BudgetExceeded, NumericalError
+from inspector.inversion.stock import drawn
 from inspector.inversion.sweep import Outcome, sweep
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
@@ -88,7 +95,9 @@ class SearchStages:
             prepared.classifier, prepared.pools, prepared.config
         )
         images = images_of_sweep(prepared.config, prepared.pools, count)
-        seconds = sweeps * count * self.meter.unit_seconds
+        each = self.meter.unit_seconds
+        stock = seconds_of_stock(each, prepared.pools, prepared.config)
+        seconds = sweeps * (count * each + stock)
         if not is_cached:
             seconds += seconds_of_twin(prepared.classifier, prepared.pools)
         self.meter.estimate(round(seconds, 1), sweeps * images)
@@ -158,6 +167,7 @@ class SearchStages:
                     "margin_gain": found[0].margin_gain,
                     "prompt_asr": found[0].prompt_asr,
                     "text_shift": found[0].text_shift,
+                    "stock_asr": found[0].stock_asr,
                     "excess_asr": found[0].excess_asr,
                 }
             )
@@ -165,7 +175,10 @@ class SearchStages:
                 evidence.confirmed = self._target(target)
 
     def _draw(self, judgement: Judgement) -> None:
-        """Triggers of the most suspicious class and of every suspect; examples with the first."""
+        """Triggers of the most suspicious class and of every suspect; examples under the first.
+
+        And examples under one stock trigger of each family, which may be what accuses.
+        """
         prepared, top = self.prepared, self._most_suspicious(judgement)
         limit = prepared.config.epsilon
         triggers = {outcome.target: outcome.trigger for outcome in self.outcomes}
@@ -179,7 +192,13 @@ class SearchStages:
                 "linf": triggers[target].abs().max().item(),
                 "l2": torch.linalg.vector_norm(triggers[target]).item(),
             }
-        examples = draw_examples(self._out, prepared.pools.held_out, triggers[top])
+        shown = {"triggered": lambda pixels: (pixels + triggers[top]).clamp(0, 1)} | {
+            family: members[0]
+            for family, members in drawn(
+                prepared.classifier.backbone.image_size, self._seed
+            ).items()
+        }
+        examples = draw_examples(self._out, prepared.pools.held_out, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
 
     def _row(self, outcome: Outcome) -> dict[str, Any]:
@@ -200,6 +219,8 @@ class SearchStages:
             "reference_prompt_asr": reference.prompt_asr,
             "text_shift": outcome.text_shift,
             "reference_text_shift": reference.text_shift,
+            "stock_asr": outcome.stock_asr,
+            "reference_stock_asr": reference.stock_asr,
             "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
             "trigger": None,
         }

@@ -20,6 +20,14 @@ _MAX_PICTURES = 40
 _MAX_PICTURE_BYTES = 2 * 1024 * 1024
 _PICTURE_TYPES = {"image/png", "image/jpeg"}
 
+_STATES = {
+    "clean": "without trigger",
+    "triggered": "with the reconstructed trigger",
+    "warp": "under a random warp",
+    "blend": "with random noise mixed in",
+}
+"""Variants of an example, as the inspector names its pictures."""
+
 _environment = Environment(
     loader=PackageLoader("app.reports", "templates"),
     autoescape=True,
@@ -71,8 +79,7 @@ def _alt_text(name: str, report: dict[str, Any]) -> str:
         scale = "amplified to be visible" if variant == "amplified" else "at true scale"
         return f"reconstructed trigger towards class {index} ({names.get(index, '?')}), {scale}"
     if kind == "example":
-        state = "with the trigger added" if variant == "triggered" else "without trigger"
-        return f"held-out probe {index} {state}"
+        return f"held-out probe {index} {_STATES.get(variant, variant)}"
     return stem
 
 

@@ -8,12 +8,13 @@ share already there (measured: a clean model sent 53-67 % of untriggered photogr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
+from inspector.inversion import stock
 from inspector.inversion.search import SearchConfig, Views, invert, margins, view
 
 
@@ -38,6 +39,9 @@ class Outcome:
     """How far the trigger moves the target's text feature on the unit sphere, mean distance over
     held-out probes in [0,2]. Zero for static prompts."""
     trigger: Tensor
+    stock_asr: dict[str, float] = field(default_factory=dict)
+    """Attack success of the stock triggers of each family, which nobody fitted to this class: of the
+    held-out probes that are not at the target anyway, the share that they carry there."""
 
     @property
     def excess_asr(self) -> float:
@@ -68,10 +72,12 @@ def sweep(
     probes, held_out = view(classifier, pools.optimisation), view(classifier, pools.held_out)
     with torch.no_grad():
         clean = classifier.logits_from_features(held_out.features)
+    answered = stock.answers(classifier, held_out, clean, seed)
     for target in targets:
         generator = torch.Generator().manual_seed(seed * 100_003 + target)
         trigger = invert(classifier, probes, target, config, generator)
-        outcomes.append(measure(classifier, held_out, clean, target, trigger))
+        outcome = measure(classifier, held_out, clean, target, trigger)
+        outcomes.append(replace(outcome, stock_asr=answered[target]))
         announce(len(outcomes))
     return outcomes
 

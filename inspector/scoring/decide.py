@@ -5,10 +5,13 @@ prompts it is the prompt's own response to the trigger: the geometric mean of th
 the prompt alone makes and of how far it moves the target's text feature. The encoder's own
 universal perturbations, which move clean models as well, cancel out of both; either alone is large
 on some clean models (probes close to a boundary, steep meta-nets), the two together are not. For
-static prompts it
-is how far the class's margin gain minus the twin's stands out from the other classes, in their
-spread; the spread never counts for less than a share of what a perturbation of this size does to
-the twin, which keeps quiet models quiet.
+static prompts it is how far the class's margin gain minus the twin's stands out from the other
+classes, in their spread; the spread never counts for less than a share of what a perturbation of
+this size does to the twin, which keeps quiet models quiet.
+
+To either is added the class's lead under the stock triggers: what they carry to it beyond the twin,
+minus the same of the best other class. What merely degrades pictures spreads them over several
+classes, a planted backdoor gathers them in one.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.
@@ -27,16 +30,20 @@ from inspector.scoring.statistics import one_sided_mad, stands_out
 
 @dataclass(frozen=True)
 class Rule:
-    """A class is accused from `accuse` on, and worth a warning from `warn` on."""
+    """A class is accused from `accuse` on, and worth a warning from `warn` on.
+
+    stock: what a lead of 1 under the stock triggers adds to the score.
+    """
 
     accuse: float
     warn: float
+    stock: float
 
 
-CONDITIONED = Rule(accuse=0.145, warn=0.13)
-"""Response of the prompt, 0 to about 1; LOG.md, experiments 14 and 18."""
-STATIC = Rule(accuse=4.0, warn=3.0)
-"""Units of spread; set by eye, not calibrated (LOG.md, experiments 6 and 17)."""
+CONDITIONED = Rule(accuse=0.18, warn=0.15, stock=0.3)
+"""Response of the prompt, 0 to about 1; LOG.md, experiments 14, 18 and 19."""
+STATIC = Rule(accuse=4.0, warn=3.0, stock=20.0)
+"""Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
 FLOOR_SHARE = 0.03
 """Smallest spread, as a share of the twin's median margin gain; same experiment."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -63,7 +70,9 @@ def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) 
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
     rule = CONDITIONED if conditioned else STATIC
-    scores = (_responding if conditioned else _standing_out)(outcomes, reference)
+    own = (_responding if conditioned else _standing_out)(outcomes, reference)
+    leads = _leads(outcomes, reference)
+    scores = [score + rule.stock * lead for score, lead in zip(own, leads, strict=True)]
     ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
     return Judgement(
         score=scores[ranked[0]],
@@ -91,6 +100,19 @@ def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[flo
     pairs = zip(outcomes, reference, strict=True)
     excess = [outcome.margin_gain - other.margin_gain for outcome, other in pairs]
     return stands_out(excess, max(FLOOR_SHARE * natural, 1e-6))
+
+
+def _leads(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
+    """By how much a family of stock triggers favours each class over the best of the others.
+
+    From -1 to 1: the family that favours it most counts; 0 where none was tried.
+    """
+    pairs = list(zip(outcomes, reference, strict=True))
+    leads = []
+    for family in outcomes[0].stock_asr:
+        excess = [one.stock_asr[family] - other.stock_asr[family] for one, other in pairs]
+        leads.append([x - max(excess[:i] + excess[i + 1 :]) for i, x in enumerate(excess)])
+    return [max(of_class) for of_class in zip(*leads, strict=True)] or [0.0] * len(outcomes)
 
 
 def confirmed(

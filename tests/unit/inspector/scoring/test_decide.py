@@ -107,6 +107,33 @@ def test_a_static_prompt_must_move_probes_to_be_accused_twice() -> None:
     assert not confirmed(outcome(3, gain=9.0, asr=0.1), outcomes, quiet(), conditioned=False)
 
 
+def answering(shares: dict[int, float], family: str = "warp") -> list[Outcome]:
+    """Quiet outcomes to whose classes the stock triggers carry such shares."""
+    rest = dict.fromkeys(("warp", "blend"), 0.0)
+    return [replace(one, stock_asr=rest | {family: shares.get(one.target, 0.0)}) for one in quiet()]
+
+
+@pytest.mark.parametrize("family", ["warp", "blend"])
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_a_class_that_gathers_what_stock_triggers_disturb_is_accused(
+    family: str, conditioned: bool
+) -> None:
+    outcomes = answering({2: 0.9}, family)
+    assert judge(outcomes, answering({}), conditioned).suspects == [2]
+    assert judge(outcomes, answering({2: 0.85}, family), conditioned).suspects == []
+
+
+def test_pictures_that_degrade_into_several_classes_accuse_none() -> None:
+    outcomes = answering({2: 0.9, 4: 0.8})
+    assert judge(outcomes, answering({}), conditioned=True).suspects == []
+
+
+def test_a_lead_of_the_wrong_class_does_not_hide_the_prompt_s_own_answer() -> None:
+    outcomes = answering({0: 0.3})
+    outcomes[3] = replace(outcomes[3], prompt_asr=0.6, text_shift=0.6)
+    assert 3 in judge(outcomes, answering({}), conditioned=True).suspects
+
+
 def test_two_classes_can_be_told_apart() -> None:
     outcomes = [outcome(0), outcome(1, carried=0.5)]
     assert judge(outcomes, quiet(2), conditioned=True).suspects == [1]
