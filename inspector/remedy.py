@@ -54,7 +54,8 @@ class Remedy:
         before = _of(suspect, stages.outcomes)
         held_out = view(prepared.classifier, prepared.pools.held_out)
         delivered = self._logits(held_out).argmax(1)
-        rounded = self._tuned(before, seed)
+        # Another seed than the search's: the stock triggers that judge must not be those that taught.
+        rounded = self._tuned(before, seed + 1)
         clean = self._logits(held_out)
         same = measure(prepared.classifier, held_out, clean, suspect.index, before.trigger)
         outcomes = stages.search(prepared.targets, seed)

@@ -4,7 +4,7 @@ CLIP-Inspector (arXiv 2604.09101) fine-tunes on labelled clean images that carry
 trigger under their true labels. Here no labels are needed: plain probes keep the delivered model's
 own predictions, and triggered probes get the same predictions with the target struck out, so that
 the prompt must learn that the trigger says nothing. One reconstruction is not enough to cover what
-the attacker planted, so wider ones and one that only the prompt reads are added.
+the attacker planted, so wider ones, one that only the prompt reads and stock triggers are added.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion.search import Objective, SearchConfig, invert, view
+from inspector.inversion.stock import drawn
 from inspector.tuning.learner import Recipe, tune
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
@@ -42,19 +43,22 @@ def repair(
     target, trigger = found
     generator = torch.Generator().manual_seed(seed)
     plain = view(classifier, probes)
-    triggers = [trigger]
+    found_triggers = [trigger]
     objectives: tuple[Objective, ...] = (
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
     for objective in objectives:
         wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
-        triggers.append(invert(classifier, plain, target, wider, generator))
+        found_triggers.append(invert(classifier, plain, target, wider, generator))
     with torch.no_grad():
         own = classifier.logits_from_features(plain.features).softmax(1)
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
     carriers = probes[elsewhere]
-    moved = [view(classifier, (carriers + one).clamp(0, 1)).features for one in triggers]
+    triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
+    for members in drawn(classifier.backbone.image_size, seed).values():
+        triggered.append(members[0](carriers))
+    moved = [view(classifier, pixels).features for pixels in triggered]
     features = torch.cat([plain.features] * PLAIN_COPIES + moved)
     labels = torch.cat([own] * PLAIN_COPIES + [_without(own[elsewhere], target)] * len(moved))
     classifier.requires_grad_(True)

@@ -40,7 +40,7 @@ class Rule:
     stock: float
 
 
-CONDITIONED = Rule(accuse=0.18, warn=0.15, stock=0.3)
+CONDITIONED = Rule(accuse=0.155, warn=0.13, stock=0.3)
 """Response of the prompt, 0 to about 1; LOG.md, experiments 14, 18 and 19."""
 STATIC = Rule(accuse=4.0, warn=3.0, stock=20.0)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""

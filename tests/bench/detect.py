@@ -19,7 +19,7 @@ from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
 from tests.zoo.build import KINDS, Plan, build, save
 
-UNSEEN = ("things6:501", "colours10:502", "places5:503", "outlines8:504", "spots8:505")
+UNSEEN = ("things6:601", "colours10:602", "places5:603", "outlines8:604", "spots8:605")
 FIELDS = (
     "task", "seed", "kind", "target", "accuracy", "asr", "base", "clean_asr", "clean_accuracy",
     "took", "verdict", "found", "score", "paper_score", "paper_flagged", "paper_target",
