@@ -23,7 +23,8 @@ CAPPING = ("pickle-unknown-global", "non-finite-tensor")
 
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
-    "triggers, and triggers outside the searched ball around zero perturbation.",
+    "triggers, and triggers outside the searched ball around zero perturbation unless random warps "
+    "or noise wake them, too.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
     "There is no calibration for this backbone and family, therefore no p-value.",
 )
