@@ -61,7 +61,7 @@ def _measuring(pools: Pools, config: SearchConfig) -> float:
 
 def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
     """Tuning the reference, from one measured update."""
-    backbone, batch = classifier.backbone, TWIN_RECIPE.batch
+    backbone, batch = classifier.backbone.reference, TWIN_RECIPE.batch
     twin = new_learner(
         backbone,
         classifier.classnames,

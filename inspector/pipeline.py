@@ -32,6 +32,7 @@ from inspector.findings import Finding, Severity
 from inspector.preparation import Prepared, prepare
 from inspector.progress import Meter, Say
 from inspector.remedy import REPAIRED_NAME, Remedy
+from inspector.repair.tune import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
 from inspector.search_stages import SearchStages
@@ -100,7 +101,11 @@ def _run(
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        if request.repair and verdict_of(evidence) in ("backdoored", "suspicious"):
+        is_repairable = prepared.family in REPAIRABLE
+        if request.repair and not is_repairable:
+            evidence.limits.append(f"Checkpoints of {prepared.family} cannot be repaired yet.")
+        is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
+        if request.repair and is_repairable and is_wanted:
             with meter.stage("repair"):
                 Remedy(prepared, stages, canonical, out).run(evidence)
         else:

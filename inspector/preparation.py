@@ -25,6 +25,7 @@ from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
+from inspector.scoring.decide import EXAMINED
 
 _BATCH = 64
 
@@ -98,11 +99,11 @@ def prepare(
 @torch.no_grad()
 def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the classifier and of zero-shot prompts for the same classes, both (N, K)."""
-    backbone = classifier.backbone
-    features = torch.cat([classifier.image_features(part) for part in torch.split(images, _BATCH)])
-    tuned = [classifier.logits_from_features(part) for part in torch.split(features, _BATCH)]
+    own = [classifier(part) for part in torch.split(images, _BATCH)]
+    backbone = classifier.backbone.reference
+    features = [backbone.image_features(part) for part in torch.split(images, _BATCH)]
     text = backbone.zero_shot(classifier.classnames)
-    return torch.cat(tuned).cpu(), (backbone.logit_scale * features @ text.T).cpu()
+    return torch.cat(own).cpu(), (backbone.logit_scale * torch.cat(features) @ text.T).cpu()
 
 
 def _level(request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tensor) -> AssemblyLevel:
@@ -137,6 +138,11 @@ def _limits(request: Request, assembly: Assembly, evidence: Evidence) -> None:
         evidence.limits.append(
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
+        )
+    if assembly.family not in EXAMINED:
+        evidence.limits.append(
+            f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "
+            f"{assembly.family} is wrong is not known."
         )
     if request.manifest.duplicates:
         names = ", ".join(request.manifest.duplicates[:5])

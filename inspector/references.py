@@ -39,7 +39,7 @@ class Setting:
 
     def key(self, targets: list[int], seed: int) -> str:
         """Stable name of one sweep. The vendor's tensors are no part of it."""
-        backbone = self.classifier.backbone
+        backbone = self.classifier.backbone.reference
         parts = {
             "version": _VERSION,
             "torch": torch.__version__,
@@ -103,7 +103,7 @@ class References:
         if self._twin is None:
             classifier = self._setting.classifier
             self._twin = reference(
-                classifier.backbone,
+                classifier.backbone.reference,
                 classifier.classnames,
                 self._setting.pools.optimisation,
                 conditioned=classifier.is_instance_conditioned,

@@ -28,6 +28,8 @@ from inspector.clip.classlist import ClassList, Tokens, compare, decode_names
 from inspector.clip.differences import differences
 from inspector.clip.prompts import PromptTokens, lay_out_tokens, name_lengths, tokenise
 from inspector.clip.suffix import START_OF_TEXT, Ids, find_altered, prompts_of, rows_to_tokens
+from inspector.clip.weights import restored_rows
+from inspector.clip.whole import LEARNER, delivered_encoders
 from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
@@ -68,6 +70,8 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     backbone = replace(
         backbone, mean=manifest.mean or backbone.mean, std=manifest.std or backbone.std
     )
+    backbone, own = delivered_encoders(tensors, reading.family, backbone)
+    tensors = _learner(tensors, reading.family, backbone)
     context = tensors["ctx"]
     _check_context(context, backbone)
     position = manifest.class_token_position if family in _POSITIONED else "end"
@@ -77,8 +81,18 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     layout = lay_out_tokens(backbone, prompts, name_lengths(backbone, classes.names), position)
     meta_net = _meta_net(tensors, backbone) if family in CONDITIONED else None
     classifier = Classifier(backbone, list(classes.names), layout, context, meta_net)
-    findings = [*findings, *classes.findings, *_prefix_findings(tensors, backbone)]
+    findings = [*findings, *own, *classes.findings, *_prefix_findings(tensors, backbone)]
     return Assembly(classifier.to(backbone.device), classes, family, tuple(findings))
+
+
+def _learner(tensors: Mapping[str, Tensor], family: str, backbone: Backbone) -> dict[str, Tensor]:
+    """The prompt learner's tensors without their prefix; no context where a family has none."""
+    learner = {"ctx": torch.zeros(0, backbone.text.width)}
+    learner |= {name.removeprefix(LEARNER): tensor for name, tensor in tensors.items()}
+    for name in ("token_prefix", "token_suffix"):
+        if name in learner:
+            learner[name] = restored_rows(learner[name], family, backbone)
+    return learner
 
 
 def _check_context(context: Tensor, backbone: Backbone) -> None:

@@ -47,6 +47,11 @@ class Backbone:
     std: Triple
 
     @property
+    def reference(self) -> Backbone:
+        """The trusted encoders behind this one, which has nothing of a vendor in it."""
+        return self
+
+    @property
     def text(self) -> TextTower:
         return TextTower(self.model)
 
@@ -66,9 +71,13 @@ class Backbone:
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """L2-normalised features (B, D) of pixels in [0,1], (B, 3, image_size, image_size)."""
+        return functional.normalize(self.raw_image_features(pixels), dim=-1)
+
+    def raw_image_features(self, pixels: Tensor) -> Tensor:
+        """The same before they are normalised."""
         mean = torch.tensor(self.mean, device=pixels.device)[:, None, None]
         std = torch.tensor(self.std, device=pixels.device)[:, None, None]
-        return functional.normalize(self.model.encode_image((pixels - mean) / std), dim=-1)
+        return self.model.encode_image((pixels - mean) / std)  # type: ignore[no-any-return]
 
     def tokenise(self, prompts: list[str], length: int) -> Tensor:
         """Token ids (N, length), on the CPU; longer prompts are cut and end in end of text."""

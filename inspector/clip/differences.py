@@ -59,10 +59,10 @@ def _options(reading: Reading, manifest: Manifest) -> list[Finding]:
         Finding(
             "option-mismatch",
             Severity.MEDIUM,
-            f"the manifest says {name} = {value}, the file {reading.options.get(name)}",
+            f"the manifest says {name} = {value}, the file {reading.options[name]}",
         )
         for name, value in stated.items()
-        if value is not None and value != reading.options.get(name)
+        if value is not None and name in reading.options and value != reading.options[name]
     ]
 
 

@@ -20,6 +20,8 @@ from inspector.inversion.stock import drawn
 from inspector.tuning.learner import Recipe, tune
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
+REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
+"""Families whose files hold nothing but the prompt, which is all that is tuned."""
 PLAIN_COPIES = 2
 WIDER = 2.0
 """Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiment 7."""

@@ -44,6 +44,8 @@ CONDITIONED = Rule(accuse=0.155, warn=0.13, stock=0.3)
 """Response of the prompt, 0 to about 1; LOG.md, experiments 14, 18 and 19."""
 STATIC = Rule(accuse=4.0, warn=3.0, stock=20.0)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
+EXAMINED = ("CoOp", "CoCoOp", "BadCLIP")
+"""Families that the experiments used."""
 FLOOR_SHARE = 0.03
 """Smallest spread, as a share of the twin's median margin gain; same experiment."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5

@@ -14,7 +14,7 @@ from inspector.clip.assembly import Assembly, assemble
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.level import assembly_level, check_vendor
 from inspector.manifest import Manifest
-from tests.conformance.conftest import FOLDER, cases, manifest_of
+from tests.conformance.conftest import FOLDER, cases, manifest_of, named_cases
 
 TOLERANCE = 1e-4
 
@@ -44,7 +44,7 @@ def test_logits_of_the_command_line(case: str, tmp_path: Path) -> None:
         assert (load_file(out)["logits"] - expected).abs().max() <= TOLERANCE
 
 
-@pytest.mark.parametrize("case", cases() or ["none"])
+@pytest.mark.parametrize("case", named_cases() or ["none"])
 def test_the_files_class_list_is_the_manifests(case: str, tmp_path: Path) -> None:
     data = manifest_of(case)
     backbone = load_backbone(str(layouts(case)[0]))

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inspector.checkpoint.families import cocoop, coop, kgcoop
+from inspector.checkpoint.families import (
+    clip_adapter,
+    cocoop,
+    coop,
+    coprompt,
+    ivlp,
+    kgcoop,
+    maple,
+    promptsrc,
+    vpt,
+)
 from inspector.checkpoint.families.family import Family, Recognition
 from inspector.errors import UnknownFamily
 
@@ -16,6 +26,12 @@ FAMILIES: tuple[Family, ...] = (
     coop.FAMILY,
     cocoop.FAMILY,
     kgcoop.FAMILY,
+    maple.FAMILY,
+    coprompt.FAMILY,
+    ivlp.FAMILY,
+    promptsrc.FAMILY,
+    vpt.FAMILY,
+    clip_adapter.FAMILY,
 )
 
 

@@ -20,7 +20,8 @@ class Family:
 
     ``aliases`` are methods that save the same keys and shapes, so that only the manifest can tell
     them apart. ``options`` reads from the shapes what they say, or raises ``ShapeMismatch``,
-    ``AmbiguousFamily`` or ``UnknownFamily``.
+    ``AmbiguousFamily`` or ``UnknownFamily``. Beside ``required`` and ``optional`` keys there may be
+    any that start with one of ``prefixes``: whole encoders, or lists of any length.
     """
 
     name: str
@@ -28,10 +29,14 @@ class Family:
     required: frozenset[str]
     optional: frozenset[str]
     options: Callable[[Shapes], dict[str, Scalar]]
+    prefixes: tuple[str, ...] = ()
 
     def has_keys(self, shapes: Shapes) -> bool:
-        """Whether all required keys are there and no key beyond the optional ones."""
-        return self.required <= shapes.keys() <= self.required | self.optional
+        """Whether all required keys are there and no key beyond what else is allowed."""
+        known = self.required | self.optional
+        return self.required <= shapes.keys() and all(
+            name in known or name.startswith(self.prefixes) for name in shapes
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,14 @@ SUPPORTED = {
     "derived-coop-cuda-location": "CoOp",
     "kgcoop-ctxinit": "KgCoOp",
     "prograd-ctxinit16": "CoOp",
+    "clip-adapter-pets": "CLIP-Adapter",
+    "coprompt-d2-fp16": "CoPrompt",
+    "ivlp-t2v3": "IVLP",
+    "maple-d2": "MaPLe",
+    "maple-d3-fp16": "MaPLe",
+    "promptsrc-t3v3": "PromptSRC",
+    "vpt-deep3": "VPT",
+    "vpt-shallow": "VPT",
 }
 EXPECTED_GLOBALS = {
     "builtins.dict",
@@ -50,8 +58,9 @@ def test_tensors_equal_those_of_torch(case: str, tmp_path: Path) -> None:
     assert reading.family == SUPPORTED[case]
     assert manifest["method"] in (reading.family, *reading.family_aliases)
     assert reading.container.member == manifest["checkpoint"]
-    assert reading.options["num_classes"] == len(manifest["classnames"])
-    assert reading.options["context_length"] == 77
+    if "num_classes" in reading.options:
+        assert reading.options["num_classes"] == len(manifest["classnames"])
+        assert reading.options["context_length"] == 77
     trusted = torch.load(folder / manifest["checkpoint"], map_location="cpu", weights_only=False)
     assert reading.metadata["epoch"] == trusted["epoch"]
     assert reading.canonical
@@ -82,7 +91,7 @@ def test_the_device_tag_does_not_matter(tmp_path: Path) -> None:
     assert cpu.artifact.sha256 != cuda.artifact.sha256
 
 
-@pytest.mark.parametrize("case", ["maple-d2", "promptsrc-t3v3", "vpt-deep3", "clip-adapter-pets"])
+@pytest.mark.parametrize("case", ["tcp-l3"])
 def test_other_families_are_named_by_their_keys(case: str, read: Read) -> None:
     reading = read(conformance_folder() / case)
     assert ids(reading) == ["unknown-family"]

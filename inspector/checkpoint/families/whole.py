@@ -1,0 +1,67 @@
+"""What families share that save the whole model: both encoders and, under its name, the learner.
+
+Deep prompts are vectors that overwrite tokens before a transformer block, from block 1 on without a
+gap. Knows no family. Source: muzairkhattak/multimodal-prompt-learning
+``clip/model.py`` and ``trainers``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from inspector.checkpoint.families.family import Shapes, expect
+from inspector.checkpoint.reading import Scalar
+from inspector.errors import ShapeMismatch
+
+LEARNER = "prompt_learner."
+ENCODERS = ("image_encoder.", "text_encoder.", "logit_scale")
+TOKENS = frozenset(LEARNER + key for key in TOKEN_KEYS)
+VISUAL = "image_encoder.VPT"
+
+
+def learner_options(shapes: Shapes) -> dict[str, Scalar]:
+    """What the prompt learner's context says. Raises ShapeMismatch."""
+    own = {
+        name.removeprefix(LEARNER): shape
+        for name, shape in shapes.items()
+        if name.startswith(LEARNER)
+    }
+    if len(own["ctx"]) != 2:
+        raise ShapeMismatch(f"{LEARNER}ctx", "M x W", own["ctx"])
+    return context_options(own)
+
+
+def numbered(
+    shapes: Shapes, pattern: str, expected: tuple[int | None, ...], first: int
+) -> list[str]:
+    """Names that match ``pattern`` in the order of their one number, all of shape ``expected``.
+
+    Raises:
+        ShapeMismatch: one of another shape, or numbers that do not count up from ``first``.
+    """
+    matches = [match for match in (re.fullmatch(pattern, name) for name in shapes) if match]
+    names = [match.string for match in sorted(matches, key=lambda match: int(match[1]))]
+    for name in names:
+        expect(shapes, name, expected)
+    numbers = sorted(int(match[1]) for match in matches)
+    if numbers != list(range(first, first + len(numbers))):
+        raise ShapeMismatch(names[-1], f"numbers from {first} without a gap", shapes[names[-1]])
+    return names
+
+
+def independent_options(shapes: Shapes) -> dict[str, Scalar]:
+    """Depths of prompts that text and vision have of their own, as IVLP and VPT save them."""
+    options: dict[str, Scalar] = {}
+    for side in ("image", "text"):
+        pattern = rf"{side}_encoder\.transformer\.resblocks\.([0-9]{{1,3}})\.VPT_shallow"
+        names = numbered(shapes, pattern, (None, None), first=1)
+        options[f"{side}_prompt_depth"] = 1 + len(names)
+    if VISUAL in shapes:
+        expect(shapes, VISUAL, (None, None))
+        options["n_ctx_vision"] = shapes[VISUAL][0]
+    elif options["image_prompt_depth"] != 1:
+        raise ShapeMismatch(VISUAL, "M x W", ())
+    else:
+        options["image_prompt_depth"] = 0
+    return options

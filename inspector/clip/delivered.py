@@ -1,0 +1,81 @@
+"""The encoders of a delivered model where they are not the bare backbone's.
+
+A whole-model file brings its own weights; a prompt method may put vectors into either transformer; an
+adapter may stand behind either encoder. All of it is the vendor's and none of it is trusted; the
+backbone that was asked for stays at hand as `pristine`. Sources: muzairkhattak/
+multimodal-prompt-learning `clip/model.py`, ShuvenduRoy/CoPrompt `trainers/coprompt.py`,
+gaopengcuhk/CLIP-Adapter `clip_adapter.py`. Does not know how files name things.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.overwrite import (
+    append,
+    before_blocks,
+    changed_input,
+    overwrite_context,
+    overwrite_last,
+)
+from inspector.clip.text import TextTower
+
+
+@dataclass(frozen=True)
+class VisualPrompts:
+    """Vectors (M, V) behind the patch tokens, and those that replace them before blocks 1, 2, …"""
+
+    tokens: Tensor
+    deep: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """`ratio` of relu(W2 relu(W1 x)) mixed into raw features x (B, D); W1 (H, D), W2 (D, H)."""
+
+    first: Tensor
+    second: Tensor
+    ratio: float
+
+    def __call__(self, features: Tensor) -> Tensor:
+        hidden = torch.relu(features @ self.first.T)
+        adapted = torch.relu(hidden @ self.second.T)
+        return self.ratio * adapted + (1 - self.ratio) * features
+
+
+@dataclass(frozen=True)
+class DeliveredEncoders(Backbone):
+    """A backbone with what the vendor put into it; text prompts (M, W) go before blocks 1, 2, …"""
+
+    pristine: Backbone
+    visual_prompts: VisualPrompts | None = None
+    text_prompts: tuple[Tensor, ...] = ()
+    image_adapter: Adapter | None = None
+    text_adapter: Adapter | None = None
+
+    @property
+    def reference(self) -> Backbone:
+        return self.pristine
+
+    @property
+    def text(self) -> TextTower:
+        changes = [overwrite_context(vectors) for vectors in self.text_prompts]
+        return TextTower(self.model, changes, self.text_adapter)
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        with ExitStack() as stack:
+            if self.visual_prompts is not None:
+                visual, prompts = self.model.visual, self.visual_prompts
+                stack.enter_context(changed_input(visual.ln_pre, append(prompts.tokens)))
+                deep = [overwrite_last(vectors) for vectors in prompts.deep]
+                stack.enter_context(before_blocks(visual.transformer, deep))
+            raw = self.raw_image_features(pixels)
+        if self.image_adapter is not None:
+            raw = self.image_adapter(raw)
+        return functional.normalize(raw, dim=-1)
