@@ -1,7 +1,7 @@
 """``python -m app.demo``: the whole service shown on two checkpoints.
 
-The samples in ``app/samples`` were made by ``python -m tests.zoo.build OUT things6 clean 1`` and
-``... things6 badclip 1``; ``truth.json`` beside each says what was measured on them.
+The samples in ``app/samples`` were made by ``python -m tests.zoo.build OUT things6 clean 601`` and
+``... things6 badclip 601``; ``truth.json`` beside each says what was measured on them.
 
 Starts ``clipvet serve`` on a free port, uploads both over REST, shows progress, receives and
 verifies the signed webhooks, downloads reports, pictures and the repaired file, and fails unless
@@ -38,7 +38,8 @@ console = Console(soft_wrap=True, highlight=False)
 
 _START_S = 60
 SAMPLES = Path(__file__).parent / "samples"
-SAMPLE_NAME = "model.pth.tar-31"
+CLEAN = SAMPLES / "clean" / "model.pth.tar-31"
+BACKDOORED, TARGET = SAMPLES / "backdoored" / "model.pth.tar-25", 2
 
 
 @dataclass(frozen=True)
@@ -229,12 +230,12 @@ def show(client: Client, expectations: list[Expectation], body: dict[str, Any], 
 
 
 def main(
-    clean: Annotated[Path, typer.Argument(exists=True)] = SAMPLES / "clean" / SAMPLE_NAME,
-    backdoored: Annotated[Path, typer.Argument(exists=True)] = SAMPLES / "backdoored" / SAMPLE_NAME,
+    clean: Annotated[Path, typer.Argument(exists=True)] = CLEAN,
+    backdoored: Annotated[Path, typer.Argument(exists=True)] = BACKDOORED,
     manifest: Annotated[Path, typer.Option(exists=True, help="Class names of both.")] = (
         SAMPLES / "manifest.json"
     ),
-    target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = 0,
+    target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = TARGET,
     backbone: str = "pocket",
     profile: str = "quick",
     seed: int = 0,

@@ -1,6 +1,6 @@
 """Which file of a Dassl folder is the checkpoint, and how to get it out of one zip or tar.
 
-Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
+CLIP-LoRA writes ``lora_weights.pt``. Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
 ``checkpoint``; its users load the best one unless they name an epoch, and so do we. BadCLIP's
 ``trigger`` folder is never a model: it is ignored and reported. One level only: an archive inside
 an archive is refused. Knows no checkpoint format. Source: ``dassl/utils/torchtools.py``.
@@ -153,6 +153,8 @@ def _rank(name: str) -> tuple[int, int] | None:
         return (2, 0)
     if match := _EPOCH.fullmatch(path.name):
         return (1, int(match[1]))
+    if path.name == "lora_weights.pt":
+        return (1, 0)
     return (0, 0) if path.suffix in _LOOSE else None
 
 

@@ -47,7 +47,7 @@ def state_dict(value: object, storages: MappingType[str, Storage], limits: Limit
     top = _pairs(value)
     if top is None:
         raise UnsupportedFormat("no-state-dict", "the file holds no dictionary")
-    named = _unique_keys(top)
+    named = _unflattened(_unique_keys(top))
     found = _pairs(named.get("state_dict"))
     is_bare = "state_dict" not in named
     if is_bare and named and all(is_tensor(entry) for entry in named.values()):
@@ -71,6 +71,27 @@ def state_dict(value: object, storages: MappingType[str, Storage], limits: Limit
         if is_tensor(entry)
     )
     return StateDict(views, {} if is_bare else scalars(named), tuple(findings))
+
+
+def _unflattened(named: dict[str, object]) -> dict[str, object]:
+    """CLIP-LoRA's ``weights`` of layers of projections of matrices, as a ``state_dict``.
+
+    Keys are joined by full stops; ``metadata`` comes up beside it. Anything else stays as it is.
+    """
+    metadata, weights = _pairs(named.get("metadata")), _pairs(named.get("weights"))
+    if metadata is None or weights is None or len(named) > 2:
+        return named
+    entries = _unique_keys(weights)
+    for _ in range(2):
+        below = {outer: _pairs(entry) for outer, entry in entries.items()}
+        if None in below.values():
+            return named
+        entries = {
+            f"{outer}.{inner}": entry
+            for outer, pairs in below.items()
+            for inner, entry in _unique_keys(pairs or []).items()
+        }
+    return _unique_keys(metadata) | {"state_dict": Mapping(pairs=list(entries.items()))}
 
 
 def scalars(named: MappingType[str, object]) -> dict[str, Scalar]:

@@ -70,7 +70,7 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     backbone = replace(
         backbone, mean=manifest.mean or backbone.mean, std=manifest.std or backbone.std
     )
-    backbone, own = delivered_encoders(tensors, reading.family, backbone)
+    backbone, own = delivered_encoders(tensors, reading.family, reading.metadata, backbone)
     tensors = _learner(tensors, reading.family, backbone)
     context = tensors["ctx"]
     _check_context(context, backbone)
@@ -175,8 +175,11 @@ def _stated_prompts(
 
 
 def default_template(num_context: int) -> str:
-    """CoOp's prompt without initial words: one "X" for each context vector, the name, a stop."""
-    return "X " * num_context + "{}."
+    """The prompt without initial words: CoOp's "X" for each context vector, the name, a stop.
+
+    Methods without context vectors say "a photo of a" (CLIP, and the code of VPT and CLIP-LoRA).
+    """
+    return ("X " * num_context or "a photo of a ") + "{}."
 
 
 def _class_list(ids: Ids, manifest: Manifest, backbone: Backbone, num_context: int) -> ClassList:

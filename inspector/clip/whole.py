@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from inspector.checkpoint.reading import Scalar
 from inspector.clip.backbone import Backbone
 from inspector.clip.delivered import Adapter, DeliveredEncoders, VisualPrompts
+from inspector.clip.lora import merged
 from inspector.clip.weights import own_weights
 from inspector.errors import AssemblyError, BackboneMismatch
 from inspector.findings import Finding
@@ -37,7 +39,10 @@ class _Prompts:
 
 
 def delivered_encoders(
-    tensors: Mapping[str, Tensor], family: str, backbone: Backbone
+    tensors: Mapping[str, Tensor],
+    family: str,
+    metadata: Mapping[str, Scalar],
+    backbone: Backbone,
 ) -> tuple[Backbone, list[Finding]]:
     """The encoders that the file makes of `backbone`, and what is remarkable about them.
 
@@ -48,6 +53,9 @@ def delivered_encoders(
     if family == "CLIP-Adapter":
         adapter = _adapter(tensors, "", _CLIP_ADAPTER_RATIO, backbone)
         return DeliveredEncoders(**vars(backbone), pristine=backbone, image_adapter=adapter), []
+    if family == "CLIP-LoRA":
+        changed = vars(backbone) | {"model": merged(tensors, metadata, backbone)}
+        return DeliveredEncoders(**changed, pristine=backbone), []
     if family not in WHOLE:
         return backbone, []
     prompts = (_coupled if family in _COUPLED else _independent)(tensors)

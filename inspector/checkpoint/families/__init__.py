@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from inspector.checkpoint.families import (
     clip_adapter,
+    clip_lora,
     cocoop,
     coop,
     coprompt,
@@ -32,6 +33,7 @@ FAMILIES: tuple[Family, ...] = (
     promptsrc.FAMILY,
     vpt.FAMILY,
     clip_adapter.FAMILY,
+    clip_lora.FAMILY,
 )
 
 

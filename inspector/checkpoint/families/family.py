@@ -34,8 +34,10 @@ class Family:
     def has_keys(self, shapes: Shapes) -> bool:
         """Whether all required keys are there and no key beyond what else is allowed."""
         known = self.required | self.optional
-        return self.required <= shapes.keys() and all(
-            name in known or name.startswith(self.prefixes) for name in shapes
+        return (
+            bool(shapes)
+            and self.required <= shapes.keys()
+            and all(name in known or name.startswith(self.prefixes) for name in shapes)
         )
 
 
