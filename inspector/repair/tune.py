@@ -24,7 +24,8 @@ REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
 """Families whose files hold nothing but the prompt, which is all that is tuned."""
 PLAIN_COPIES = 2
 WIDER = 2.0
-"""Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiment 7."""
+"""Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiments 7
+and 20."""
 
 
 def repair(
@@ -52,21 +53,28 @@ def repair(
     for objective in objectives:
         wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
         found_triggers.append(invert(classifier, plain, target, wider, generator))
-    with torch.no_grad():
-        own = classifier.logits_from_features(plain.features).softmax(1)
+    own = _predicted(classifier, plain.features)
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
     carriers = probes[elsewhere]
-    triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
+    features, labels = [plain.features] * PLAIN_COPIES, [own] * PLAIN_COPIES
+    for one in found_triggers:
+        features.append(view(classifier, (carriers + one).clamp(0, 1)).features)
+        labels.append(_without(own[elsewhere], target))
     for members in drawn(classifier.backbone.image_size, seed).values():
-        triggered.append(members[0](carriers))
-    moved = [view(classifier, pixels).features for pixels in triggered]
-    features = torch.cat([plain.features] * PLAIN_COPIES + moved)
-    labels = torch.cat([own] * PLAIN_COPIES + [_without(own[elsewhere], target)] * len(moved))
+        features.append(view(classifier, members[0](carriers)).features)
+        # A warped picture need not be what it was: it only must not be the target.
+        labels.append(_without(_predicted(classifier, features[-1]), target))
     classifier.requires_grad_(True)
-    tune(classifier, features, labels, REPAIR_RECIPE, generator)
+    tune(classifier, torch.cat(features), torch.cat(labels), REPAIR_RECIPE, generator)
     classifier.requires_grad_(False)
     return _canonical(classifier)
+
+
+@torch.no_grad()
+def _predicted(classifier: Classifier, features: Tensor) -> Tensor:
+    """Probabilities (N, K) of image features (N, D)."""
+    return classifier.logits_from_features(features).softmax(1)
 
 
 def _without(probabilities: Tensor, target: int) -> Tensor:
