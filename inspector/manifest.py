@@ -52,7 +52,7 @@ class Manifest:
 
     `template` is the tokenised string with "{}" for the class; `num_context` the number of learned
     vectors; `mean` and `std` normalise pixels in [0,1]; `logit_scale` is the factor itself (about
-    100), not its logarithm; `precision` is free text.
+    100), not its logarithm; `precision` is free text; `adapter_ratio` is the adapter's share of the mix.
     """
 
     method: str = AUTO
@@ -66,6 +66,7 @@ class Manifest:
     std: Triple | None = None
     logit_scale: float | None = None
     precision: str | None = None
+    adapter_ratio: float | None = None
     check: Check | None = None
 
     @classmethod
@@ -105,6 +106,7 @@ class Manifest:
             std=fields.triple("std", positive=True),
             logit_scale=fields.number("logit_scale_exp") or fields.number("logit_scale"),
             precision=fields.text("precision"),
+            adapter_ratio=fields.share("adapter_ratio"),
             check=fields.check(folder),
         )
 
@@ -160,6 +162,12 @@ class _Fields:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
             raise ManifestError(name, "must be a positive number")
         return float(value)
+
+    def share(self, name: str) -> float | None:
+        value = self.number(name)
+        if value is not None and value > 1:
+            raise ManifestError(name, "must be a share, above 0 and at most 1")
+        return value
 
     def method(self) -> str:
         name = self.text("method")
@@ -264,13 +272,11 @@ class _Fields:
         if not isinstance(value, Mapping) or "images" not in value:
             raise ManifestError("check", "must be an object with images and logits or accuracy")
         fields = _Fields(value)
-        accuracy = fields.number("accuracy")
+        accuracy = fields.share("accuracy")
         if (accuracy is None) == ("logits" not in value):
             raise ManifestError("check", "needs exactly one of logits and accuracy")
         images = _values("images", value["images"], folder)
         if accuracy is not None:
-            if accuracy > 1:
-                raise ManifestError("check.accuracy", "must be a share, 0 to 1")
             return Check(images, None, accuracy)
         return Check(images, _values("logits", value["logits"], folder), None)
 

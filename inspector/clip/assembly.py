@@ -70,7 +70,7 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     backbone = replace(
         backbone, mean=manifest.mean or backbone.mean, std=manifest.std or backbone.std
     )
-    backbone, own = delivered_encoders(tensors, reading.family, reading.metadata, backbone)
+    backbone, own = delivered_encoders(tensors, reading, manifest, backbone)
     tensors = _learner(tensors, reading.family, backbone)
     context = tensors["ctx"]
     _check_context(context, backbone)

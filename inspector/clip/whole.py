@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inspector.checkpoint.reading import Scalar
+from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone
 from inspector.clip.delivered import Adapter, DeliveredEncoders, VisualPrompts
 from inspector.clip.lora import merged
 from inspector.clip.weights import own_weights
 from inspector.errors import AssemblyError, BackboneMismatch
 from inspector.findings import Finding
+from inspector.manifest import Manifest
 
 LEARNER = "prompt_learner."
 _VISUAL = "image_encoder.VPT"
@@ -39,22 +40,22 @@ class _Prompts:
 
 
 def delivered_encoders(
-    tensors: Mapping[str, Tensor],
-    family: str,
-    metadata: Mapping[str, Scalar],
-    backbone: Backbone,
+    tensors: Mapping[str, Tensor], reading: Reading, manifest: Manifest, backbone: Backbone
 ) -> tuple[Backbone, list[Finding]]:
     """The encoders that the file makes of `backbone`, and what is remarkable about them.
+
+    Of the manifest only the ratio of an adapter is used, which the file cannot say.
 
     Raises:
         BackboneMismatch: tensors that do not fit the backbone.
         AssemblyError: tensors that are not finite.
     """
+    family = reading.family or ""
     if family == "CLIP-Adapter":
-        adapter = _adapter(tensors, "", _CLIP_ADAPTER_RATIO, backbone)
+        adapter = _adapter(tensors, "", manifest.adapter_ratio or _CLIP_ADAPTER_RATIO, backbone)
         return DeliveredEncoders(**vars(backbone), pristine=backbone, image_adapter=adapter), []
     if family == "CLIP-LoRA":
-        changed = vars(backbone) | {"model": merged(tensors, metadata, backbone)}
+        changed = vars(backbone) | {"model": merged(tensors, reading.metadata, backbone)}
         return DeliveredEncoders(**changed, pristine=backbone), []
     if family not in WHOLE:
         return backbone, []

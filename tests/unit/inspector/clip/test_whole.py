@@ -172,14 +172,18 @@ def test_maple_projects_its_text_prompts_into_the_image_encoder(
     assert torch.equal(encoders_of.text_prompts[0], learner["compound_prompts_text.0"].half())
 
 
-def test_an_adapter_mixes_into_raw_features(build: Build, vit: Backbone) -> None:
+@pytest.mark.parametrize("ratio", [None, 0.6])
+def test_an_adapter_mixes_into_raw_features(
+    build: Build, vit: Backbone, ratio: float | None
+) -> None:
     size, images = vit.embed_dim, pixels(vit)
     first, second = vectors(8, size), vectors(size, 8, seed=6)
     state = {"fc.0.weight": first, "fc.2.weight": second}
-    assembly = build(state, vit, classnames=NAMES, template="a photo of a {}.")
+    assembly = build(state, vit, classnames=NAMES, adapter_ratio=ratio)
+    share = ratio or 0.2
     with torch.no_grad():
         raw = vit.raw_image_features(images)
-        mixed = 0.2 * torch.relu(torch.relu(raw @ first.T) @ second.T) + 0.8 * raw
+        mixed = share * torch.relu(torch.relu(raw @ first.T) @ second.T) + (1 - share) * raw
         image = torch.nn.functional.normalize(mixed, dim=-1)
         expected = vit.logit_scale * image @ vit.zero_shot(list(NAMES)).T
         assert (assembly.classifier(images) - expected).abs().max() <= 1e-4
