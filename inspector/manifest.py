@@ -53,6 +53,8 @@ class Manifest:
     `template` is the tokenised string with "{}" for the class; `num_context` the number of learned
     vectors; `mean` and `std` normalise pixels in [0,1]; `logit_scale` is the factor itself (about
     100), not its logarithm; `precision` is free text; `adapter_ratio` is the adapter's share of the mix.
+    Of TCP: the text block before which its vectors go in, and the words around the class from whose
+    text feature they are made.
     """
 
     method: str = AUTO
@@ -67,6 +69,8 @@ class Manifest:
     logit_scale: float | None = None
     precision: str | None = None
     adapter_ratio: float | None = None
+    text_block: int | None = None
+    class_branch_template: str | None = None
     check: Check | None = None
 
     @classmethod
@@ -107,6 +111,8 @@ class Manifest:
             logit_scale=fields.number("logit_scale_exp") or fields.number("logit_scale"),
             precision=fields.text("precision"),
             adapter_ratio=fields.share("adapter_ratio"),
+            text_block=fields.tcp.count("insert_before_text_block"),
+            class_branch_template=fields.tcp.template_named("class_branch_template"),
             check=fields.check(folder),
         )
 
@@ -193,14 +199,25 @@ class _Fields:
                 raise ManifestError("classnames", f"entry {index} is empty or too long")
         return tuple(names)
 
+    @property
+    def tcp(self) -> _Fields:
+        below = self._data.get("tcp", {})
+        if not isinstance(below, Mapping):
+            raise ManifestError("tcp", "must be an object")
+        return _Fields(below)
+
     def template(self) -> str | None:
         for name in ("template", "tokenised_template"):
-            template = self.text(name)
+            template = self.template_named(name)
             if template is not None:
-                if template.count("{}") != 1:
-                    raise ManifestError(name, "must hold {} once, where the class name stands")
                 return template
         return self._template_of_context()
+
+    def template_named(self, name: str) -> str | None:
+        template = self.text(name)
+        if template is not None and template.count("{}") != 1:
+            raise ManifestError(name, "must hold {} once, where the class name stands")
+        return template
 
     def _template_of_context(self) -> str | None:
         """CoOp's rule: the words that initialise the context stand before the class name.
@@ -227,11 +244,14 @@ class _Fields:
 
     def num_context(self) -> int | None:
         """Not from `config`: the original code ignores its N_CTX where initial words are given."""
-        value = self._data.get("n_ctx_replaced", self._data.get("n_ctx"))
+        return self.count("n_ctx_replaced" if "n_ctx_replaced" in self._data else "n_ctx")
+
+    def count(self, name: str) -> int | None:
+        value = self._data.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ManifestError("n_ctx_replaced", "must be a count")
+            raise ManifestError(name, "must be a count")
         return value
 
     def flag(self, name: str) -> bool | None:

@@ -10,7 +10,7 @@ are raised to fp32, in which everything is computed. Does not judge; see `inspec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from inspector.clip.differences import differences
 from inspector.clip.prompts import PromptTokens, lay_out_tokens, name_lengths, tokenise
 from inspector.clip.suffix import START_OF_TEXT, Ids, find_altered, prompts_of, rows_to_tokens
 from inspector.clip.weights import restored_rows
-from inspector.clip.whole import LEARNER, delivered_encoders
+from inspector.clip.whole import LEARNER, class_aware, delivered_encoders
 from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
@@ -80,6 +80,9 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
         raise ClassListMismatch(classes.count, len(context))
     layout = lay_out_tokens(backbone, prompts, name_lengths(backbone, classes.names), position)
     meta_net = _meta_net(tensors, backbone) if family in CONDITIONED else None
+    if family == "TCP":
+        branch = _meta_net(tensors, backbone, num_context=len(context), activation=_quick_gelu)
+        backbone = class_aware(backbone, branch.to(backbone.device), list(classes.names), manifest)
     classifier = Classifier(backbone, list(classes.names), layout, context, meta_net)
     findings = [*findings, *own, *classes.findings, *_prefix_findings(tensors, backbone)]
     return Assembly(classifier.to(backbone.device), classes, family, tuple(findings))
@@ -110,7 +113,16 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         raise AssemblyError(f"{name} holds NaN or infinity, so there are no logits")
 
 
-def _meta_net(tensors: Mapping[str, Tensor], backbone: Backbone) -> MetaNet:
+def _quick_gelu(values: Tensor) -> Tensor:
+    return values * torch.sigmoid(1.702 * values)
+
+
+def _meta_net(
+    tensors: Mapping[str, Tensor],
+    backbone: Backbone,
+    num_context: int = 1,
+    activation: Callable[[Tensor], Tensor] = torch.relu,
+) -> MetaNet:
     first = tensors["meta_net.linear1.weight"]
     hidden, features = first.shape
     if features != backbone.embed_dim:
@@ -118,7 +130,7 @@ def _meta_net(tensors: Mapping[str, Tensor], backbone: Backbone) -> MetaNet:
             f"meta_net.linear1.weight has shape {hidden}x{features}, image features of backbone "
             f"{backbone.id!r} have size {backbone.embed_dim}"
         )
-    net = MetaNet(features, hidden, backbone.text.width)
+    net = MetaNet(features, hidden, num_context * backbone.text.width, activation)
     state = {name: tensors[f"meta_net.{name}"].float() for name in net.state_dict()}
     for name, tensor in state.items():
         _check_finite(f"meta_net.{name}", tensor)

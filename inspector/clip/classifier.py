@@ -9,6 +9,7 @@ from; `inspector.clip.assembly` builds it from a vendor's file, `inspector.tunin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,15 +21,25 @@ from inspector.clip.text import TOKENS_PER_PART
 
 
 class MetaNet(nn.Module):
-    """CoCoOp's bottleneck: normalised image feature (B, D) to a shift of the context (B, W)."""
+    """CoCoOp's bottleneck: normalised image feature (B, D) to a shift of the context (B, W).
 
-    def __init__(self, features: int, hidden: int, width: int) -> None:
+    TCP's is the same from text features to all context vectors at once, with QuickGELU inside.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        hidden: int,
+        width: int,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+    ) -> None:
         super().__init__()
         self.linear1 = nn.Linear(features, hidden)
         self.linear2 = nn.Linear(hidden, width)
+        self._activation = activation
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear2(torch.relu(self.linear1(features)))  # type: ignore[no-any-return]
+        return self.linear2(self._activation(self.linear1(features)))  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -107,7 +107,8 @@ def explain(prompts: Sequence[Tokens], names: Sequence[Tokens]) -> FixedWords | 
 def decode_names(prompts: Sequence[Tokens]) -> tuple[str, ...]:
     """Class names of a file without a manifest.
 
-    The final full stop of every family here is dropped, and what all prompts share of the words that initialise most contexts.
+    The final full stop of every family here is dropped, and what all prompts share: an explanation
+    behind a comma, and words that initialise most contexts.
     """
     names = []
     for index, prompt in enumerate(prompts):
@@ -117,6 +118,9 @@ def decode_names(prompts: Sequence[Tokens]) -> tuple[str, ...]:
                 f"the name of class {index} in the file is empty", "class-list-missing"
             )
         names.append(name)
+    tails = {name.partition(" , ")[2] for name in names}
+    if len(names) > 1 and len(tails) == 1:
+        names = [name.partition(" , ")[0] for name in names]
     for words in _LEFT_OVER:
         if len(names) > 1 and all(name.startswith(f"{words} ") for name in names):
             return tuple(name.removeprefix(f"{words} ") for name in names)

@@ -9,8 +9,9 @@ gaopengcuhk/CLIP-Adapter `clip_adapter.py`. Does not know how files name things.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ from inspector.clip.overwrite import (
     append,
     before_blocks,
     changed_input,
-    overwrite_context,
     overwrite_last,
 )
 from inspector.clip.text import TextTower
@@ -29,10 +29,10 @@ from inspector.clip.text import TextTower
 
 @dataclass(frozen=True)
 class VisualPrompts:
-    """Vectors (M, V) behind the patch tokens, and those that replace them before blocks 1, 2, …"""
+    """Vectors (M, V) behind the patch tokens, and by block those that replace them before it."""
 
     tokens: Tensor
-    deep: tuple[Tensor, ...] = ()
+    deep: Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,14 @@ class Adapter:
 
 @dataclass(frozen=True)
 class DeliveredEncoders(Backbone):
-    """A backbone with what the vendor put into it; text prompts (M, W) go before blocks 1, 2, …"""
+    """A backbone with what the vendor put into it.
+
+    `text_prompts`: by block, vectors (M, W), or (K, M, W) with a set for each class.
+    """
 
     pristine: Backbone
     visual_prompts: VisualPrompts | None = None
-    text_prompts: tuple[Tensor, ...] = ()
+    text_prompts: Mapping[int, Tensor] = field(default_factory=dict)
     image_adapter: Adapter | None = None
     text_adapter: Adapter | None = None
 
@@ -65,15 +68,14 @@ class DeliveredEncoders(Backbone):
 
     @property
     def text(self) -> TextTower:
-        changes = [overwrite_context(vectors) for vectors in self.text_prompts]
-        return TextTower(self.model, changes, self.text_adapter)
+        return TextTower(self.model, self.text_prompts, self.text_adapter)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         with ExitStack() as stack:
             if self.visual_prompts is not None:
                 visual, prompts = self.model.visual, self.visual_prompts
                 stack.enter_context(changed_input(visual.ln_pre, append(prompts.tokens)))
-                deep = [overwrite_last(vectors) for vectors in prompts.deep]
+                deep = {block: overwrite_last(v) for block, v in prompts.deep.items()}
                 stack.enter_context(before_blocks(visual.transformer, deep))
             raw = self.raw_image_features(pixels)
         if self.image_adapter is not None:

@@ -6,7 +6,7 @@ pass. Knows neither checkpoints nor classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -31,19 +31,18 @@ def changed_input(module: nn.Module, change: Change) -> Iterator[None]:
 
 
 @contextmanager
-def before_blocks(transformer: Any, changes: Sequence[Change]) -> Iterator[None]:
-    """Within the block, the transformer's blocks 1, 2, … are given changed tokens (B, L, W).
+def before_blocks(transformer: Any, changes: Mapping[int, Change]) -> Iterator[None]:
+    """Within the block, some of the transformer's blocks are given changed tokens (B, L, W).
 
     Raises:
-        ValueError: more changes than blocks to make them before.
+        ValueError: a block that the transformer does not have.
     """
+    blocks = transformer.resblocks
+    if any(index >= len(blocks) for index in changes):
+        raise ValueError(f"deep prompts before block {max(changes)} of {len(blocks)}")
     with ExitStack() as stack:
-        if changes:
-            later = transformer.resblocks[1:]
-            if len(changes) > len(later):
-                raise ValueError(f"{len(changes)} deep prompts for {len(later)} later blocks")
-            for block, change in zip(later, changes, strict=False):
-                stack.enter_context(changed_input(block, change))
+        for index, change in changes.items():
+            stack.enter_context(changed_input(blocks[index], change))
         yield
 
 
@@ -58,11 +57,10 @@ def overwrite_last(vectors: Tensor) -> Change:
 
 
 def overwrite_context(vectors: Tensor) -> Change:
-    """Vectors (M, W) in place of tokens 1 to M, behind the start token."""
-    return lambda tokens: torch.cat(
-        [tokens[:, :1], _for_all(vectors, tokens), tokens[:, 1 + len(vectors) :]], 1
-    )
+    """Vectors (M, W), or (B, M, W) one set each, in place of tokens 1 to M behind the start token."""
+    rest = 1 + vectors.shape[-2]
+    return lambda tokens: torch.cat([tokens[:, :1], _for_all(vectors, tokens), tokens[:, rest:]], 1)
 
 
 def _for_all(vectors: Tensor, tokens: Tensor) -> Tensor:
-    return vectors.to(tokens.dtype).expand(len(tokens), -1, -1)
+    return vectors.to(tokens).expand(len(tokens), -1, -1)

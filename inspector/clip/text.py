@@ -8,14 +8,15 @@ Knows nothing of classes or contexts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.clip.overwrite import Change, before_blocks
+from inspector.clip.overwrite import before_blocks, overwrite_context
 
 TOKENS_PER_PART = 65_536
 """Token positions encoded at once: a bound on memory (about 0.5 GB in the widest layer of a text
@@ -26,7 +27,8 @@ class TextTower:
     """Token embeddings to L2-normalised text features.
 
     Args:
-        changes: what happens to the tokens (P, L, W) before blocks 1, 2, …
+        deep: vectors that take the place of tokens 1 to M before a block: (M, W), or (P, M, W) with
+            one set for each of the prompts, which are then always encoded together.
         adapter: what happens to raw features (P, D).
 
     Raises:
@@ -36,7 +38,7 @@ class TextTower:
     def __init__(
         self,
         model: Any,
-        changes: Sequence[Change] = (),
+        deep: Mapping[int, Tensor] = MappingProxyType({}),
         adapter: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         text = getattr(model, "text", model)  # CustomTextCLIP keeps its tower in `.text`
@@ -46,7 +48,7 @@ class TextTower:
             raise ValueError("the text tower does not read the end-of-text token")
         if getattr(text, "cls_emb", None) is not None or text.text_projection is None:
             raise ValueError("the text tower has a class token or no projection")
-        self._text, self._changes, self._adapter = text, changes, adapter
+        self._text, self._deep, self._adapter = text, deep, adapter
         self.token_embedding: Tensor = text.token_embedding.weight
         self.context_length: int = text.positional_embedding.shape[0]
 
@@ -78,14 +80,21 @@ class TextTower:
         """
         length = int(end.max()) + 1
         part = max(1, TOKENS_PER_PART // length)
-        parts = zip(torch.split(embedded[:, :length], part), torch.split(end, part), strict=True)
-        features = [self._encode(some, ends) for some, ends in parts]
+        features = [
+            self._encode(embedded[start : start + part, :length], end[start : start + part], start)
+            for start in range(0, len(end), part)
+        ]
         return features[0] if len(features) == 1 else torch.cat(features)
 
-    def _encode(self, embedded: Tensor, end: Tensor) -> Tensor:
+    def _encode(self, embedded: Tensor, end: Tensor, start: int) -> Tensor:
+        """Prompts from number `start` on."""
         text, length = self._text, embedded.shape[1]
         states = embedded + text.positional_embedding[:length]
-        with before_blocks(text.transformer, self._changes):
+        deep = {
+            block: overwrite_context(v if v.ndim == 2 else v[start : start + len(end)])
+            for block, v in self._deep.items()
+        }
+        with before_blocks(text.transformer, deep):
             states = text.transformer(states, attn_mask=text.attn_mask[:length, :length])
         states = text.ln_final(states[torch.arange(len(end), device=end.device), end])
         projection = text.text_projection

@@ -7,7 +7,7 @@ Prompts that the original code rounds to half precision on every forward pass (M
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import MetaNet
 from inspector.clip.delivered import Adapter, DeliveredEncoders, VisualPrompts
 from inspector.clip.lora import merged
 from inspector.clip.weights import own_weights
@@ -29,6 +30,8 @@ WHOLE = (*_COUPLED, *_INDEPENDENT)
 """Families whose files hold the encoders, too."""
 _COPROMPT_RATIOS = {"image": 0.1, "text": 0.2}
 _CLIP_ADAPTER_RATIO = 0.2
+_TCP_BLOCK = 8
+"""Where the original code puts the class's vectors in, unless the manifest says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class _Prompts:
     """Vectors that a family puts into the two transformers."""
 
     visual: VisualPrompts | None
-    text: tuple[Tensor, ...]
+    text: Mapping[int, Tensor]
 
 
 def delivered_encoders(
@@ -77,6 +80,28 @@ def delivered_encoders(
     return encoders, findings
 
 
+def class_aware(
+    encoders: Backbone, meta_net: MetaNet, classnames: list[str], manifest: Manifest
+) -> Backbone:
+    """TCP: vectors (K, M, W) made of each class's zero-shot feature, before a later text block.
+
+    Raises:
+        BackboneMismatch: there is no such block.
+        AssemblyError: the vectors are not finite.
+    """
+    template = manifest.class_branch_template
+    if template is None:
+        _, _, after = (manifest.template or "{}.").partition("{}")
+        template = "a photo of a {}" + after
+    features = encoders.reference.zero_shot(classnames, template)
+    with torch.no_grad():
+        made = meta_net(features).view(len(classnames), -1, encoders.text.width)
+    block = _TCP_BLOCK if manifest.text_block is None else manifest.text_block
+    prompts = _Prompts(None, {block: made})
+    _check_prompts(prompts, encoders)
+    return DeliveredEncoders(**vars(encoders), pristine=encoders, text_prompts=prompts.text)
+
+
 def _coupled(tensors: Mapping[str, Tensor]) -> _Prompts:
     """MaPLe: the image encoder gets projections of the text prompts."""
 
@@ -87,7 +112,7 @@ def _coupled(tensors: Mapping[str, Tensor]) -> _Prompts:
     texts = _listed(tensors, f"{LEARNER}compound_prompts_text.{{}}", first=0)
     deep = [projected(t, f"compound_prompt_projections.{i}") for i, t in enumerate(texts)]
     tokens = projected(tensors[f"{LEARNER}ctx"], "proj")
-    return _Prompts(VisualPrompts(tokens, tuple(deep)), tuple(map(_rounded, texts)))
+    return _Prompts(VisualPrompts(tokens, _from_block_1(deep)), _from_block_1(map(_rounded, texts)))
 
 
 def _independent(tensors: Mapping[str, Tensor]) -> _Prompts:
@@ -96,8 +121,8 @@ def _independent(tensors: Mapping[str, Tensor]) -> _Prompts:
     image, text = (_listed(tensors, side + block, first=1) for side in ("image", "text"))
     visual = None
     if _VISUAL in tensors:
-        visual = VisualPrompts(_rounded(tensors[_VISUAL]), tuple(map(_rounded, image)))
-    return _Prompts(visual, tuple(map(_rounded, text)))
+        visual = VisualPrompts(_rounded(tensors[_VISUAL]), _from_block_1(map(_rounded, image)))
+    return _Prompts(visual, _from_block_1(map(_rounded, text)))
 
 
 def _listed(tensors: Mapping[str, Tensor], pattern: str, first: int) -> list[Tensor]:
@@ -105,6 +130,10 @@ def _listed(tensors: Mapping[str, Tensor], pattern: str, first: int) -> list[Ten
     while pattern.format(first + len(found)) in tensors:
         found.append(tensors[pattern.format(first + len(found))])
     return found
+
+
+def _from_block_1(layers: Iterable[Tensor]) -> dict[int, Tensor]:
+    return dict(enumerate(layers, 1))
 
 
 def _rounded(vectors: Tensor) -> Tensor:
@@ -120,19 +149,20 @@ def _check_prompts(prompts: _Prompts, backbone: Backbone) -> None:
                 f"visual prompts need a vision transformer, backbone {backbone.id!r} has none"
             )
         width, blocks = len(visual.class_embedding), len(visual.transformer.resblocks)
-        _check_vectors([prompts.visual.tokens, *prompts.visual.deep], width, blocks, "image")
-    _check_vectors(prompts.text, text.width, text.depth - 1, "text")
+        layers = {0: prompts.visual.tokens} | dict(prompts.visual.deep)
+        _check_vectors(layers, width, blocks, "image")
+    _check_vectors(prompts.text, text.width, text.depth, "text")
 
 
-def _check_vectors(layers: Sequence[Tensor], width: int, blocks: int, side: str) -> None:
-    if len(layers) > blocks:
-        raise BackboneMismatch(
-            f"{len(layers)} layers of {side} prompts, room for {blocks} in the {side} encoder"
-        )
-    for vectors in layers:
-        if vectors.shape[1] != width:
+def _check_vectors(layers: Mapping[int, Tensor], width: int, blocks: int, side: str) -> None:
+    for block, vectors in layers.items():
+        if block >= blocks:
             raise BackboneMismatch(
-                f"{side} prompts have width {vectors.shape[1]}, the {side} encoder {width}"
+                f"{side} prompts before block {block}, the {side} encoder has {blocks} blocks"
+            )
+        if vectors.shape[-1] != width:
+            raise BackboneMismatch(
+                f"{side} prompts have width {vectors.shape[-1]}, the {side} encoder {width}"
             )
         if not bool(torch.isfinite(vectors).all()):
             raise AssemblyError(f"{side} prompts hold NaN or infinity, so there are no logits")

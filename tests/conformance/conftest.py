@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).parents[2].parent / "shared" / "conformance"
 METHODS = (
     "CoOp", "CoCoOp", "KgCoOp", "ProGrad", "BadCLIP", "MaPLe", "CoPrompt", "IVLP", "PromptSRC", "VPT",
-    "CLIP-Adapter", "CLIP-LoRA",
+    "CLIP-Adapter", "CLIP-LoRA", "TCP",
 )  # fmt: skip
 WITHOUT_CLASSES = ("VPT", "CLIP-Adapter", "CLIP-LoRA")
 """Methods whose files hold no class names."""

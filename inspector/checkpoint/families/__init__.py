@@ -18,6 +18,7 @@ from inspector.checkpoint.families import (
     kgcoop,
     maple,
     promptsrc,
+    tcp,
     vpt,
 )
 from inspector.checkpoint.families.family import Family, Recognition
@@ -26,6 +27,7 @@ from inspector.errors import UnknownFamily
 FAMILIES: tuple[Family, ...] = (
     coop.FAMILY,
     cocoop.FAMILY,
+    tcp.FAMILY,
     kgcoop.FAMILY,
     maple.FAMILY,
     coprompt.FAMILY,
@@ -45,7 +47,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
         AmbiguousFamily, ShapeMismatch: the keys fit one, the shapes do not.
     """
     for family in FAMILIES:
-        if family.has_keys(shapes):
+        if family.has_keys(shapes) and family.fits(shapes):
             return Recognition(family.name, family.aliases, family.options(shapes))
     raise UnknownFamily(sorted(shapes), [name for f in FAMILIES for name in (f.name, *f.aliases)])
 

@@ -3,8 +3,7 @@
 CoOp's keys with a two-dimensional ``ctx`` (M, W), and ``meta_net.linear1`` (H, D), ``linear2``
 (W, H), where D is the size of the joint embedding. BadCLIP's ``prompt_learner`` saves the same; its
 trigger lies in another folder. TCP has the same keys, but its second layer gives several vectors.
-Source: KaiyangZhou/CoOp ``trainers/cocoop.py``, jiawangbai/BadCLIP ``trainers/badclip.py``,
-htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
+Source: KaiyangZhou/CoOp ``trainers/cocoop.py``, jiawangbai/BadCLIP ``trainers/badclip.py``.
 """
 
 from __future__ import annotations
@@ -12,9 +11,20 @@ from __future__ import annotations
 from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
 from inspector.checkpoint.families.family import Family, Shapes, expect
 from inspector.checkpoint.reading import Scalar
-from inspector.errors import ShapeMismatch, UnknownFamily
+from inspector.errors import ShapeMismatch
 
-_FIRST, _SECOND = "meta_net.linear1", "meta_net.linear2"
+FIRST, SECOND = "meta_net.linear1", "meta_net.linear2"
+REQUIRED = frozenset(
+    {"ctx"} | {f"{layer}.{part}" for layer in (FIRST, SECOND) for part in ("weight", "bias")}
+)
+
+
+def vectors_of(shapes: Shapes) -> int:
+    """How many vectors as wide as the context the second layer gives; 1 where that is undecided."""
+    ctx, out = shapes["ctx"], shapes[f"{SECOND}.weight"]
+    if not ctx or not out or not ctx[-1] or out[0] % ctx[-1]:
+        return 1
+    return out[0] // ctx[-1]
 
 
 def _options(shapes: Shapes) -> dict[str, Scalar]:
@@ -23,28 +33,20 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
         raise ShapeMismatch("ctx", "M x W", ctx)
     options = context_options(shapes)
     width = ctx[1]
-    expect(shapes, f"{_FIRST}.weight", (None, None))
-    hidden, embed = shapes[f"{_FIRST}.weight"]
-    expect(shapes, f"{_SECOND}.weight", (None, hidden))
-    out = shapes[f"{_SECOND}.weight"][0]
-    if out != width and out % width == 0:
-        raise UnknownFamily(
-            sorted(shapes),
-            [FAMILY.name],
-            f"the keys are CoCoOp's, but {_SECOND} gives {out // width} vectors as in TCP",
-        )
-    expect(shapes, f"{_SECOND}.weight", (width, hidden))
-    expect(shapes, f"{_FIRST}.bias", (hidden,))
-    expect(shapes, f"{_SECOND}.bias", (width,))
+    expect(shapes, f"{FIRST}.weight", (None, None))
+    hidden, embed = shapes[f"{FIRST}.weight"]
+    expect(shapes, f"{SECOND}.weight", (None, hidden))
+    expect(shapes, f"{SECOND}.weight", (width, hidden))
+    expect(shapes, f"{FIRST}.bias", (hidden,))
+    expect(shapes, f"{SECOND}.bias", (width,))
     return {**options, "hidden": hidden, "embed_dim": embed}
 
 
 FAMILY = Family(
     name="CoCoOp",
     aliases=("BadCLIP",),
-    required=frozenset(
-        {"ctx"} | {f"{layer}.{part}" for layer in (_FIRST, _SECOND) for part in ("weight", "bias")}
-    ),
+    required=REQUIRED,
     optional=TOKEN_KEYS,
     options=_options,
+    fits=lambda shapes: vectors_of(shapes) <= 1,
 )

@@ -21,7 +21,8 @@ class Family:
     ``aliases`` are methods that save the same keys and shapes, so that only the manifest can tell
     them apart. ``options`` reads from the shapes what they say, or raises ``ShapeMismatch``,
     ``AmbiguousFamily`` or ``UnknownFamily``. Beside ``required`` and ``optional`` keys there may be
-    any that start with one of ``prefixes``: whole encoders, or lists of any length.
+    any that start with one of ``prefixes``: whole encoders, or lists of any length. ``fits`` tells
+    families of the same keys apart by their shapes.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Family:
     optional: frozenset[str]
     options: Callable[[Shapes], dict[str, Scalar]]
     prefixes: tuple[str, ...] = ()
+    fits: Callable[[Shapes], bool] = lambda shapes: True
 
     def has_keys(self, shapes: Shapes) -> bool:
         """Whether all required keys are there and no key beyond what else is allowed."""

@@ -32,6 +32,7 @@ SUPPORTED = {
     "maple-d2": "MaPLe",
     "maple-d3-fp16": "MaPLe",
     "promptsrc-t3v3": "PromptSRC",
+    "tcp-l3": "TCP",
     "vpt-deep3": "VPT",
     "vpt-shallow": "VPT",
 }
@@ -91,19 +92,11 @@ def test_the_device_tag_does_not_matter(tmp_path: Path) -> None:
     assert cpu.artifact.sha256 != cuda.artifact.sha256
 
 
-@pytest.mark.parametrize("case", ["tcp-l3"])
-def test_other_families_are_named_by_their_keys(case: str, read: Read) -> None:
-    reading = read(conformance_folder() / case)
-    assert ids(reading) == ["unknown-family"]
+def test_a_folder_of_several_parts_is_not_guessed_at(read: Read) -> None:
+    reading = read(conformance_folder() / "tip-adapter-F-4shots")
+    assert ids(reading) == ["archive-ambiguous"]
     assert reading.canonical is None
-    assert reading.tensors[0].name in reading.findings[0].message
-    assert "CoCoOp" in reading.findings[0].message
-
-
-def test_tcp_is_not_taken_for_cocoop(read: Read) -> None:
-    reading = read(conformance_folder() / "tcp-l3")
-    assert ids(reading) == ["unknown-family"]
-    assert "TCP" in reading.findings[0].message
+    assert "best_F_4shots.pt" in reading.findings[0].message
 
 
 def test_plot_is_not_taken_for_class_specific_coop(read: Read) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.checkpoint.families import FAMILIES, recognise
+from inspector.checkpoint.families import FAMILIES, Family, recognise
 from inspector.checkpoint.reasons import REASONS
 from inspector.errors import AmbiguousFamily, ArtifactError, ShapeMismatch, UnknownFamily
 
@@ -20,6 +20,23 @@ KG = {
     "meta_net.linear1.weight": (512, 512),
     "meta_net.linear1.bias": (512,),
 }
+MANY = {"meta_net.linear2.weight": (64, 2), "meta_net.linear2.bias": (64,)}
+LEARNER = {f"prompt_learner.{key}": shape for key, shape in COOP.items()}
+ENCODER = {"image_encoder.conv1.weight": (24, 3, 8, 8), "logit_scale": ()}
+IVLP = LEARNER | ENCODER
+MAPLE = IVLP | {"prompt_learner.proj.weight": (24, 16), "prompt_learner.proj.bias": (24,)}
+DEEP = {
+    "prompt_learner.compound_prompts_text.0": (4, 16),
+    "prompt_learner.compound_prompt_projections.0.weight": (24, 16),
+    "prompt_learner.compound_prompt_projections.0.bias": (24,),
+}
+BLOCK = "image_encoder.transformer.resblocks.{}.VPT_shallow"
+VPT = {"image_encoder.VPT": (3, 24), BLOCK.format(1): (3, 24)}
+ZERO_SHOT = {"prompt_learner.ZS_image_encoder.conv1.weight": (24, 3, 8, 8)}
+ADAPTER = {"fc.0.weight": (8, 32), "fc.2.weight": (32, 8)}
+ADAPTERS = {
+    f"adapter_{side}.{key}": shape for side in ("image", "text") for key, shape in ADAPTER.items()
+}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +47,15 @@ KG = {
         (COOP | {"ctx": (5, 4, 16)}, "CoOp", {"class_specific": True, "width": 16}),
         (COOP | META, "CoCoOp", {"hidden": 2, "embed_dim": 32, "context_length": 77}),
         (COOP | KG, "KgCoOp", {"n_ctx": 4}),
+        (COOP | META | MANY, "TCP", {"n_ctx": 4, "hidden": 2}),
+        (MAPLE, "MaPLe", {"n_ctx_vision": 4, "text_prompt_depth": 1, "num_classes": 5}),
+        (MAPLE | DEEP, "MaPLe", {"text_prompt_depth": 2, "image_prompt_depth": 2}),
+        (MAPLE | ADAPTERS | {"model_distill.x": (1,)}, "CoPrompt", {"n_ctx": 4}),
+        (IVLP, "IVLP", {"image_prompt_depth": 0, "text_prompt_depth": 1}),
+        (IVLP | VPT, "IVLP", {"image_prompt_depth": 2, "n_ctx_vision": 3}),
+        (IVLP | ZERO_SHOT, "PromptSRC", {"n_ctx": 4}),
+        (ENCODER | VPT, "VPT", {"image_prompt_depth": 2, "text_prompt_depth": 1}),
+        (ADAPTER, "CLIP-Adapter", {"hidden": 8, "embed_dim": 32}),
     ],
 )
 def test_recognised(
@@ -56,11 +82,20 @@ def test_recognised(
         (COOP | {"ctx": (5, 4, 16), "token_prefix": (10, 1, 16)}, AmbiguousFamily, "PLOT"),
         ({"ctx": (5, 4, 16)}, AmbiguousFamily, "PLOT"),
         (COOP | META | {"ctx": (5, 4, 16)}, ShapeMismatch, "M x W"),
-        (COOP | META | {"meta_net.linear2.weight": (64, 2)}, UnknownFamily, "TCP"),
+        (COOP | META | {"meta_net.linear2.weight": (64, 2)}, ShapeMismatch, "linear2.bias"),
+        (COOP | META | {"meta_net.linear2.weight": (48, 2)}, ShapeMismatch, "64 x 2"),
         (COOP | META | {"meta_net.linear2.weight": (16, 3)}, ShapeMismatch, "linear2"),
         (COOP | META | {"meta_net.linear1.bias": (3,)}, ShapeMismatch, "linear1.bias"),
         (COOP | META | {"meta_net.linear2.weight": (15, 2)}, ShapeMismatch, "16 x 2"),
         (COOP | KG | {"meta_net.linear1.bias": (3,)}, ShapeMismatch, "linear1.bias"),
+        (LEARNER | {"logit_scale": ()}, UnknownFamily, "logit_scale"),
+        (MAPLE | {"prompt_learner.proj.bias": (16,)}, ShapeMismatch, "proj.bias"),
+        (MAPLE | dict(list(DEEP.items())[:1]), ShapeMismatch, "1 projections"),
+        (MAPLE | {"prompt_learner.compound_prompts_text.1": (4, 16)}, ShapeMismatch, "from 0"),
+        (MAPLE | ADAPTERS | {"adapter_text.fc.2.weight": (8, 32)}, ShapeMismatch, "adapter_text"),
+        (IVLP | {BLOCK.format(1): (3, 24)}, ShapeMismatch, "image_encoder.VPT"),
+        (IVLP | VPT | {BLOCK.format(3): (3, 24)}, ShapeMismatch, "without a gap"),
+        (ADAPTER | {"fc.2.weight": (32, 9)}, ShapeMismatch, "32 x 8"),
     ],
 )
 def test_refused(shapes: dict[str, tuple[int, ...]], error: type[ArtifactError], text: str) -> None:
@@ -70,8 +105,17 @@ def test_refused(shapes: dict[str, tuple[int, ...]], error: type[ArtifactError],
     assert caught.value.finding_id in REASONS
 
 
-def test_no_two_families_claim_the_same_keys() -> None:
+def test_families_claim_different_keys_or_tell_their_shapes_apart() -> None:
     for one in FAMILIES:
         for other in FAMILIES:
-            if one is not other:
-                assert not one.has_keys(dict.fromkeys(other.required, (1,)))
+            if one is not other and one.has_keys(dict.fromkeys(other.required, (1,))):
+                assert {one.name, other.name} == {"CoCoOp", "TCP"}
+    for out in (15, 16, 17, 32, 64):
+        shapes = COOP | META | {"meta_net.linear2.weight": (out, 2)}
+        assert [family.name for family in FAMILIES if _claims(family, shapes)] == [
+            "TCP" if out in (32, 64) else "CoCoOp"
+        ]
+
+
+def _claims(family: Family, shapes: dict[str, tuple[int, ...]]) -> bool:
+    return family.has_keys(shapes) and family.fits(shapes)

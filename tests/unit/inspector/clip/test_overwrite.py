@@ -27,6 +27,8 @@ def test_where_the_vectors_go() -> None:
     context = overwrite_context(VECTORS)(TOKENS)
     assert torch.equal(context[0, 1:3], VECTORS)
     assert torch.equal(context[:, [0, 3]], TOKENS[:, [0, 3]])
+    each = overwrite_context(torch.stack([VECTORS, 2 * VECTORS]))(TOKENS)
+    assert torch.equal(each[:, 1:3], torch.stack([VECTORS, 2 * VECTORS]))
 
 
 def test_blocks_are_given_changed_tokens_as_long_as_the_block_lasts(vit: Backbone) -> None:
@@ -41,7 +43,7 @@ def test_blocks_are_given_changed_tokens_as_long_as_the_block_lasts(vit: Backbon
             if index == 1:
                 expected = torch.cat([expected[:, :3], vectors.expand(2, -1, -1)], 1)
             expected = block(expected)
-        with before_blocks(transformer, [overwrite_last(vectors)]):
+        with before_blocks(transformer, {1: overwrite_last(vectors)}):
             changed = transformer(tokens)
         after = transformer(tokens)
     assert torch.allclose(changed, expected, atol=1e-6)
@@ -56,8 +58,8 @@ def test_an_error_leaves_no_hook_behind(vit: Backbone) -> None:
     assert not visual.ln_pre._forward_pre_hooks
 
 
-def test_more_layers_than_blocks(vit: Backbone) -> None:
+def test_a_block_that_is_not_there(vit: Backbone) -> None:
     transformer = vit.model.transformer
-    changes = [overwrite_context(VECTORS)] * len(transformer.resblocks)
+    changes = {len(transformer.resblocks): overwrite_context(VECTORS)}
     with pytest.raises(ValueError, match="deep prompts"), before_blocks(transformer, changes):
         pass

@@ -1,0 +1,37 @@
+"""TCP: context vectors made from each class's own text feature, put in before a later text block.
+
+CoCoOp's keys, but the second layer of ``meta_net`` (H, D), (M * W, H) gives all M context vectors at
+once. The block, 8 in the original code, and the words of the class's text feature are not in the
+file. Source: htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
+"""
+
+from __future__ import annotations
+
+from inspector.checkpoint.families.cocoop import FIRST, REQUIRED, SECOND, vectors_of
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.reading import Scalar
+from inspector.errors import ShapeMismatch
+
+
+def _options(shapes: Shapes) -> dict[str, Scalar]:
+    ctx = shapes["ctx"]
+    if len(ctx) != 2:
+        raise ShapeMismatch("ctx", "M x W", ctx)
+    n_ctx, width = ctx
+    expect(shapes, f"{FIRST}.weight", (None, None))
+    hidden, embed = shapes[f"{FIRST}.weight"]
+    expect(shapes, f"{FIRST}.bias", (hidden,))
+    expect(shapes, f"{SECOND}.weight", (n_ctx * width, hidden))
+    expect(shapes, f"{SECOND}.bias", (n_ctx * width,))
+    return {**context_options(shapes), "hidden": hidden, "embed_dim": embed}
+
+
+FAMILY = Family(
+    name="TCP",
+    aliases=(),
+    required=REQUIRED,
+    optional=TOKEN_KEYS,
+    options=_options,
+    fits=lambda shapes: vectors_of(shapes) > 1,
+)
