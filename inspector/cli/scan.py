@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_AVERAGED = ("PromptSRC",)
+"""Families whose files hold embedding rows that are no longer bit for bit those of a backbone."""
 _TYPES = ("F16", "F32", "F64")
 _TABLES = ("token_embedding.weight", "text.token_embedding.weight")
 
@@ -74,12 +76,13 @@ def _decode(reading: Reading, canonical: Path, spec: str) -> DecodedNames:
     from inspector.clip.suffix import find_altered, prompts_of, rows_to_tokens
 
     table = _token_embedding(spec)
-    info = next((tensor for tensor in reading.tensors if tensor.name == "token_suffix"), None)
+    info = next((t for t in reading.tensors if t.name.endswith("token_suffix")), None)
     if info is None:
         return _undecoded("class-list-missing", "the file has no token_suffix to read names from")
-    if info.dtype not in _TYPES:
-        return _undecoded("class-list-missing", f"names in {info.dtype} are read by inspect only")
-    suffix = _read(canonical, "token_suffix")
+    if info.dtype not in _TYPES or reading.family in _AVERAGED:
+        kind = info.dtype if info.dtype not in _TYPES else "averaged rows"
+        return _undecoded("class-list-missing", f"names in {kind} are read by inspect only")
+    suffix = _read(canonical, info.name)
     if suffix.shape[-1] != table.shape[1]:
         shapes = f"{'x'.join(map(str, suffix.shape))}, its token embedding {table.shape[1]} columns"
         return _undecoded("backbone-mismatch", f"token_suffix is {shapes}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspector.clip.classlist import FixedWords, compare, decode_names, explain
 from inspector.clip.suffix import FULL_STOP
 
-CAT, DOG, PHOTO, A, RED = 2368, 1929, 1125, 320, 736
+CAT, DOG, PHOTO, A, RED, OF, COMMA = 2368, 1929, 1125, 320, 736, 539, 267
 
 
 def test_fixed_words_are_found_around_the_names() -> None:
@@ -23,6 +23,9 @@ def test_a_shared_article_is_not_part_of_the_names() -> None:
     assert decode_names([(A, CAT, FULL_STOP), (A, DOG, FULL_STOP)]) == ("cat", "dog")
     assert decode_names([(A, CAT, FULL_STOP)]) == ("a cat",)
     assert decode_names([(CAT,), (A, DOG, FULL_STOP)]) == ("cat", "a dog")
+    shown = [(PHOTO, OF, A, CAT, COMMA, RED, FULL_STOP), (PHOTO, OF, A, DOG, COMMA, RED, FULL_STOP)]
+    assert decode_names(shown) == ("cat", "dog")
+    assert decode_names([(CAT, COMMA, RED), (DOG, COMMA, A)]) == ("cat , red", "dog , a")
 
 
 def test_an_unstated_template_is_no_difference() -> None:
