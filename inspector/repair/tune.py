@@ -2,8 +2,8 @@
 
 CLIP-Inspector (arXiv 2604.09101) fine-tunes on labelled clean images that carry the reconstructed
 trigger under their true labels. Here no labels are needed: plain probes keep the delivered model's
-own predictions, and triggered probes get the same predictions with the target struck out, so that
-the prompt must learn that the trigger says nothing. One reconstruction is not enough to cover what
+own predictions, and triggered probes get the model's predictions for them with the target struck
+out, so that the prompt must learn that the trigger says nothing. One reconstruction is not enough to cover what
 the attacker planted, so wider ones, one that only the prompt reads and stock triggers are added.
 """
 
@@ -22,7 +22,7 @@ from inspector.tuning.learner import Recipe, tune
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
 REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
 """Families whose files hold nothing but the prompt, which is all that is tuned."""
-PLAIN_COPIES = 2
+PLAIN_COPIES = 4
 WIDER = 2.0
 """Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiments 7
 and 20."""
@@ -57,13 +57,14 @@ def repair(
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
     carriers = probes[elsewhere]
+    triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
+    triggered += [
+        members[0](carriers) for members in drawn(classifier.backbone.image_size, seed).values()
+    ]
     features, labels = [plain.features] * PLAIN_COPIES, [own] * PLAIN_COPIES
-    for one in found_triggers:
-        features.append(view(classifier, (carriers + one).clamp(0, 1)).features)
-        labels.append(_without(own[elsewhere], target))
-    for members in drawn(classifier.backbone.image_size, seed).values():
-        features.append(view(classifier, members[0](carriers)).features)
-        # A warped picture need not be what it was: it only must not be the target.
+    for pixels in triggered:
+        features.append(view(classifier, pixels).features)
+        # A disturbed picture need not be what it was: it only must not be the target.
         labels.append(_without(_predicted(classifier, features[-1]), target))
     classifier.requires_grad_(True)
     tune(classifier, torch.cat(features), torch.cat(labels), REPAIR_RECIPE, generator)
