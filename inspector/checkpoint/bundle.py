@@ -1,9 +1,10 @@
 """Which file of a Dassl folder is the checkpoint, and how to get it out of one zip or tar.
 
-CLIP-LoRA writes ``lora_weights.pt``. Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
-``checkpoint``; its users load the best one unless they name an epoch, and so do we. BadCLIP's
-``trigger`` folder is never a model: it is ignored and reported. One level only: an archive inside
-an archive is refused. Knows no checkpoint format. Source: ``dassl/utils/torchtools.py``.
+Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
+``checkpoint``; its users load the best one unless they name an epoch, and so do we. CLIP-LoRA writes
+``lora_weights.pt``. BadCLIP's ``trigger`` folder is never a model: it is ignored and reported. One
+level only: an archive inside an archive is refused. Knows no checkpoint format. Source:
+``dassl/utils/torchtools.py``, MaxZanella/CLIP-LoRA ``loralib/utils.py``.
 """
 
 from __future__ import annotations

@@ -92,6 +92,14 @@ def test_the_device_tag_does_not_matter(tmp_path: Path) -> None:
     assert cpu.artifact.sha256 != cuda.artifact.sha256
 
 
+def test_an_unknown_family_is_named_by_its_keys(read: Read) -> None:
+    reading = read(conformance_folder() / "badclip-ctxinit4" / "trigger" / "model.pth.tar-3")
+    assert ids(reading) == ["unknown-family"]
+    assert reading.canonical is None
+    assert reading.tensors[0].name in reading.findings[0].message
+    assert "CoCoOp" in reading.findings[0].message
+
+
 def test_a_folder_of_several_parts_is_not_guessed_at(read: Read) -> None:
     reading = read(conformance_folder() / "tip-adapter-F-4shots")
     assert ids(reading) == ["archive-ambiguous"]

@@ -193,6 +193,67 @@ def test_an_adapter_mixes_into_raw_features(
         build(wrong, vit, classnames=NAMES)
 
 
+def tcp_state(backbone: Backbone) -> dict[str, Tensor]:
+    """CoOp's tensors and a branch from text features to four vectors as wide as the context."""
+    width = backbone.text.width
+    return tune(backbone.model, Recipe(NAMES, 4)).state | {
+        "meta_net.linear1.weight": vectors(6, backbone.embed_dim),
+        "meta_net.linear1.bias": vectors(6, seed=6),
+        "meta_net.linear2.weight": vectors(4 * width, 6, seed=7),
+        "meta_net.linear2.bias": vectors(4 * width, seed=8),
+    }
+
+
+def test_tcp_puts_each_class_s_own_vectors_before_the_block(
+    build: Build, vit: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, words = tcp_state(vit), "a photo of a {}, a pet."
+    tcp = {"insert_before_text_block": 1, "class_branch_template": words}
+    assembly = build(state, vit, classnames=NAMES, tcp=tcp)
+    assert assembly.family == "TCP"
+    encoders_of = assembly.classifier.backbone
+    assert isinstance(encoders_of, DeliveredEncoders)
+    with torch.no_grad():
+        hidden = vit.zero_shot(list(NAMES), words) @ state["meta_net.linear1.weight"].T
+        hidden = hidden + state["meta_net.linear1.bias"]
+        hidden = hidden * torch.sigmoid(1.702 * hidden)
+        made = hidden @ state["meta_net.linear2.weight"].T + state["meta_net.linear2.bias"]
+        assert set(encoders_of.text_prompts) == {1}
+        placed = encoders_of.text_prompts[1]
+        assert torch.allclose(placed, made.view(3, 4, -1), atol=1e-4)
+        whole_batch = assembly.classifier(pixels(vit))
+        monkeypatch.setattr("inspector.clip.text.TOKENS_PER_PART", 1)
+        one_by_one = build(state, vit, classnames=NAMES, tcp=tcp).classifier(pixels(vit))
+        assert (whole_batch - one_by_one).abs().max() <= 1e-4
+    with pytest.raises(BackboneMismatch, match="before block 8"):
+        build(state, vit, classnames=NAMES)
+
+
+def test_coprompt_s_adapters_stand_behind_both_encoders(build: Build, vit: Backbone) -> None:
+    size, width, text = vit.embed_dim, visual_width(vit), vit.text.width
+    state = whole(
+        vit, **{"proj.weight": vectors(width, text), "proj.bias": vectors(width, seed=6)}
+    ) | {
+        f"adapter_{side}.fc.{layer}.weight": vectors(*shape, seed=seed)
+        for seed, (side, layer, shape) in enumerate(
+            (side, layer, shape)
+            for side in ("image", "text")
+            for layer, shape in ((0, (8, size)), (2, (size, 8)))
+        )
+    }
+    assembly = build(state, vit, classnames=NAMES)
+    assert (assembly.family, assembly.findings) == ("CoPrompt", ())
+    encoders_of = assembly.classifier.backbone
+    assert isinstance(encoders_of, DeliveredEncoders)
+    for side, adapter, share in (
+        ("image", encoders_of.image_adapter, 0.1), ("text", encoders_of.text_adapter, 0.2)
+    ):  # fmt: skip
+        assert adapter is not None
+        assert adapter.ratio == share
+        assert torch.equal(adapter.first, state[f"adapter_{side}.fc.0.weight"])
+        assert torch.equal(adapter.second, state[f"adapter_{side}.fc.2.weight"])
+
+
 def test_visual_prompts_need_a_transformer(build: Build, resnet: Backbone) -> None:
     state = {
         "image_encoder.VPT": vectors(2, 8),

@@ -1,4 +1,4 @@
-"""Stock triggers, on a tiny random backbone and on a classifier that answers fine detail."""
+"""Stock triggers and what they carry, on a tiny random backbone."""
 
 from __future__ import annotations
 
@@ -82,5 +82,6 @@ def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
     pools = Pools(pixels[:4], pixels[4:])
     probes = view(learner, pools.held_out)
     expected = answers(learner, probes, learner.logits_from_features(probes.features), seed=5)
+    assert expected[0] != expected[2]
     outcomes = sweep(learner, pools, [2, 0], SearchConfig(epsilon=0.05, batch=4), seed=5)
     assert [outcome.stock_asr for outcome in outcomes] == [expected[2], expected[0]]
