@@ -1,9 +1,10 @@
 """Counting NaN and infinity without numpy, at memory speed.
 
-A value is not finite when all bits of its exponent are set. A whole block is taken as one big
-integer; masking the exponents and adding one at each exponent's lowest bit carries into the sign
-position exactly in those lanes where all were set, so one population count gives the answer.
-Knows bytes and dtype codes only.
+A value is not finite when all bits of its exponent are set. Most blocks have no value whose highest
+byte even allows that (in F32 it would be 1.7e38 or more), and a search for such bytes says so at
+once. Any other block is taken as one big integer; masking the exponents and adding one at each
+exponent's lowest bit carries into the sign position exactly in those lanes where all were set, so
+one population count gives the answer. Knows bytes and dtype codes only.
 """
 
 from __future__ import annotations
@@ -28,11 +29,21 @@ def _lanes(pattern: int, width: int, count: int) -> int:
     return int.from_bytes(pattern.to_bytes(width, "little") * count, "little")
 
 
+@lru_cache(maxsize=len(_EXPONENTS))
+def _suspects(dtype: str) -> tuple[int, ...]:
+    """What the highest byte of a value must be for the value not to be finite."""
+    mask = _EXPONENTS[dtype][0] >> 8 * (_WIDTHS[dtype] - 1)
+    return tuple(byte for byte in range(256) if byte & mask == mask)
+
+
 def count_nonfinite(block: bytes, dtype: str) -> int:
     """How many of the little-endian values in ``block`` are NaN or infinite; 0 for integers."""
     if dtype not in _EXPONENTS or not block:
         return 0
     width = _WIDTHS[dtype]
+    highest = block[width - 1 :: width]
+    if not any(byte in highest for byte in _suspects(dtype)):
+        return 0
     mask, lowest = _EXPONENTS[dtype]
     count = len(block) // width
     exponents = int.from_bytes(block, "little") & _lanes(mask, width, count)

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from inspector.checkpoint.limits import MIB
 from inspector.errors import MalformedArtifact, UnsupportedFormat
+
+_PIECE_BYTES = 256 * 1024
+"""Small enough that checksum, count and write find a piece in the cache of one core; a multiple of
+every value's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Source:
             count -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def stream(self, offset: int, count: int, step: int = MIB) -> Iterator[bytes]:
+    def stream(self, offset: int, count: int, step: int = _PIECE_BYTES) -> Iterator[bytes]:
         """``count`` bytes from ``offset`` in pieces of at most ``step``."""
         end = offset + count
         while offset < end:

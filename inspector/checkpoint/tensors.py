@@ -26,8 +26,10 @@ ITEM_SIZES: dict[str, int] = {
 
 _FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _NAME_LIMIT = 512
-_SHORT_RUN_BYTES = 4096
-"""Below this a run is cheaper to copy from memory than to read by a system call of its own."""
+_SHORT_RUN_BYTES = 1024
+"""Below this a run is cheaper to copy from memory than to read by a system call of its own. A row of
+an embedding, such as each of ``token_prefix``, is longer: holding what lies between them would take
+100 MB of memory for 600 classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def is_scattered(view: View, limits: Limits) -> bool:
 
 
 def values(source: Source, view: View, limits: Limits) -> Iterator[bytes]:
-    """The values of ``view`` in row-major order, in pieces of whole values of about 1 MiB.
+    """The values of ``view`` in row-major order, in pieces of whole values, at most about 1 MiB.
 
     Raises:
         UnsupportedFormat: see :func:`is_scattered`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_inspector_commands_are_passed_through_untouched(
     run(monkeypatch, command, "file", "--json", "--help", "--", "-x")
     wanted = [sys.executable, "-m", "inspector", command, "file", "--json", "--help", "--", "-x"]
     assert became == [wanted]
+
+
+def test_handing_over_loads_nothing_of_the_service() -> None:
+    """Loading it would take longer than a scan takes in all."""
+    code = "import sys, app.cli; print({'fastapi', 'sqlalchemy', 'alembic'} & sys.modules.keys())"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.strip() == "set()"
 
 
 def submit_arguments(tmp_path: Path, *more: str) -> list[str]:
