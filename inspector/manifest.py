@@ -15,21 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from inspector.checkpoint.families import NAMES
 from inspector.errors import ManifestError
 
 Position = Literal["end", "middle", "front"]
 Triple = tuple[float, float, float]
 
 AUTO = "auto"
-METHODS = (
-    "CoOp", "CoCoOp", "KgCoOp", "ProGrad", "BadCLIP", "MaPLe", "IVLP", "PromptSRC", "CoPrompt",
-    "VPT", "TCP", "PLOT", "LASP", "CLIP-Adapter", "CLIP-LoRA", "Tip-Adapter", "ZeroshotCLIP",
-)  # fmt: skip
-"""Methods whose names we know. Which of them can be assembled depends on the file's family."""
-
 _COCOOP_SECTION = ("CoCoOp", "BadCLIP")
 _MAX_CLASSES = 50_000
 _MAX_NAME = 300
+_MAX_TEMPLATES = 1_000
 _POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
 
 
@@ -54,12 +50,16 @@ class Manifest:
     vectors; `mean` and `std` normalise pixels in [0,1]; `logit_scale` is the factor itself (about
     100), not its logarithm; `precision` is free text; `adapter_ratio` is the adapter's share of the mix.
     Of TCP: the text block before which its vectors go in, and the words around the class from whose
-    text feature they are made.
+    text feature they are made. Of Tip-Adapter: `alpha`, the weight of its cache, and `beta`, its
+    sharpness; `alpha` is LoRA's where its file does not say it. `templates` are several whose text
+    features are averaged, of methods without context. `tried_alpha` takes the place of what a LoRA
+    file says; nothing is read into it, see `inspector.clip.proof`.
     """
 
     method: str = AUTO
     classnames: tuple[str, ...] | None = None
     template: str | None = None
+    templates: tuple[str, ...] = ()
     class_token_position: Position = "end"
     num_context: int | None = None
     is_class_specific: bool | None = None
@@ -71,6 +71,10 @@ class Manifest:
     adapter_ratio: float | None = None
     text_block: int | None = None
     class_branch_template: str | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    tried_alpha: float | None = None
+    dataset: str | None = None
     check: Check | None = None
 
     @classmethod
@@ -102,6 +106,7 @@ class Manifest:
             method=fields.method(),
             classnames=fields.classnames(),
             template=fields.template(),
+            templates=fields.templates(),
             class_token_position=fields.position(),
             num_context=fields.num_context(),
             is_class_specific=fields.flag("class_specific"),
@@ -113,6 +118,9 @@ class Manifest:
             adapter_ratio=fields.share("adapter_ratio"),
             text_block=fields.tcp.count("insert_before_text_block"),
             class_branch_template=fields.tcp.template_named("class_branch_template"),
+            alpha=fields.cache_factor("alpha"),
+            beta=fields.cache_factor("beta"),
+            dataset=fields.dataset(),
             check=fields.check(folder),
         )
 
@@ -179,10 +187,10 @@ class _Fields:
         name = self.text("method")
         if name is None or name.lower() == AUTO:
             return AUTO
-        for known in METHODS:
+        for known in NAMES:
             if _plain(known) == _plain(name):
                 return known
-        raise ManifestError("method", f"unknown method {name!r}; known: auto, {', '.join(METHODS)}")
+        raise ManifestError("method", f"unknown method {name!r}; known: auto, {', '.join(NAMES)}")
 
     def classnames(self) -> tuple[str, ...] | None:
         names = self._data.get("classnames")
@@ -211,7 +219,35 @@ class _Fields:
             template = self.template_named(name)
             if template is not None:
                 return template
+        below = _below(self._data.get("config"), "template")
+        if isinstance(below, str):
+            return _Fields({"template": below}).template_named("template")
         return self._template_of_context()
+
+    def templates(self) -> tuple[str, ...]:
+        """A list under `templates`, here or in `config`; averaged, so that one is none."""
+        listed = self._data.get("templates", _below(self._data.get("config"), "templates"))
+        if listed is None:
+            return ()
+        if not isinstance(listed, list) or not 0 < len(listed) <= _MAX_TEMPLATES:
+            raise ManifestError("templates", f"must be a list of 1 to {_MAX_TEMPLATES} templates")
+        named = [_Fields({"templates": text}).template_named("templates") for text in listed]
+        return tuple(text for text in named if text is not None)
+
+    def dataset(self) -> str | None:
+        """The data set's name as the research codes state it, on which some behave otherwise."""
+        config = self._data.get("config")
+        name = _below(config, "dataset_name") or _below(_below(config, "DATASET"), "NAME")
+        return name if isinstance(name, str) else None
+
+    def cache_factor(self, name: str) -> float | None:
+        """Tip-Adapter's alpha or beta: of the fine-tuned cache where both are stated."""
+        config = self._data.get("config")
+        for section in ("tip_adapter_F", "tip_adapter"):
+            found = _below(config, section)
+            if isinstance(found, Mapping) and name not in self._data:
+                return _Fields(found).number(name)
+        return self.number(name)
 
     def template_named(self, name: str) -> str | None:
         template = self.text(name)

@@ -21,6 +21,7 @@ from inspector.checkpoint.walker import Ledger
 from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
+_SHOWN = 20
 _WEIGHT_DTYPES = ("F16", "BF16", "F32", "F64")
 
 
@@ -64,7 +65,11 @@ def _read(path: Path, out: Path, draft: Draft) -> None:
 
 def _recognise(views: tuple[View, ...], draft: Draft) -> None:
     found = families.recognise({view.name: view.shape for view in views})
+    if found.unknown:
+        shown = ", ".join(printable(name) for name in found.unknown[:_SHOWN])
+        draft.add("unknown-key", f"{len(found.unknown)} tensors of no family, not read: {shown}")
+    beside = families.named(found.family).beside
     for view in views:
-        if view.dtype not in _WEIGHT_DTYPES:
+        if view.dtype not in _WEIGHT_DTYPES and view.name not in beside:
             raise UnsupportedFormat("unsupported-tensor", f"{view.name} has dtype {view.dtype}")
     draft.family, draft.aliases, draft.options = found.family, found.aliases, found.options

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.matching import Matching
 from inspector.clip.prompts import PromptLayout
 from inspector.clip.text import TOKENS_PER_PART
 
@@ -63,7 +64,8 @@ class Classifier(nn.Module):
     context: (M, W) shared by all classes, or (K, M, W) with one set for each.
 
     Static text features are kept between calls while `context` does not require a gradient; freeze
-    the classifier (`requires_grad_(False)`) to encode text once.
+    the classifier (`requires_grad_(False)`) to encode text once. Where several prompts stand for a
+    class, contexts and layout are those of all prompts, and no gradient reaches them.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Classifier(nn.Module):
         layout: PromptLayout,
         context: Tensor,
         meta_net: MetaNet | None = None,
+        matching: Matching | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.classnames, self.layout = backbone, classnames, layout
         self.context = nn.Parameter(context.float())
         self.meta_net = meta_net
+        self.matching = matching or Matching()
         self.work = Work()
         self._kept: tuple[tuple[int, int], Tensor] | None = None
 
@@ -95,6 +99,8 @@ class Classifier(nn.Module):
         self, features: Tensor | None = None, classes: Tensor | None = None
     ) -> Tensor:
         """Text features: (K, D) static, else (B, K, D) for image features (B, D).
+
+        Static prompts of which several stand for a class are gathered, see `Matching.gather`.
 
         classes: (k,) or (B, k) restricts the class axis to k.
         """
@@ -118,10 +124,11 @@ class Classifier(nn.Module):
         scale = self.backbone.logit_scale
         if self.meta_net is None:
             text = self.text_features(classes=classes)
-            if not _is_per_image(classes):
-                return scale * features @ text.T
-            text = text.view(len(features), -1, text.shape[-1])
-            return scale * torch.einsum("bd,bkd->bk", features, text)
+            if _is_per_image(classes):
+                text = text.view(len(features), -1, *text.shape[1:])
+            logits = scale * self.matching.cosines(features, text)
+            cache = self.matching.cache
+            return logits if cache is None else logits + cache(features, classes)
         read = features if condition is None else condition
         per_image = len(self.classnames) if classes is None else classes.shape[-1]
         part = max(1, TOKENS_PER_PART // (per_image * self.layout.length))
@@ -132,7 +139,7 @@ class Classifier(nn.Module):
             if classes is not None and _is_per_image(classes):
                 chosen = classes[start : start + part]
             text = self.text_features(read[start : start + part], chosen)
-            rows.append(torch.einsum("bd,bkd->bk", some, text))
+            rows.append(self.matching.cosines(some, text))
         return scale * torch.cat(rows)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -145,15 +152,15 @@ class Classifier(nn.Module):
         return self.context
 
     def _static_features(self, classes: Tensor | None) -> Tensor:
-        if self.context.requires_grad:
-            return self._encode(self._context_of(classes), classes)
+        if self.context.requires_grad and self.matching.prompts_per_class == 1:
+            return self.matching.gather(self._encode(self._context_of(classes), classes))
         key = (self.context.data_ptr(), self.context._version)
         if self._kept is None or self._kept[0] != key:
             # Not an inference tensor: a later search differentiates through the product with it.
             with torch.inference_mode(False), torch.no_grad():
-                self._kept = key, self._encode(self.context, None)
+                self._kept = key, self.matching.gather(self._encode(self.context, None))
         kept = self._kept[1]
-        return kept if classes is None else kept[classes].flatten(0, -2)
+        return kept if classes is None else kept[classes].flatten(0, classes.ndim - 1)
 
     def _encode(self, context: Tensor, classes: Tensor | None) -> Tensor:
         embedded, end = self.layout.fill(context, classes)

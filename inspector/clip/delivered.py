@@ -4,12 +4,13 @@ A whole-model file brings its own weights; a prompt method may put vectors into 
 adapter may stand behind either encoder. All of it is the vendor's and none of it is trusted; the
 backbone that was asked for stays at hand as `pristine`. Sources: muzairkhattak/
 multimodal-prompt-learning `clip/model.py`, ShuvenduRoy/CoPrompt `trainers/coprompt.py`,
-gaopengcuhk/CLIP-Adapter `clip_adapter.py`. Does not know how files name things.
+gaopengcuhk/CLIP-Adapter `clip_adapter.py`, 1adrianb/lasp `prompting/lasp.py`, CHENGY12/PLOT
+`plot-coop/clip/model.py`. Does not know how files name things.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -24,7 +25,11 @@ from inspector.clip.overwrite import (
     changed_input,
     overwrite_last,
 )
+from inspector.clip.positions import every_position
 from inspector.clip.text import TextTower
+
+OnFeatures = Callable[[Tensor], Tensor]
+"""What happens to raw features (B, D) before they are normalised."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +55,43 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """A vector (1, D) added to raw features."""
+
+    by: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return features + self.by
+
+
+@dataclass(frozen=True)
 class DeliveredEncoders(Backbone):
     """A backbone with what the vendor put into it.
 
-    `text_prompts`: by block, vectors (M, W), or (K, M, W) with a set for each class.
+    `text_prompts`: by block, vectors (M, W), or (K, M, W) with a set for each class. `scale`: the
+    factor of cosines where it is not the model's own. With `has_positions` image features are those
+    of all P positions of a ResNet's attention pool, (B, P, D), instead of the pooled one.
     """
 
     pristine: Backbone
     visual_prompts: VisualPrompts | None = None
     text_prompts: Mapping[int, Tensor] = field(default_factory=dict)
-    image_adapter: Adapter | None = None
-    text_adapter: Adapter | None = None
+    on_image: OnFeatures | None = None
+    on_text: OnFeatures | None = None
+    scale: float | None = None
+    has_positions: bool = False
 
     @property
     def reference(self) -> Backbone:
         return self.pristine
 
     @property
+    def logit_scale(self) -> float:
+        return super().logit_scale if self.scale is None else self.scale
+
+    @property
     def text(self) -> TextTower:
-        return TextTower(self.model, self.text_prompts, self.text_adapter)
+        return TextTower(self.model, self.text_prompts, self.on_text)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         with ExitStack() as stack:
@@ -77,7 +100,9 @@ class DeliveredEncoders(Backbone):
                 stack.enter_context(changed_input(visual.ln_pre, append(prompts.tokens)))
                 deep = {block: overwrite_last(v) for block, v in prompts.deep.items()}
                 stack.enter_context(before_blocks(visual.transformer, deep))
+            if self.has_positions:
+                stack.enter_context(every_position(self.model.visual.attnpool))
             raw = self.raw_image_features(pixels)
-        if self.image_adapter is not None:
-            raw = self.image_adapter(raw)
+        if self.on_image is not None:
+            raw = self.on_image(raw)
         return functional.normalize(raw, dim=-1)

@@ -19,8 +19,6 @@ from inspector.checkpoint.reading import Scalar
 from inspector.clip.backbone import Backbone
 from inspector.errors import AssemblyError, BackboneMismatch
 
-_LOGIT_SCALE = 100.0
-"""A literal in the original code, whatever the backbone's own."""
 _BLOCKS = {
     "bottom": range(4), "mid": range(4, 8), "up": range(8, 12), "half-up": range(6, 12),
     "half-bottom": range(6), "top3": range(9, 12), "all": range(1_000),
@@ -53,7 +51,6 @@ def merged(
             layer, projection = name.split(".")
             block = blocks[int(layer.removeprefix("layer_"))]
             _add(block.attn, projection, _change(tensors, name, float(alpha)))
-        model.logit_scale.fill_(math.log(_LOGIT_SCALE))
     return model.eval().requires_grad_(False)
 
 

@@ -1,97 +1,143 @@
 """Encoder weights that a file brings along, beside those of the backbone that it claims.
 
 They are the ones inspected, because they are the ones that the buyer would run. Prompt methods do
-not touch them, so any difference beyond the file's own rounding is a finding with its size.
+not touch them, so any difference beyond the file's own rounding is a finding with its size; where a
+method does tune some, these are told apart.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from inspector.checkpoint.families import Family
 from inspector.clip.backbone import Backbone
 from inspector.errors import AssemblyError, BackboneMismatch
 from inspector.findings import Finding, Severity
 
-TOLERANCE = {"PromptSRC": 2**-8}
-"""Relative, by family; 0 for the others. PromptSRC adds up weighted epochs in half precision, a
-rounding of 2^-11 for each: 2^-10 after three epochs in the case that its own code wrote."""
 _SMALLEST = 1e-3
 """Weights below count as this large."""
 _SHOWN = 5
+_SCALE = "logit_scale"
+_NOT_WEIGHTS = ("attn_mask", "token_embedding.weight")
+"""What a text encoder may lack: prompt learners are given the backbone's embedding."""
+_BLOCK = re.compile(r"transformer\.resblocks\.[0-9]+\.")
 
 
 def own_weights(
-    tensors: Mapping[str, Tensor], family: str, backbone: Backbone
+    weights: Mapping[str, tuple[Tensor, ...]], family: Family, backbone: Backbone
 ) -> tuple[Any, list[Finding]]:
     """A copy of the backbone's model with the file's encoder weights, and how they differ.
 
+    Args:
+        weights: by name in OpenAI's layout; several tensors are joined along the first axis.
+
     Raises:
-        BackboneMismatch: keys or shapes that the backbone does not have, or a lack of some.
+        BackboneMismatch: shapes or blocks that the backbone does not have, or a lack of some.
         AssemblyError: weights that are not finite.
     """
-    own = {_place(name, backbone): tensor for name, tensor in tensors.items() if _is_weight(name)}
+    own = {
+        _place(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
+        for name, parts in weights.items()
+    }
     state = backbone.model.state_dict()
-    _check_names(own, state, backbone)
-    changed = []
+    odd = _check_names(own, state, backbone)
+    own = {name: tensor for name, tensor in own.items() if name not in odd}
     for name, tensor in own.items():
         if not bool(torch.isfinite(tensor).all()):
             raise AssemblyError(f"{name} holds NaN or infinity, so there are no logits")
-        distance = _distance(tensor, state[name].cpu())
-        if distance > TOLERANCE.get(family, 0.0):
-            changed.append((distance, name))
+    findings = [*_odd(odd), *_compared(own, state, family, backbone)]
     model = copy.deepcopy(backbone.model)
     model.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
-    return model.eval().requires_grad_(False), _findings(changed, len(own), backbone)
+    return model.eval().requires_grad_(False), findings
 
 
-def restored_rows(rows: Tensor, family: str, backbone: Backbone) -> Tensor:
+def restored_rows(rows: Tensor, rounding: float, backbone: Backbone) -> Tensor:
     """Embedding rows (..., W), those within the family's rounding of a table row being that row."""
-    tolerance = TOLERANCE.get(family)
-    if tolerance is None:
+    if not rounding:
         return rows
     table = backbone.text.token_embedding.detach().cpu().to(rows.dtype)
     flat, inverse = rows.reshape(-1, rows.shape[-1]).unique(dim=0, return_inverse=True)
     nearest = table[torch.cdist(flat.float(), table.float()).argmin(1)]
     off = (nearest.float() - flat.float()).abs().amax(1)
-    is_near = off <= tolerance * nearest.float().abs().amax(1)
+    is_near = off <= rounding * nearest.float().abs().amax(1)
     return torch.where(is_near[:, None], nearest, flat)[inverse].view(rows.shape)
-
-
-def _is_weight(name: str) -> bool:
-    is_prompt = name.endswith(("VPT", "VPT_shallow"))
-    return name.startswith(("image_encoder.", "text_encoder.", "logit_scale")) and not is_prompt
 
 
 def _place(name: str, backbone: Backbone) -> str:
     """The name in open_clip, whose CustomTextCLIP keeps its text tower one level down."""
-    text = "text." if hasattr(backbone.model, "text") else ""
-    return name.replace("image_encoder.", "visual.", 1).replace("text_encoder.", text, 1)
+    is_text = not name.startswith(("visual.", "logit_"))
+    return f"text.{name}" if is_text and hasattr(backbone.model, "text") else name
 
 
 def _check_names(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], backbone: Backbone
-) -> None:
+) -> list[str]:
+    """Names that the backbone does not have; the original codes ignore them on loading."""
     unknown = sorted(own.keys() - state.keys())
-    if unknown:
+    missing_blocks = [name for name in unknown if _BLOCK.search(name)]
+    if missing_blocks or 2 * len(unknown) > len(own):
         raise BackboneMismatch(
-            f"backbone {backbone.id!r} has no {', '.join(unknown[:_SHOWN])}"
-            + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
+            f"backbone {backbone.id!r} has no {_listed(missing_blocks or unknown)}"
         )
-    for name, tensor in own.items():
-        if tensor.shape != state[name].shape:
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
             raise BackboneMismatch(
-                f"{name} has shape {tuple(tensor.shape)}, in backbone {backbone.id!r} "
+                f"{name} has shape {tuple(own[name].shape)}, in backbone {backbone.id!r} "
                 f"{tuple(state[name].shape)}"
             )
-    if any(name.startswith("visual.") for name in own):
-        lacking = sorted(n for n in state if n.startswith("visual.") and n not in own)
-        if lacking:
-            raise BackboneMismatch(f"the file lacks {', '.join(lacking[:_SHOWN])}")
+    lacking = [
+        name
+        for name in sorted(state.keys() - own.keys())
+        if not name.endswith(_NOT_WEIGHTS)
+        and any(_side(name) == _side(present) != _SCALE for present in own)
+    ]
+    if lacking:
+        raise BackboneMismatch(f"the file lacks {_listed(lacking)}")
+    return unknown
+
+
+def _side(name: str) -> str:
+    if name.startswith("logit_"):
+        return _SCALE
+    return "image" if name.startswith("visual.") else "text"
+
+
+def _compared(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], family: Family, backbone: Backbone
+) -> list[Finding]:
+    changed: list[tuple[float, str]] = []
+    tuned: list[tuple[float, str]] = []
+    for name, tensor in own.items():
+        distance = _distance(tensor, state[name].cpu())
+        if name == _SCALE or distance <= family.rounding:
+            continue
+        kind = tuned if family.tunes(name.removeprefix("text.")) else changed
+        kind.append((distance, name))
+    findings = []
+    if changed:
+        said = f"{_counted(changed, own, backbone)} The delivered ones are inspected."
+        findings.append(Finding("encoder-changed", Severity.HIGH, said))
+    if tuned:
+        said = f"{_counted(tuned, own, backbone)} {family.name} tunes them."
+        findings.append(Finding("encoder-tuned", Severity.INFO, said))
+    return [*findings, *_scale(own, state, family)]
+
+
+def _scale(own: Mapping[str, Tensor], state: Mapping[str, Tensor], family: Family) -> list[Finding]:
+    if _SCALE not in own or _distance(own[_SCALE], state[_SCALE].cpu()) <= family.rounding:
+        return []
+    factor, expected = (math.exp(float(tensors[_SCALE])) for tensors in (own, state))
+    said = f"the file's logit scale is {factor:.6g}, the backbone's {expected:.6g}"
+    is_tuned = family.tunes(_SCALE)
+    severity = Severity.INFO if is_tuned else Severity.HIGH
+    return [Finding("logit-scale-changed", severity, f"{said}; the file's is used")]
 
 
 def _distance(tensor: Tensor, reference: Tensor) -> float:
@@ -103,12 +149,23 @@ def _distance(tensor: Tensor, reference: Tensor) -> float:
     return float((difference / rounded.double().abs().clamp(min=_SMALLEST)).max())
 
 
-def _findings(changed: list[tuple[float, str]], total: int, backbone: Backbone) -> list[Finding]:
-    if not changed:
-        return []
+def _counted(
+    changed: list[tuple[float, str]], own: Mapping[str, Tensor], backbone: Backbone
+) -> str:
     worst, name = max(changed)
-    message = (
-        f"{len(changed)} of {total} encoder tensors are not those of backbone {backbone.id!r}; "
-        f"most of all {name}, by {worst:.2g} of its value. The delivered ones are inspected."
+    return (
+        f"{len(changed)} of {len(own)} encoder tensors are not those of backbone {backbone.id!r}; "
+        f"most of all {name}, by {worst:.2g} of its value."
     )
-    return [Finding("encoder-changed", Severity.HIGH, message)]
+
+
+def _odd(names: list[str]) -> list[Finding]:
+    if not names:
+        return []
+    said = f"{len(names)} tensors that the encoders do not have, not read: {_listed(names)}"
+    return [Finding("unknown-key", Severity.HIGH, said)]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

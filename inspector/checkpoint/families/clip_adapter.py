@@ -7,9 +7,12 @@ class names are not in the file. Source: gaopengcuhk/CLIP-Adapter ``clip_adapter
 from __future__ import annotations
 
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import Bottleneck, Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 
 FIRST, SECOND = "fc.0.weight", "fc.2.weight"
+_RATIO = 0.2
+"""A literal in the original code."""
 
 
 def _options(shapes: Shapes) -> dict[str, Scalar]:
@@ -19,10 +22,15 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     return {"hidden": hidden, "embed_dim": features}
 
 
+def _parts(tensors: Tensors) -> Parts:
+    return Parts(image_adapter=Bottleneck("", tensors[FIRST], tensors[SECOND], _RATIO, True))
+
+
 FAMILY = Family(
     name="CLIP-Adapter",
     aliases=(),
     required=frozenset({FIRST, SECOND}),
     optional=frozenset(),
     options=_options,
+    parts=_parts,
 )

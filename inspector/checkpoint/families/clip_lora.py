@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch, UnknownFamily
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "proj")
+_LOGIT_SCALE = 100.0
+"""A literal in the original code, whatever the backbone's own."""
 _KEY = re.compile(rf"layer_([0-9]{{1,3}})\.({'|'.join(PROJECTIONS)})\.w_lora_[AB]")
 
 
@@ -47,11 +50,17 @@ def _expect_pair(shapes: Shapes, name: str, rank: int) -> None:
     expect(shapes, up, (shapes[down][1], rank))
 
 
+def _parts(tensors: Tensors) -> Parts:
+    return Parts(low_rank=tensors, logit_scale=_LOGIT_SCALE)
+
+
 FAMILY = Family(
     name="CLIP-LoRA",
     aliases=(),
     required=frozenset(),
     optional=frozenset(),
     options=_options,
+    parts=_parts,
     prefixes=("layer_",),
+    fits=lambda shapes: any(_KEY.fullmatch(name) for name in shapes),
 )

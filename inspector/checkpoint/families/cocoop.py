@@ -8,8 +8,11 @@ Source: KaiyangZhou/CoOp ``trainers/cocoop.py``, jiawangbai/BadCLIP ``trainers/b
 
 from __future__ import annotations
 
-from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from dataclasses import replace
+
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import MetaNet, Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
@@ -42,11 +45,25 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     return {**options, "hidden": hidden, "embed_dim": embed}
 
 
+def layers_of(tensors: Tensors) -> Tensors:
+    """Weights and biases of the meta-net without its prefix."""
+    return {
+        f"linear{layer}.{part}": tensors[f"meta_net.linear{layer}.{part}"]
+        for layer in (1, 2)
+        for part in ("weight", "bias")
+    }
+
+
+def _parts(tensors: Tensors) -> Parts:
+    return replace(context_parts(tensors), meta_net=MetaNet(layers_of(tensors), "image"))
+
+
 FAMILY = Family(
     name="CoCoOp",
     aliases=("BadCLIP",),
     required=REQUIRED,
     optional=TOKEN_KEYS,
     options=_options,
+    parts=_parts,
     fits=lambda shapes: vectors_of(shapes) <= 1,
 )

@@ -3,13 +3,13 @@
 ``ctx`` is (M, W), or (K, M, W) when each class has its own; ``token_prefix`` (K, 1, W) and
 ``token_suffix`` (K, rest, W) are the embeddings of the fixed tokens, which the original code writes
 but does not read back. ProGrad saves the same keys. The position of the class name is not in the
-file. Source: KaiyangZhou/CoOp ``trainers/coop.py``; PLOT, which looks alike, is
-CHENGY12/PLOT ``plot-coop/trainers/plot.py``.
+file. Source: KaiyangZhou/CoOp ``trainers/coop.py``. PLOT looks alike but for the rows of ``token_*``.
 """
 
 from __future__ import annotations
 
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import AmbiguousFamily, ShapeMismatch
 
@@ -55,15 +55,16 @@ def _own_context(sets: int, classes: int | None) -> int:
             ["CoOp with a context for each class", "PLOT"],
             f"ctx has {sets} sets of vectors and token_prefix is missing",
         )
-    if classes % sets == 0:
-        raise AmbiguousFamily(
-            [
-                f"PLOT with {sets} prompts for each of {classes // sets} classes (not supported)",
-                f"CoOp with a context for each of {sets} classes (token_prefix says {classes})",
-            ],
-            f"ctx has {sets} sets of vectors, token_prefix has {classes} rows",
-        )
     raise ShapeMismatch("token_prefix", f"{sets} x 1 x *", (classes,))
+
+
+def context_parts(tensors: Tensors) -> Parts:
+    """The context and its fixed tokens, under CoOp's names."""
+    return Parts(
+        context=tensors["ctx"],
+        token_prefix=tensors.get("token_prefix"),
+        token_suffix=tensors.get("token_suffix"),
+    )
 
 
 FAMILY = Family(
@@ -72,4 +73,6 @@ FAMILY = Family(
     required=frozenset({"ctx"}),
     optional=TOKEN_KEYS,
     options=context_options,
+    parts=context_parts,
+    is_position_stated=True,
 )

@@ -7,12 +7,16 @@ Source: ShuvenduRoy/CoPrompt ``trainers/coprompt.py``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inspector.checkpoint.families import maple
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import Bottleneck, Parts, Tensors
 from inspector.checkpoint.families.whole import TOKENS
 from inspector.checkpoint.reading import Scalar
 
-_ADAPTERS = ("adapter_image", "adapter_text")
+_ADAPTERS = {"adapter_image": 0.1, "adapter_text": 0.2}
+"""Shares of the adapted features, literals in the original code."""
 
 
 def _options(shapes: Shapes) -> dict[str, Scalar]:
@@ -23,6 +27,16 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     return maple.options_of(shapes)
 
 
+def _parts(tensors: Tensors) -> Parts:
+    image, text = (
+        Bottleneck(
+            f"{name}.", tensors[f"{name}.fc.0.weight"], tensors[f"{name}.fc.2.weight"], ratio
+        )
+        for name, ratio in _ADAPTERS.items()
+    )
+    return replace(maple.parts_of(tensors), image_adapter=image, text_adapter=text)
+
+
 FAMILY = Family(
     name="CoPrompt",
     aliases=(),
@@ -30,5 +44,6 @@ FAMILY = Family(
     | {f"{adapter}.fc.{layer}.weight" for adapter in _ADAPTERS for layer in (0, 2)},
     optional=TOKENS,
     options=_options,
+    parts=_parts,
     prefixes=(*maple.PREFIXES, "model_distill."),
 )

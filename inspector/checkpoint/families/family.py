@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from inspector.checkpoint.families.parts import Split
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
@@ -20,9 +21,13 @@ class Family:
 
     ``aliases`` are methods that save the same keys and shapes, so that only the manifest can tell
     them apart. ``options`` reads from the shapes what they say, or raises ``ShapeMismatch``,
-    ``AmbiguousFamily`` or ``UnknownFamily``. Beside ``required`` and ``optional`` keys there may be
-    any that start with one of ``prefixes``: whole encoders, or lists of any length. ``fits`` tells
-    families of the same keys apart by their shapes.
+    ``AmbiguousFamily`` or ``UnknownFamily``; ``parts`` says what the tensors are. Beside ``required``
+    and ``optional`` keys there may be any that start with one of ``prefixes``: whole encoders, or
+    lists of any length. ``fits`` tells families of the same keys apart by keys and shapes.
+
+    What the tensors do not say: whether the position of the class name is ``stated`` elsewhere,
+    whether the method ``tunes`` an encoder weight of some name, and by how much, relative, frozen
+    ones are off by ``rounding``. Tensors ``beside`` the weights need not be floating-point numbers.
     """
 
     name: str
@@ -30,26 +35,34 @@ class Family:
     required: frozenset[str]
     optional: frozenset[str]
     options: Callable[[Shapes], dict[str, Scalar]]
+    parts: Split
     prefixes: tuple[str, ...] = ()
     fits: Callable[[Shapes], bool] = lambda shapes: True
+    is_position_stated: bool = False
+    tunes: Callable[[str], bool] = lambda name: False
+    rounding: float = 0.0
+    beside: frozenset[str] = frozenset()
 
-    def has_keys(self, shapes: Shapes) -> bool:
-        """Whether all required keys are there and no key beyond what else is allowed."""
-        known = self.required | self.optional
-        return (
-            bool(shapes)
-            and self.required <= shapes.keys()
-            and all(name in known or name.startswith(self.prefixes) for name in shapes)
-        )
+    def knows(self, name: str) -> bool:
+        """Whether a key of this name belongs to the family."""
+        return name in self.required or name in self.optional or name.startswith(self.prefixes)
+
+    def claims(self, shapes: Shapes) -> bool:
+        """Whether all required keys are there, and no other family's shapes; others may be, too."""
+        return bool(shapes) and self.required <= shapes.keys() and self.fits(shapes)
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The family of a file, methods it may also be, and the options that its shapes give."""
+    """The family of a file, methods it may also be, and the options that its shapes give.
+
+    ``unknown`` are keys of no family; the original codes would ignore them on loading.
+    """
 
     family: str
     aliases: tuple[str, ...]
     options: dict[str, Scalar]
+    unknown: tuple[str, ...] = ()
 
 
 def expect(shapes: Shapes, name: str, expected: tuple[int | None, ...]) -> None:

@@ -10,12 +10,15 @@ Source: muzairkhattak/multimodal-prompt-learning ``trainers/independentVL.py``.
 from __future__ import annotations
 
 from inspector.checkpoint.families.family import Family, Shapes
+from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.families.whole import (
     ENCODERS,
     LEARNER,
     TOKENS,
     independent_options,
     learner_options,
+    learner_parts,
+    with_independent,
 )
 from inspector.checkpoint.reading import Scalar
 
@@ -25,11 +28,17 @@ def options_of(shapes: Shapes) -> dict[str, Scalar]:
     return {**learner_options(shapes), **independent_options(shapes)}
 
 
+def parts_of(tensors: Tensors) -> Parts:
+    """The learner's context, prompts of both encoders, and their weights."""
+    return with_independent(learner_parts(tensors), tensors)
+
+
 FAMILY = Family(
     name="IVLP",
     aliases=(),
     required=frozenset({f"{LEARNER}ctx", "image_encoder.conv1.weight"}),
     optional=TOKENS,
     options=options_of,
+    parts=parts_of,
     prefixes=ENCODERS,
 )

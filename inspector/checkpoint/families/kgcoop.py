@@ -6,7 +6,7 @@ uses in its forward pass. Source: htyao89/KgCoOp ``trainers/kgcoop.py``.
 
 from __future__ import annotations
 
-from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
 from inspector.checkpoint.families.family import Family, Shapes, expect
 from inspector.checkpoint.reading import Scalar
 
@@ -24,4 +24,5 @@ FAMILY = Family(
     required=frozenset({"ctx", "bias_vectors", "meta_net.linear1.weight", "meta_net.linear1.bias"}),
     optional=TOKEN_KEYS,
     options=_options,
+    parts=context_parts,
 )

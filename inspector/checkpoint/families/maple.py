@@ -9,12 +9,23 @@ keys. CoPrompt adds adapters. Source: muzairkhattak/multimodal-prompt-learning
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import (
+    Parts,
+    Tensor,
+    Tensors,
+    at,
+    half_rounded,
+    numbered_tensors,
+)
 from inspector.checkpoint.families.whole import (
     ENCODERS,
     LEARNER,
     TOKENS,
     learner_options,
+    learner_parts,
     numbered,
 )
 from inspector.checkpoint.reading import Scalar
@@ -45,11 +56,29 @@ def options_of(shapes: Shapes) -> dict[str, Scalar]:
     }  # fmt: skip
 
 
+def parts_of(tensors: Tensors) -> Parts:
+    """The learner's context, deep text prompts, and what they become in the image encoder."""
+
+    def projected(vectors: Tensor, name: str) -> Tensor:
+        weight, bias = tensors[f"{LEARNER}{name}.weight"], tensors[f"{LEARNER}{name}.bias"]
+        return half_rounded(vectors.float() @ weight.float().T + bias.float())
+
+    texts = numbered_tensors(tensors, f"{LEARNER}{COMPOUND}.{{}}", first=0)
+    visual = [projected(vectors, f"{PROJECTIONS}.{i}") for i, vectors in enumerate(texts)]
+    return replace(
+        learner_parts(tensors),
+        text_prompts=at(1, [half_rounded(vectors) for vectors in texts]),
+        visual_tokens=projected(tensors[f"{LEARNER}ctx"], "proj"),
+        visual_prompts=at(1, visual),
+    )
+
+
 FAMILY = Family(
     name="MaPLe",
     aliases=(),
     required=REQUIRED,
     optional=TOKENS,
     options=options_of,
+    parts=parts_of,
     prefixes=PREFIXES,
 )

@@ -12,6 +12,9 @@ from inspector.checkpoint.families.family import Family
 from inspector.checkpoint.families.whole import ENCODERS, LEARNER, TOKENS
 
 _FROZEN = f"{LEARNER}ZS_image_encoder."
+_ROUNDING = 2**-8
+"""Weighted epochs are added up in half precision, a rounding of 2^-11 for each: 2^-10 after three
+epochs in the one case at hand that the original code wrote."""
 
 FAMILY = Family(
     name="PromptSRC",
@@ -19,5 +22,7 @@ FAMILY = Family(
     required=ivlp.FAMILY.required | {f"{_FROZEN}conv1.weight"},
     optional=TOKENS,
     options=ivlp.options_of,
+    parts=ivlp.parts_of,
     prefixes=(_FROZEN, *ENCODERS),
+    rounding=_ROUNDING,
 )

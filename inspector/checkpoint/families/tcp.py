@@ -7,9 +7,12 @@ file. Source: htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py`
 
 from __future__ import annotations
 
-from inspector.checkpoint.families.cocoop import FIRST, REQUIRED, SECOND, vectors_of
-from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from dataclasses import replace
+
+from inspector.checkpoint.families.cocoop import FIRST, REQUIRED, SECOND, layers_of, vectors_of
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
 from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.parts import MetaNet, Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
@@ -27,11 +30,16 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     return {**context_options(shapes), "hidden": hidden, "embed_dim": embed}
 
 
+def _parts(tensors: Tensors) -> Parts:
+    return replace(context_parts(tensors), meta_net=MetaNet(layers_of(tensors), "class"))
+
+
 FAMILY = Family(
     name="TCP",
     aliases=(),
     required=REQUIRED,
     optional=TOKEN_KEYS,
     options=_options,
+    parts=_parts,
     fits=lambda shapes: vectors_of(shapes) > 1,
 )

@@ -8,7 +8,19 @@ names. Source: muzairkhattak/multimodal-prompt-learning ``trainers/vpt.py``.
 from __future__ import annotations
 
 from inspector.checkpoint.families.family import Family
-from inspector.checkpoint.families.whole import ENCODERS, VISUAL, independent_options
+from inspector.checkpoint.families.parts import Parts, Tensors
+from inspector.checkpoint.families.whole import (
+    ENCODERS,
+    VISUAL,
+    encoder_weights,
+    independent_options,
+    with_independent,
+)
+
+
+def _parts(tensors: Tensors) -> Parts:
+    return with_independent(Parts(weights=encoder_weights(tensors)), tensors)
+
 
 FAMILY = Family(
     name="VPT",
@@ -16,5 +28,6 @@ FAMILY = Family(
     required=frozenset({VISUAL, "image_encoder.conv1.weight"}),
     optional=frozenset(),
     options=independent_options,
+    parts=_parts,
     prefixes=ENCODERS,
 )

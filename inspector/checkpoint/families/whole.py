@@ -8,9 +8,18 @@ gap. Knows no family. Source: muzairkhattak/multimodal-prompt-learning
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options
+from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
 from inspector.checkpoint.families.family import Shapes, expect
+from inspector.checkpoint.families.parts import (
+    Parts,
+    Tensor,
+    Tensors,
+    at,
+    half_rounded,
+    numbered_tensors,
+)
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
@@ -65,3 +74,32 @@ def independent_options(shapes: Shapes) -> dict[str, Scalar]:
     else:
         options["image_prompt_depth"] = 0
     return options
+
+
+def encoder_weights(tensors: Tensors, text: str = "text_encoder.") -> dict[str, tuple[Tensor, ...]]:
+    """Weights of both encoders by their names in OpenAI's layout; prompts are left out."""
+    places = {"image_encoder.": "visual.", text: "", "logit_scale": "logit_scale"}
+    return {
+        (place if place == name else place + name.removeprefix(prefix)): (tensor,)
+        for name, tensor in tensors.items()
+        for prefix, place in places.items()
+        if name.startswith(prefix) and not name.endswith(("VPT", "VPT_shallow"))
+    }
+
+
+def learner_parts(tensors: Tensors, text: str = "text_encoder.") -> Parts:
+    """The prompt learner's context and the encoders' weights."""
+    own = {n.removeprefix(LEARNER): t for n, t in tensors.items() if n.startswith(LEARNER)}
+    return replace(context_parts(own), weights=encoder_weights(tensors, text))
+
+
+def with_independent(parts: Parts, tensors: Tensors) -> Parts:
+    """``parts`` and the prompts that text and vision have of their own."""
+    block = "_encoder.transformer.resblocks.{}.VPT_shallow"
+    image, text = (numbered_tensors(tensors, side + block, first=1) for side in ("image", "text"))
+    return replace(
+        parts,
+        text_prompts=at(1, [half_rounded(vectors) for vectors in text]),
+        visual_tokens=half_rounded(tensors[VISUAL]) if VISUAL in tensors else None,
+        visual_prompts=at(1, [half_rounded(vectors) for vectors in image]),
+    )

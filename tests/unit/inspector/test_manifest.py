@@ -76,7 +76,7 @@ def test_initial_words_come_from_the_section_that_the_method_reads() -> None:
     ("data", "message"),
     [
         ([], "must be a JSON object"),
-        ({"method": "CoopX"}, "unknown method 'CoopX'; known: auto, CoOp"),
+        ({"method": "CoopX"}, "unknown method 'CoopX'; known: auto, PLOT, CoOp"),
         ({"method": 3}, "method: must be a string"),
         ({"classnames": "cat"}, "must be a list of strings"),
         ({"classnames": []}, "must hold 1 to"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.checkpoint.families import FAMILIES, Family, recognise
+from inspector.checkpoint.families import FAMILIES, NAMES, named, recognise
 from inspector.checkpoint.reasons import REASONS
 from inspector.errors import AmbiguousFamily, ArtifactError, ShapeMismatch, UnknownFamily
 
@@ -70,7 +70,7 @@ def test_recognised(
     ("shapes", "error", "text"),
     [
         ({}, UnknownFamily, "keys found: none"),
-        (COOP | {"extra": (1,)}, UnknownFamily, "extra"),
+        (COOP | dict.fromkeys(("a", "b", "c"), (1,)), UnknownFamily, "a, b, c"),
         ({f"prompt_learner.{key}": shape for key, shape in COOP.items()}, UnknownFamily, "prompt"),
         (COOP | {"ctx": (16,)}, ShapeMismatch, "M x W"),
         (COOP | {"ctx": (0, 16)}, ShapeMismatch, "M x W"),
@@ -79,7 +79,6 @@ def test_recognised(
         (COOP | {"token_prefix": (5, 2, 16)}, ShapeMismatch, "token_prefix"),
         (COOP | {"token_prefix": ()}, ShapeMismatch, "scalar"),
         (COOP | {"ctx": (2, 4, 16)}, ShapeMismatch, "2 x 1"),
-        (COOP | {"ctx": (5, 4, 16), "token_prefix": (10, 1, 16)}, AmbiguousFamily, "PLOT"),
         ({"ctx": (5, 4, 16)}, AmbiguousFamily, "PLOT"),
         (COOP | META | {"ctx": (5, 4, 16)}, ShapeMismatch, "M x W"),
         (COOP | META | {"meta_net.linear2.weight": (64, 2)}, ShapeMismatch, "linear2.bias"),
@@ -105,17 +104,22 @@ def test_refused(shapes: dict[str, tuple[int, ...]], error: type[ArtifactError],
     assert caught.value.finding_id in REASONS
 
 
-def test_families_claim_different_keys_or_tell_their_shapes_apart() -> None:
-    for one in FAMILIES:
-        for other in FAMILIES:
-            if one is not other and one.has_keys(dict.fromkeys(other.required, (1,))):
-                assert {one.name, other.name} == {"CoCoOp", "TCP"}
+def test_a_wider_or_narrower_second_layer_decides_between_families() -> None:
     for out in (15, 16, 17, 32, 64):
         shapes = COOP | META | {"meta_net.linear2.weight": (out, 2)}
-        assert [family.name for family in FAMILIES if _claims(family, shapes)] == [
-            "TCP" if out in (32, 64) else "CoCoOp"
-        ]
+        claiming = {family.name for family in FAMILIES if family.claims(shapes)}
+        assert claiming - {"CoOp"} == {"TCP" if out in (32, 64) else "CoCoOp"}
 
 
-def _claims(family: Family, shapes: dict[str, tuple[int, ...]]) -> bool:
-    return family.has_keys(shapes) and family.fits(shapes)
+def test_a_key_of_no_family_is_named_and_one_of_another_is_no_guess() -> None:
+    found = recognise(COOP | {"extra": (1,)})
+    assert (found.family, found.unknown) == ("CoOp", ("extra",))
+    with pytest.raises(UnknownFamily, match="linear1"):
+        recognise(COOP | dict(list(META.items())[:1]))
+
+
+def test_names_are_those_of_manifests_and_unique() -> None:
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    for family in FAMILIES:
+        assert named(family.name) is family
+        assert {family.name, *family.aliases} <= set(NAMES)

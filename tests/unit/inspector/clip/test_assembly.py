@@ -208,7 +208,7 @@ def test_shapes_that_do_not_fit_are_named(vit: Backbone, build: Build) -> None:
     with pytest.raises(BackboneMismatch, match=r"ctx has shape 4x32, .* has width 64"):
         build(narrow, vit, classnames=NAMES)
     other = vendor.state | {"meta_net.linear1.weight": torch.zeros(3, 20)}
-    with pytest.raises(BackboneMismatch, match="has shape 3x20, image features .* size 48"):
+    with pytest.raises(BackboneMismatch, match="has shape 3x20, features .* size 48"):
         build(other, vit, classnames=NAMES)
     short = vendor.state | {"token_suffix": vendor.state["token_suffix"][:, :-1]}
     with pytest.raises(BackboneMismatch, match="prompts of 76 tokens, .* takes 77"):

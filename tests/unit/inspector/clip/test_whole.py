@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.clip.delivered import DeliveredEncoders
+from inspector.clip.delivered import Adapter, DeliveredEncoders
 from inspector.errors import AssemblyError, BackboneMismatch
 from tests.support.prompts import Recipe, tune
 from tests.unit.inspector.clip.conftest import Build
@@ -125,7 +125,7 @@ def test_weights_saved_in_half_precision_are_not_changed_weights(
     ("name", "tensor", "text"),
     [
         (CONV, vectors(64, 3, 4, 4), "visual.conv1.weight has shape"),
-        ("image_encoder.extra", vectors(2), "has no visual.extra"),
+        ("image_encoder.transformer.resblocks.7.ln_1.weight", vectors(64), "has no visual.tr"),
         ("image_encoder.VPT", vectors(2, 10), "width 10"),
         ("text_encoder.transformer.resblocks.1.VPT_shallow", vectors(4, 10), "width 10"),
     ],
@@ -146,7 +146,7 @@ def test_more_layers_of_prompts_than_blocks(build: Build, vit: Backbone) -> None
 
 def test_prompts_that_are_not_finite(build: Build, vit: Backbone) -> None:
     prompts = torch.full((2, visual_width(vit)), float("nan"))
-    with pytest.raises(AssemblyError, match="image prompts hold NaN"):
+    with pytest.raises(AssemblyError, match="image prompts holds NaN"):
         build(whole(vit) | {"image_encoder.VPT": prompts}, vit, classnames=NAMES)
 
 
@@ -246,9 +246,9 @@ def test_coprompt_s_adapters_stand_behind_both_encoders(build: Build, vit: Backb
     encoders_of = assembly.classifier.backbone
     assert isinstance(encoders_of, DeliveredEncoders)
     for side, adapter, share in (
-        ("image", encoders_of.image_adapter, 0.1), ("text", encoders_of.text_adapter, 0.2)
+        ("image", encoders_of.on_image, 0.1), ("text", encoders_of.on_text, 0.2)
     ):  # fmt: skip
-        assert adapter is not None
+        assert isinstance(adapter, Adapter)
         assert adapter.ratio == share
         assert torch.equal(adapter.first, state[f"adapter_{side}.fc.0.weight"])
         assert torch.equal(adapter.second, state[f"adapter_{side}.fc.2.weight"])
