@@ -17,6 +17,7 @@
     │   └── ManifestError               the manifest is not what it should be
     ├── NumericalError                  kind = "customer": an optimisation became NaN or infinite
     ├── BudgetExceeded                  kind = "customer": the time budget ran out
+    ├── SandboxTooWeak                  kind = "bug": this machine cannot cage the reader as demanded
     └── TransientError                  kind = "retry": the machine is at fault, the same call may succeed
         ├── ReaderCrashed               the reading child was killed or died
         └── StorageFull                 no space left while writing a result
@@ -143,6 +144,22 @@ class StorageFull(TransientError):
         super().__init__(f"cannot write {path.name}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class SandboxTooWeak(InspectorError):
+    """The reader's sandbox stays below the level that the operator demands; nothing was read.
+
+    ``layers`` are those that took hold and, with the reason, those that the machine refused.
+    """
+
+    def __init__(self, floor: str, level: str, layers: Sequence[str]) -> None:
+        super().__init__(
+            f"the reader's sandbox reaches the level {level!r} here, below the floor {floor!r}; "
+            f"nothing was read. It has: {'; '.join(layers)}"
+        )
+        self.floor = floor
+        self.level = level
+        self.layers = tuple(layers)
 
 
 class BackboneError(InspectorError):

@@ -20,11 +20,19 @@ from inspector.checkpoint import safetensors
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.limits import MIB, Limits, ReaderOptions
 from inspector.checkpoint.opening import TEMPORARY_NAMES
-from inspector.checkpoint.protocol import EXIT_REFUSED, EXIT_STORAGE_FULL
+from inspector.checkpoint.protocol import EXIT_BELOW_FLOOR, EXIT_REFUSED, EXIT_STORAGE_FULL
 from inspector.checkpoint.reading import CANONICAL_NAME, READING_NAME, ArtifactInfo, Reading
 from inspector.checkpoint.reasons import report
+from inspector.checkpoint.sandbox.levels import level_of
+from inspector.checkpoint.sandbox.reach import Reach
 from inspector.checkpoint.source import open_source, sha256_of
-from inspector.errors import ArtifactError, MalformedArtifact, ReaderCrashed, StorageFull
+from inspector.errors import (
+    ArtifactError,
+    MalformedArtifact,
+    ReaderCrashed,
+    SandboxTooWeak,
+    StorageFull,
+)
 from inspector.findings import Finding
 
 _READING_LIMIT = 64 * MIB
@@ -48,6 +56,7 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
         FileNotFoundError: there is nothing at ``path``.
         ReaderCrashed: the child was killed or broke; the same call may succeed.
         StorageFull: no space left below ``out``.
+        SandboxTooWeak: this machine gives no sandbox of the level ``options.floor``.
     """
     options = options or ReaderOptions()
     path.stat()
@@ -56,7 +65,9 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     except OSError as error:
         raise StorageFull(out, os.strerror(error.errno or 0)) from error
     _clear(out)
-    trouble = _run("read", {"path": str(path.resolve()), "out": str(out.resolve())}, options)
+    reach = Reach((path.resolve(),), out.resolve())
+    request = {"path": str(reach.readable[0]), "out": str(reach.writable)}
+    trouble = _run("read", request, reach, options)
     if trouble:
         _clear(out)
         reading = _stopped(path, options, trouble)
@@ -81,28 +92,39 @@ def rewrite_artifact(
 
     Raises:
         ArtifactError: the artifact is unreadable or tries to run code, or a tensor does not fit.
-        ReaderCrashed, StorageFull: see :func:`read_artifact`.
+        ReaderCrashed, StorageFull, SandboxTooWeak: see :func:`read_artifact`.
     """
     options = options or ReaderOptions()
     path.stat()
     try:
         with TemporaryDirectory(dir=out.parent, prefix=".rewrite-") as scratch:
-            places = {"path": path, "tensors": tensors, "out": out, "scratch": Path(scratch)}
-            request = {name: str(place.resolve()) for name, place in places.items()}
-            trouble = _run("rewrite", request, options)
+            # The child may write into its own directory only; the parent moves the result.
+            writable = Path(scratch).resolve()
+            result = writable / "result" / out.name
+            result.parent.mkdir()
+            reach = Reach((path.resolve(), tensors.resolve()), writable)
+            places = (*reach.readable, result, writable)
+            names = ("path", "tensors", "out", "scratch")
+            request = dict(zip(names, map(str, places), strict=True))
+            trouble = _run("rewrite", request, reach, options)
+            if not trouble:
+                result.replace(out)
     except OSError as error:
         raise StorageFull(out, os.strerror(error.errno or 0)) from error
-    finally:
-        out.with_name(f"{out.name}.part").unlink(missing_ok=True)
     if trouble:
         raise ArtifactError(trouble.id, trouble.message)
 
 
-def _run(command: str, request: dict[str, str], options: ReaderOptions) -> Finding | None:
+def _run(
+    command: str, request: dict[str, str], reach: Reach, options: ReaderOptions
+) -> Finding | None:
     """Run one child; give a finding when it reached a limit, None when it ended well."""
     text = json.dumps(
         {
             **request,
+            "readable": [str(path) for path in reach.readable],
+            "writable": str(reach.writable),
+            "floor": options.floor,
             "limits": options.limits.to_json(),
             "name": options.name,
             "parent": os.getpid(),
@@ -143,9 +165,12 @@ def _judge(code: int, log: str, options: ReaderOptions) -> Finding | None:
         return None
     if code == -signal.SIGXCPU:
         return report("limit-exceeded", f"CPU seconds: over the limit of {options.limits.cpu_s}")
-    if code in (EXIT_STORAGE_FULL, EXIT_REFUSED):
+    if code in (EXIT_STORAGE_FULL, EXIT_REFUSED, EXIT_BELOW_FLOOR):
         try:
             reason = json.loads(log)
+            if code == EXIT_BELOW_FLOOR:
+                layers = tuple(map(str, reason["layers"]))
+                raise SandboxTooWeak(options.floor, level_of(layers), layers)
             if code == EXIT_STORAGE_FULL:
                 raise StorageFull(Path(str(reason["path"])), str(reason["reason"]))
             raise ArtifactError(str(reason["id"]), str(reason["detail"]))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from inspector.checkpoint.sandbox.levels import Level
+
 MIB = 1024 * 1024
 
 
@@ -62,9 +64,11 @@ class ReaderOptions:
     """How one artifact is read.
 
     ``name`` is shown in the reading instead of the file's own (uploads are stored under ids);
-    ``timeout_s`` is wall-clock time, after which the child is killed.
+    ``timeout_s`` is wall-clock time, after which the child is killed; below the sandbox level
+    ``floor`` nothing is read at all.
     """
 
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 180.0
     name: str | None = None
+    floor: Level = "plain"

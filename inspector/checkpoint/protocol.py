@@ -4,3 +4,4 @@ from __future__ import annotations
 
 EXIT_STORAGE_FULL = 3
 EXIT_REFUSED = 4
+EXIT_BELOW_FLOOR = 5

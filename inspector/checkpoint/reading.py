@@ -69,6 +69,8 @@ class Reading:
     ``canonical`` is the file name of the canonical tensors beside the reading, or None when the
     artifact could not be read; then a finding tells why. ``family_aliases`` are methods whose
     files cannot be told from ``family``'s (ProGrad is saved as CoOp, BadCLIP as CoCoOp).
+    ``sandbox`` begins with the level of the child's sandbox; then come the layers that took hold,
+    and with the reason those that the machine refused. It is empty when the child was stopped.
     """
 
     artifact: ArtifactInfo
@@ -142,6 +144,7 @@ def reading_table(reading: Reading) -> list[tuple[str, str]]:
         ("format", reading.artifact.format + where),
         ("family", " / ".join((reading.family or "unknown", *reading.family_aliases))),
     ]
+    rows += [("sandbox", level) for level in reading.sandbox[:1]]
     rows += [("ignored", name) for name in container.ignored]
     rows += [(f"option {key}", str(value)) for key, value in reading.options.items()]
     rows += [(f"metadata {key}", str(value)) for key, value in reading.metadata.items()]
