@@ -16,6 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 
+SandboxLevel = Literal["plain", "rlimits", "landlock", "seccomp", "namespaces"]
+"""How well the reader of uploads is caged, from the weakest; SECURITY.md says what each means."""
+
 
 def _check_cidrs(values: list[str]) -> list[str]:
     for value in values:
@@ -65,6 +68,8 @@ class Settings(BaseSettings):
     """Registered backbones: id → what ``inspector --backbone`` takes (a local folder, say)."""
     inspector_command: list[str] | None = None
     """None: this interpreter with ``-I -m inspector job``."""
+    sandbox_floor: SandboxLevel = "plain"
+    """A worker on a machine that offers less fails every job instead of reading an upload."""
     child_max_jobs: Annotated[int, Field(ge=1)] = 50
     child_silence_s: float = 1800
     """An inspection child that says nothing for so long is taken for hung and replaced."""

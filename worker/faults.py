@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.errors import StoreUnavailable
 from app.storage import StoreMissing
-from inspector.errors import InspectorError, ReaderCrashed, StorageFull
+from inspector.errors import InspectorError, ReaderCrashed, SandboxTooWeak, StorageFull
 
 
 class ChildFault(Exception):
@@ -51,6 +51,8 @@ def classify(error: Exception) -> Fault:
             return Fault("store_unavailable", error.detail, may_retry=True)
         case ReaderCrashed():
             return Fault("reader_crashed", "the reading process died", may_retry=True)
+        case SandboxTooWeak():
+            return Fault("sandbox_too_weak", str(error), may_retry=False)
         case StorageFull():
             return Fault("disk_full", "the worker's disk is full", may_retry=True)
         case InspectorError():

@@ -12,6 +12,7 @@ from pathlib import Path
 from app.db.session import Database
 from app.inspections.lease import Claim
 from app.models import Upload
+from app.settings import SandboxLevel
 from app.storage import Store
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
 from inspector.errors import ArtifactError
@@ -28,10 +29,13 @@ class Intake:
     canonical: Path | None
 
 
-def take_in(database: Database, store: Store, held: Claim, folder: Path) -> Intake:
+def take_in(
+    database: Database, store: Store, held: Claim, folder: Path, floor: SandboxLevel
+) -> Intake:
     """Fetch, verify and read the artifact; store canonical tensors and reading.
 
     Raises:
+        inspector.errors.SandboxTooWeak: this machine cages the reader worse than ``floor``.
         StoredBytesChanged: the stored bytes are not the uploaded ones.
         inspector.errors.TransientError: the reader's child died or the disk is full.
     """
@@ -39,7 +43,7 @@ def take_in(database: Database, store: Store, held: Claim, folder: Path) -> Inta
         upload = session.get_one(Upload, held.upload_id)
     artifact, out = folder / "artifact", folder / "reading"
     fetch(store, upload.storage_key, artifact, held.artifact_sha256)
-    reading = read_artifact(artifact, out, options=ReaderOptions(name=upload.filename))
+    reading = read_artifact(artifact, out, options=ReaderOptions(name=upload.filename, floor=floor))
     canonical = out / reading.canonical if reading.canonical else None
     prefix = f"tenants/{held.tenant}/canonical/{held.artifact_sha256}/{reading.reader_version}"
     store.put(f"{prefix}.json", out / "reading.json")
@@ -60,13 +64,15 @@ def fetch_probes(database: Database, store: Store, held: Claim, folder: Path) ->
     return str(target)
 
 
-def into_vendor_container(intake: Intake, repaired: Path, out: Path) -> str | None:
+def into_vendor_container(
+    intake: Intake, repaired: Path, out: Path, floor: SandboxLevel
+) -> str | None:
     """Write the repaired weights in the artifact's own container.
 
     Returns None, or one sentence why this artifact cannot carry them.
     """
     try:
-        rewrite_artifact(intake.artifact, repaired, out)
+        rewrite_artifact(intake.artifact, repaired, out, options=ReaderOptions(floor=floor))
     except ArtifactError as error:
         return error.detail
     return None

@@ -154,7 +154,8 @@ class _Attempt:
     def run(self) -> lease.Outcome:
         runner, held = self._runner, self._held
         self._show(lease.Progress("read", 0.0, None, "reading the artifact"))
-        taken = intake.take_in(runner.database, runner.store, held, self._folder)
+        floor = runner.settings.sandbox_floor
+        taken = intake.take_in(runner.database, runner.store, held, self._folder, floor)
         self._keeper.check()
         if taken.canonical is None:
             found = static_result(taken.reading, self._request(taken, ""), self._folder)
@@ -228,7 +229,8 @@ class _Attempt:
         if repaired is None:
             return []
         target = self._folder / "repaired"
-        why_not = intake.into_vendor_container(taken, repaired.path, target)
+        floor = self._runner.settings.sandbox_floor
+        why_not = intake.into_vendor_container(taken, repaired.path, target, floor)
         if why_not is not None:
             text = f"no repaired file in the vendor's own container: {why_not}"
             self._show(lease.Progress("rewrite", 1.0, None, text))

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from inspector.checkpoint import Reading, read_artifact, rewrite_artifact
+from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
 from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
 from inspector.cli.options import (
     Artifact,
@@ -26,6 +26,7 @@ from inspector.cli.options import (
     Device,
     DeviceOption,
     ManifestFile,
+    SandboxFloor,
     Seed,
     read_manifest,
     resolve_device,
@@ -75,6 +76,7 @@ class Wish:
     repair: bool
     cache: Path
     budget_s: float | None
+    reader: ReaderOptions
 
     def to_json(self) -> dict[str, Any]:
         """The wish as it stands in a report of an artifact that could not be read."""
@@ -98,6 +100,7 @@ def inspect(
     fail_on: FailOnOption = "suspicious",
     budget_s: Budget = None,
     cache: Cache = _CACHE,
+    sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Search a checkpoint for a backdoor and give a verdict with its evidence.
 
@@ -106,12 +109,12 @@ def inspect(
     given, parsed = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
-        device, repair, cache, budget_s,
+        device, repair, cache, budget_s, ReaderOptions(floor=sandbox_floor),
     )  # fmt: skip
     with work_folder(out) as folder:
         report, reading = run(wish, folder)
         if repair and out is not None:
-            _write_container(wish.artifact, reading, folder)
+            _write_container(wish, reading, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(exit_of_report(report, fail_on))
 
@@ -130,16 +133,17 @@ def repair(
     as_json: AsJson = False,
     budget_s: Budget = None,
     cache: Cache = _CACHE,
+    sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     given, parsed = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
-        device, True, cache, budget_s,
+        device, True, cache, budget_s, ReaderOptions(floor=sandbox_floor),
     )  # fmt: skip
     with work_folder(out) as folder:
         report, reading = run(wish, folder)
-        written = _write_container(wish.artifact, reading, folder)
+        written = _write_container(wish, reading, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(_exit_of_repair(report, written))
 
@@ -147,7 +151,7 @@ def repair(
 def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Reading]:
     """Read and inspect; the report also lies in `folder`, next to its pictures."""
     with TemporaryDirectory(prefix="clipvet-") as scratch:
-        reading = read_artifact(wish.artifact, Path(scratch))
+        reading = read_artifact(wish.artifact, Path(scratch), options=wish.reader)
         if reading.canonical is not None:
             canonical = Path(scratch) / reading.canonical
             return _inspect_tensors(wish, reading, canonical, folder), reading
@@ -192,13 +196,13 @@ def _targets(given: str) -> int | Literal["all"]:
     return int(given)
 
 
-def _write_container(artifact: Path, reading: Reading, folder: Path) -> Path | None:
+def _write_container(wish: Wish, reading: Reading, folder: Path) -> Path | None:
     """The vendor's own container with the repaired values, where there are such."""
     repaired = folder / "repaired.safetensors"
     if not repaired.is_file():
         return None
-    path = folder / f"repaired-{Path(reading.container.member or artifact.name).name}"
-    rewrite_artifact(artifact, repaired, path)
+    path = folder / f"repaired-{Path(reading.container.member or wish.artifact.name).name}"
+    rewrite_artifact(wish.artifact, repaired, path, options=wish.reader)
     note(f"repaired checkpoint: {path}")
     return path
 

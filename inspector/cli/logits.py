@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inspector.checkpoint import read_artifact
+from inspector.checkpoint import ReaderOptions, read_artifact
 from inspector.cli.exits import INCONCLUSIVE, PASS, exit_of_reading
 from inspector.cli.options import (
     Artifact,
@@ -19,6 +19,7 @@ from inspector.cli.options import (
     Classes,
     DeviceOption,
     ManifestFile,
+    SandboxFloor,
     read_manifest,
     resolve_device,
 )
@@ -47,11 +48,13 @@ def logits(
     classes: Classes = None,
     device: DeviceOption = "auto",
     batch: Batch = 64,
+    sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
     _, parsed = read_manifest(manifest, classes)
+    options = ReaderOptions(floor=sandbox_floor)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
-        reading = read_artifact(artifact, Path(scratch))
+        reading = read_artifact(artifact, Path(scratch), options=options)
         note_findings(reading.findings)
         if reading.canonical is None:
             raise typer.Exit(exit_of_reading(False, reading.findings))

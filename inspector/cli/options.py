@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from inspector.checkpoint.sandbox.levels import Level
 from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
 
@@ -40,6 +41,13 @@ ManifestFile = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
+SandboxFloor = Annotated[
+    Level,
+    typer.Option(
+        envvar="CLIPVET_SANDBOX_FLOOR",
+        help="Read nothing where the reader cannot be caged at least so well.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

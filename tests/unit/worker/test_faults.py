@@ -23,6 +23,7 @@ from worker.faults import ChildFault, StoredBytesChanged, classify
         (StoreUnavailable("x"), "store_unavailable", True),
         (OSError(errno.ENOSPC, "full"), "disk_full", True),
         (errors.ReaderCrashed(-9, ""), "reader_crashed", True),
+        (errors.SandboxTooWeak("seccomp", "rlimits", []), "sandbox_too_weak", False),
         (RuntimeError("x"), "internal_error", True),
     ],
 )
