@@ -22,10 +22,18 @@ every value's size."""
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An open regular file: its descriptor and the size it had when it was opened."""
+    """An open regular file: its descriptor and the size it had when it was opened.
+
+    Or a part of one, ``size`` bytes from ``base`` on, whose offsets count from there.
+    """
 
     descriptor: int
     size: int
+    base: int = 0
+
+    def part(self, offset: int, size: int) -> Source:
+        """A stretch of this source as a source of its own."""
+        return Source(self.descriptor, size, self.base + offset)
 
     def read(self, offset: int, count: int) -> bytes:
         """Exactly ``count`` bytes from ``offset``.
@@ -39,7 +47,7 @@ class Source:
             )
         pieces = []
         while count:
-            piece = os.pread(self.descriptor, count, offset)
+            piece = os.pread(self.descriptor, count, self.base + offset)
             if not piece:
                 raise MalformedArtifact(
                     "structure-out-of-range", "the file shrank while it was read"
