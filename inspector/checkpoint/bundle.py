@@ -9,25 +9,28 @@ level only: an archive inside an archive is refused. Knows no checkpoint format.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from inspector.checkpoint import zipfiles
+from inspector.checkpoint import tars, zipfiles
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.limits import MIB, Limits
-from inspector.checkpoint.source import Source, open_source
+from inspector.checkpoint.source import Source
 from inspector.checkpoint.zipfiles import Member
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 _EPOCH = re.compile(r"model\.pth\.tar-([0-9]{1,9})")
 _LOOSE = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar")
 _RATIO = 200
-"""How many times a gzip may grow before it counts as a bomb; weights shrink by less than 2."""
+"""How many times compressed data may grow before it counts as a bomb; weights shrink by under 2."""
+TORCH_TAR = ("storages", "tensors", "pickle")
+"""The members of a checkpoint of torch 0.1, which was a tar; torch still loads it, all pickles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +82,38 @@ def take_from_zip(source: Source, members: tuple[Member, ...], out: Path, limits
     """
     choice = choose(member.name for member in members if not member.is_directory)
     member = next(member for member in members if member.name == choice.member)
+    limit = min(limits.artifact_bytes, MIB + _RATIO * member.stored_size)
     with whole_file(out) as file:
-        for piece in zipfiles.content(source, member, limits.artifact_bytes):
+        for piece in zipfiles.content(source, member, limit):
             file.write(piece)
     return choice
 
 
-def take_from_tar(path: Path, out: Path, limits: Limits) -> Choice:
-    """Write the checkpoint in the uncompressed tar at ``path`` to ``out``.
+def take_from_tar(source: Source, out: Path, limits: Limits) -> Choice:
+    """Write the checkpoint in an uncompressed tar to ``out``.
 
     Raises:
         MalformedArtifact: the tar is broken, or has two members of one name.
         UnsupportedFormat, LimitExceeded: see :func:`choose`.
         StorageFull: no space for the copy.
     """
-    try:
-        with tarfile.open(path, "r:") as archive:
-            files: dict[str, tarfile.TarInfo] = {}
-            others = []
-            for count, info in enumerate(archive, 1):
-                if count > limits.archive_members:
-                    raise LimitExceeded("tar members", limits.archive_members, count)
-                name = _safe_name(info.name)
-                if name in files:
-                    raise MalformedArtifact("archive-malformed", f"{name} stands twice")
-                # Links, devices and sparse files are never read, only reported.
-                if info.isreg() and not info.issparse():
-                    files[name] = info
-                elif not info.isdir():
-                    others.append(name)
-            choice = choose(files)
-            _copy_member(archive, files[choice.member], out, limits)
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise MalformedArtifact("archive-malformed", "the tar cannot be read") from error
+    files, others = tar_files(source, limits)
+    choice = choose(files)
+    member = files[choice.member]
+    if member.size > limits.artifact_bytes:
+        raise LimitExceeded(f"size of {member.name}", limits.artifact_bytes, member.size)
+    with whole_file(out) as file:
+        for piece in source.stream(member.offset, member.size):
+            file.write(piece)
     return Choice(choice.member, tuple(sorted((*choice.ignored, *others))))
+
+
+def tar_files(source: Source, limits: Limits) -> tuple[dict[str, tars.TarMember], list[str]]:
+    """The regular files of a tar by name, and the names of links and devices, never read."""
+    members = list(tars.read_members(source, limits))
+    files = {member.name: member for member in members if member.is_file}
+    others = [m.name for m in members if not m.is_file and not m.is_directory]
+    return files, others
 
 
 def decompress(source: Source, out: Path, limits: Limits) -> None:
@@ -148,7 +149,7 @@ def decompress(source: Source, out: Path, limits: Limits) -> None:
 def _rank(name: str) -> tuple[int, int] | None:
     """Higher is better; None for what cannot be the model."""
     path = PurePosixPath(name)
-    if "trigger" in path.parts[:-1] or "__MACOSX" in path.parts:
+    if "trigger" in path.parts[:-1] or "__MACOSX" in path.parts or path.name.startswith("._"):
         return None
     if path.name == "model-best.pth.tar":
         return (2, 0)
@@ -163,7 +164,7 @@ def _files_below(root: Path, limits: Limits) -> Iterator[str]:
     count = 0
     waiting = [root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        with _listing(waiting.pop()) as entries:
             for entry in entries:
                 count += 1
                 if count > limits.archive_members:
@@ -174,28 +175,13 @@ def _files_below(root: Path, limits: Limits) -> Iterator[str]:
                     yield Path(entry.path).relative_to(root).as_posix()
 
 
-def _safe_name(name: str) -> str:
-    parts = PurePosixPath(name).parts
-    if not name.isprintable() or name.startswith("/") or ".." in parts or "\\" in name:
-        shown = name.encode("ascii", "backslashreplace").decode("ascii")[:200]
-        raise MalformedArtifact("archive-malformed", f"a member is called {shown!r}")
-    return str(PurePosixPath(name))
-
-
-def _copy_member(
-    archive: tarfile.TarFile, info: tarfile.TarInfo, out: Path, limits: Limits
-) -> None:
-    if info.size > limits.artifact_bytes:
-        raise LimitExceeded(f"size of {info.name}", limits.artifact_bytes, info.size)
-    member = archive.extractfile(info)
-    if member is None:
-        raise MalformedArtifact("archive-malformed", f"{info.name} cannot be read")
-    with member, whole_file(out) as file:
-        while piece := member.read(MIB):
-            file.write(piece)
-    with open_source(out) as copied:
-        if copied.size != info.size:
-            raise MalformedArtifact("archive-malformed", f"{info.name} is cut off")
+def _listing(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise MalformedArtifact("archive-malformed", "folders lie too deep") from error
+        raise
 
 
 def _listed(names: list[str]) -> str:

@@ -18,6 +18,7 @@ code (:mod:`inspector.checkpoint.rebuild`). The allow-list starts from
 from __future__ import annotations
 
 import re
+import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 
 from inspector.checkpoint.reading import GlobalSeverity, GlobalUse
@@ -43,25 +44,36 @@ _DTYPES = (
 _REBUILD = (
     "_rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_parameter "
     "_rebuild_parameter_with_state _rebuild_sparse_tensor _rebuild_qtensor "
-    "_rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_wrapper_subclass"
+    "_rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_wrapper_subclass "
+    "_rebuild_device_tensor_from_numpy _rebuild_device_tensor_from_cpu_tensor "
+    "_rebuild_sparse_csr_tensor _rebuild_xla_tensor _rebuild_mlc_tensor"
 )
 _LAYOUTS = "strided sparse_coo sparse_csr sparse_csc sparse_bsr sparse_bsc"
+
+_ONLY_NAMED = frozenset(
+    _names("torch", " ".join(f"{kind}Storage" for kind in _STORAGES.split()))
+    | _names("torch.storage", "UntypedStorage TypedStorage")
+    | _names("torch.nn.parameter", "Parameter Buffer")
+    | {"torch.Tensor"}
+)
+"""Named as types by honest pickles, and called by none: a call takes as much memory as it is told."""
 
 EXPECTED: frozenset[str] = frozenset(
     _names("collections", "OrderedDict defaultdict Counter")
     | _names("builtins", "dict list tuple set frozenset int float bool str bytes bytearray")
-    | _names("builtins", "complex object slice")
-    | _names("torch", " ".join(f"{kind}Storage" for kind in _STORAGES.split()))
-    | _names("torch.storage", "UntypedStorage TypedStorage")
-    | _names("torch", f"Size device Tensor {_DTYPES} {_LAYOUTS}")
+    | _names("builtins", "complex object slice range")
+    | _names("torch", f"Size device {_DTYPES} {_LAYOUTS}")
     | _names("torch._utils", _REBUILD)
-    | _names("torch.nn.parameter", "Parameter Buffer")
-    | _names("torch._tensor", "_rebuild_from_type_v2")
+    | _names("torch._tensor", "_rebuild_from_type_v2 _rebuild_from_type")
+    | {"torch.tensor._rebuild_from_type"}
     | _names("torch.serialization", "_get_layout")
     | {"copyreg._reconstructor", "_codecs.encode"}
     | _names("numpy", "ndarray dtype")
     | _names("numpy.core.multiarray", "scalar _reconstruct")
     | _names("numpy._core.multiarray", "scalar _reconstruct")
+    | _names("numpy._core.numeric", "_frombuffer")
+    | _names("numpy.core.numeric", "_frombuffer")
+    | _ONLY_NAMED
 )
 
 # Classes of these packages are live state of a training run: optimisers and schedules. Pickles make
@@ -69,8 +81,14 @@ EXPECTED: frozenset[str] = frozenset(
 _EXPECTED_CLASS = re.compile(r"(torch\.optim|dassl\.optim)(\.[a-z_0-9]+)*\.[A-Z][A-Za-z0-9]*")
 _UNCOMMON_CLASS = re.compile(r"torch\.nn\.modules(\.[a-z_0-9]+)*\.[A-Z][A-Za-z0-9]*")
 _UNCOMMON_VALUE = re.compile(
-    r"pathlib\.(Pure)?(Posix|Windows)?Path|argparse\.Namespace|yacs\.config\.CfgNode"
-    r"|datetime\.(datetime|date|time|timedelta|timezone)"
+    r"pathlib\.(Pure)?(Posix|Windows)?Path|argparse\.Namespace|types\.SimpleNamespace"
+    r"|datetime\.(datetime|date|time|timedelta|timezone)|decimal\.Decimal|fractions\.Fraction"
+    r"|collections\.deque|uuid\.(UUID|SafeUUID)|ipaddress\.IPv[46]Address"
+    r"|yacs\.config\.CfgNode|easydict\.EasyDict|addict\.addict\.Dict"
+    r"|(ml_collections\.config_dict\.)+(Frozen)?ConfigDict"
+    r"|torchvision\.transforms\.functional\.InterpolationMode"
+    r"|numpy\.random\._pickle\.__(bit_)?(generator|randomstate)_ctor"
+    r"|numpy\.random\._(pcg64|mt19937|philox|sfc64)\.[A-Z][A-Z0-9a-z]*"
 )
 
 _DENIED_WORDS = """
@@ -81,9 +99,16 @@ _DENIED_WORDS = """
     bdb cProfile profile pstats timeit trace doctest unittest pydoc pip ensurepip venv distutils
     setuptools idlelib lib2to3 test cgitb platform tempfile io _io fileinput linecache inspect gc
     site sitecustomize atexit logging uuid mmap resource commands popen2 ast dis antigravity
-    imaplib poplib nntplib aiohttp httpx paramiko pexpect
+    imaplib poplib nntplib aiohttp httpx paramiko pexpect difflib sqlite3 dbm glob getpass readline
+    rlcompleter curses tkinter turtle turtledemo wsgiref socketserver sched weakref contextlib zipfile
+    tarfile bz2 lzma gzip zlib xml faulthandler tracemalloc msvcrt winreg fcntl termios pkg_resources
+    compileall py_compile modulefinder zipapp pyclbr tabnanny this nturl2path symtable
 """
-_DENIED_MODULES = frozenset(_DENIED_WORDS.split())
+_DENIED_MODULES = frozenset(
+    {*_DENIED_WORDS.split(), *(name for name in sys.stdlib_module_names if name.startswith("_"))}
+    - {"__future__", "_codecs"}
+)
+"""Private modules of the standard library reach the same things past every list of public names."""
 _DENIED_PREFIXES = (
     "torch.hub",
     "torch.jit",
@@ -92,6 +117,15 @@ _DENIED_PREFIXES = (
     "torch.utils.collect_env",
     "torch.utils.cpp_extension",
     "torch.utils.model_zoo",
+    "torch.utils._config_module",
+    "torch.utils.data.datapipes",
+    "torch.utils.show_pickle",
+    "torch.utils.benchmark",
+    "torch.library",
+    "torch.export",
+    "torch._export",
+    "torch.onnx",
+    "torch.testing",
     "torch.distributed",
     "torch.multiprocessing",
     "torch._dynamo",
@@ -101,6 +135,8 @@ _DENIED_PREFIXES = (
     "numpy.f2py",
     "numpy.testing",
     "numpy.distutils",
+    "numpy.ctypeslib",
+    "numpy.lib",
 )
 _DENIED_NAMES = frozenset(
     _names("builtins", "eval exec compile open getattr setattr delattr __import__ globals locals")
@@ -126,14 +162,18 @@ def real_name(module: str, name: str) -> str:
 def judge(entry: Mentions) -> GlobalSeverity:
     """How one global weighs, by its name and by what the pickle does with it."""
     dotted = real_name(entry.module, entry.name)
-    if entry.uses & (_FILLING | {"computed"}) or _is_denied(dotted):
+    if entry.uses & (_FILLING | {"computed"}):
         return "critical"
-    if dotted in EXPECTED:
-        return "expected"
     if _UNCOMMON_VALUE.fullmatch(dotted):
         return "low"
+    if _is_denied(dotted) or _is_path(entry.name):
+        return "critical"
+    if dotted in EXPECTED and not (dotted in _ONLY_NAMED and entry.uses & _CALLING):
+        return "expected"
     if entry.uses & _CALLING:
         return "critical"
+    if "." in entry.name:
+        return "high"
     if _EXPECTED_CLASS.fullmatch(dotted):
         return "expected"
     return "low" if _UNCOMMON_CLASS.fullmatch(dotted) else "high"
@@ -156,6 +196,18 @@ def summarise(ledger: Ledger) -> tuple[tuple[GlobalUse, ...], tuple[Finding, ...
         elif severity == "low":
             findings.append(report("pickle-uncommon-global", f"the pickle holds a {shown}"))
     return tuple(uses), tuple(findings)
+
+
+def _is_path(name: str) -> bool:
+    """Whether ``name`` walks from one object to another that a module merely happens to hold.
+
+    ``pathlib``, ``os.system`` names a function of another module (GHSA-5j3x-jp52-966f), and special
+    attributes lead to every builtin.
+    """
+    parts = name.split(".")
+    return any(part in _DENIED_MODULES for part in parts[:-1]) or any(
+        part.startswith("__") and part.endswith("__") for part in parts
+    )
 
 
 def _is_denied(dotted: str) -> bool:

@@ -2,12 +2,14 @@
 
 A pickle is a program; walking it yields only these nodes and plain None, bool, int, float, str,
 bytes, tuple and list values. Nothing here can call, import, hash or compare what a file describes:
-mappings are lists of pairs, so that a hostile key is never hashed. Knows no opcode and no tensor.
+mappings are lists of pairs, so that a hostile key is never hashed. A node is small until it is
+filled: a pickle can make one with a single byte. Knows no opcode and no tensor.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
@@ -26,9 +28,19 @@ class Global:
 class Node:
     """Anything that a pickle may fill after making it: pairs, items, a state."""
 
-    pairs: list[tuple[object, object]] = field(default_factory=list)
-    items: list[object] = field(default_factory=list)
+    pairs: Sequence[tuple[object, object]] = ()
+    items: Sequence[object] = ()
     state: object = None
+
+    def add_pairs(self, pairs: Iterable[tuple[object, object]]) -> None:
+        if not isinstance(self.pairs, list):
+            self.pairs = list(self.pairs)
+        self.pairs.extend(pairs)
+
+    def add_items(self, items: Iterable[object]) -> None:
+        if not isinstance(self.items, list):
+            self.items = list(self.items)
+        self.items.extend(items)
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +69,14 @@ class Persistent:
 
 
 def is_call_of(value: object, *names: str) -> bool:
-    """Whether ``value`` stands for a call of one of the dotted ``names``."""
+    """Whether ``value`` stands for a call of one of the dotted ``names``.
+
+    A name that is itself a path (``torch``, ``_utils._rebuild_tensor_v2``) never matches: what it
+    means depends on the protocol.
+    """
     return (
         isinstance(value, Call)
         and isinstance(value.function, Global)
         and value.function.dotted in names
+        and "." not in value.function.name
     )

@@ -20,6 +20,7 @@ from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_BYTES = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")
+_MAGIC_TEXT = f"L{MAGIC}L\n.".encode()
 _PROTOCOL = 1001
 
 
@@ -33,7 +34,8 @@ class LegacyFile:
 
 def looks_like_legacy(head: bytes) -> bool:
     """Whether the first pickle is torch's magic number, whatever its pickle protocol."""
-    return head[:1] == b"\x80" and _MAGIC_BYTES in head[:32]
+    is_binary = head[:1] == b"\x80" and _MAGIC_BYTES in head[:32]
+    return is_binary or head.startswith(_MAGIC_TEXT)
 
 
 def open_legacy(source: Source, ledger: Ledger, limits: Limits) -> LegacyFile:

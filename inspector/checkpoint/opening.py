@@ -11,15 +11,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.checkpoint import bundle, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint import bundle, foreign, legacy, safetensors, torchzip, zipfiles
 from inspector.checkpoint.draft import Draft
+from inspector.checkpoint.evidence import gather, would_run
 from inspector.checkpoint.reading import ContainerInfo
 from inspector.checkpoint.rebuild import declared_storages
 from inspector.checkpoint.sniff import Kind, sniff
 from inspector.checkpoint.source import Source, open_source, sha256_of
 from inspector.checkpoint.statedict import StateDict, scalars, state_dict
 from inspector.checkpoint.tensors import View
-from inspector.checkpoint.walker import walk
+from inspector.checkpoint.walker import Ledger, walk
 from inspector.checkpoint.wording import printable
 from inspector.checkpoint.zipfiles import Member
 from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, UnsupportedFormat
@@ -99,18 +100,31 @@ def _unpack(opened: Opened, scratch: Path, draft: Draft) -> Path:
     """Copy the checkpoint in an archive to ``scratch``."""
     out, limits = scratch / MEMBER_NAME, draft.limits
     if opened.kind == "zip":
+        what = foreign.name_of_zip(member.name for member in opened.members)
+        if what:
+            raise UnsupportedFormat("unsupported-format", f"{what}, which we do not read")
         outer, choice = "zip", bundle.take_from_zip(opened.source, opened.members, out, limits)
     elif opened.kind == "tar":
-        outer, choice = "tar", bundle.take_from_tar(opened.path, out, limits)
+        outer, choice = "tar", _from_tar(opened.source, out, draft)
     else:
         plain = scratch / TAR_NAME
         bundle.decompress(opened.source, plain, limits)
         with open_source(plain) as source:
             if sniff(source) != "tar":
                 raise UnsupportedFormat("unsupported-format", "a gzip that holds no tar")
-        outer, choice = "tar.gz", bundle.take_from_tar(plain, out, limits)
+            outer, choice = "tar.gz", _from_tar(source, out, draft)
     draft.container = _contained(outer, choice)
     return out
+
+
+def _from_tar(source: Source, out: Path, draft: Draft) -> bundle.Choice:
+    files, _others = bundle.tar_files(source, draft.limits)
+    if set(bundle.TORCH_TAR) <= set(files):
+        for name in bundle.TORCH_TAR:
+            size = min(files[name].size, draft.limits.pickle_bytes)
+            gather(source.read(files[name].offset, size), 0, draft.ledger, draft.limits)
+        raise UnsupportedFormat("unsupported-format", "a tar as torch 0.1 wrote it")
+    return bundle.take_from_tar(source, out, draft.limits)
 
 
 def _contained(outer: str, choice: bundle.Choice) -> ContainerInfo:
@@ -123,8 +137,8 @@ def _contained(outer: str, choice: bundle.Choice) -> ContainerInfo:
 def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
     archive = torchzip.open_torch_zip(opened.source, opened.members, draft.limits)
     walked = walk(archive.pickle, draft.ledger, draft.limits)
-    _check_end(walked.end, len(archive.pickle))
-    declared_storages(walked.persistents)
+    _check_end(walked.end, archive.pickle, draft)
+    torchzip.check_storages(declared_storages(walked.persistents), archive.storages)
     return state_dict(walked.value, archive.storages, draft.limits)
 
 
@@ -143,8 +157,9 @@ def _from_pickle(opened: Opened, draft: Draft) -> StateDict:
     size = opened.source.size
     if size > draft.limits.pickle_bytes:
         raise LimitExceeded("pickle bytes", draft.limits.pickle_bytes, size)
-    walked = walk(opened.source.read(0, size), draft.ledger, draft.limits)
-    _check_end(walked.end, size)
+    data = opened.source.read(0, size)
+    walked = walk(data, draft.ledger, draft.limits)
+    _check_end(walked.end, data, draft)
     raise UnsupportedFormat(
         "unsupported-format", "a bare pickle; save the tensors with torch.save or as safetensors"
     )
@@ -152,21 +167,26 @@ def _from_pickle(opened: Opened, draft: Draft) -> StateDict:
 
 def _from_unknown(opened: Opened, draft: Draft) -> StateDict:
     """A pickle of protocol 0 or 1 has no mark; anything else is no checkpoint."""
-    head = opened.source.read(0, min(opened.source.size, draft.limits.pickle_bytes))
+    size = opened.source.size
+    head = opened.source.read(0, min(size, draft.limits.pickle_bytes))
+    found = Ledger(draft.limits.globals)
     try:
-        walk(head, draft.ledger, draft.limits)
+        is_pickle = walk(head, found, draft.limits).end == size
     except ArtifactError:
-        if not draft.ledger.entries:
-            raise UnsupportedFormat(
-                "not-a-checkpoint", f"begins with {head[:8].hex(' ')}"
-            ) from None
-    draft.format = "pickle"
-    return _from_pickle(opened, draft)
+        is_pickle = False
+    # A text may begin like a pickle; one that would run something by chance does not exist.
+    if is_pickle or would_run(found):
+        draft.format = "pickle"
+        return _from_pickle(opened, draft)
+    raise foreign.refusal(head)
 
 
-def _check_end(end: int, size: int) -> None:
-    if end != size:
-        raise MalformedArtifact("pickle-trailing-bytes", f"{size - end} bytes follow the pickle")
+def _check_end(end: int, data: bytes, draft: Draft) -> None:
+    if end != len(data):
+        gather(data, end, draft.ledger, draft.limits)
+        raise MalformedArtifact(
+            "pickle-trailing-bytes", f"{len(data) - end} bytes follow the pickle"
+        )
 
 
 _FORMATS: dict[Kind, str] = {

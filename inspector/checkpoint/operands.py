@@ -8,6 +8,7 @@ evaluated. Knows nothing of the stack machine.
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Callable
 
@@ -16,6 +17,10 @@ from inspector.errors import LimitExceeded, MalformedArtifact
 
 _LINE_LIMIT = 8192
 """Longest text operand of protocol 0 that is no string: names and numbers, in bytes."""
+# CPython's two unpicklers and Python 2 read other spellings (octal, blanks, signs, underscores) each
+# in its own way, and no pickler writes them. Conversion takes quadratic time; nobody writes longer.
+_DECIMAL = re.compile(rb"0|-?[1-9][0-9]{0,999}")
+_FLOAT = re.compile(rb"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|-?inf|nan")
 
 
 class Cursor:
@@ -71,13 +76,9 @@ class Cursor:
             raise self.fail("a string cannot be decoded") from error
 
     def decimal(self) -> int:
-        """A decimal integer on a line; an ``L`` of Python 2 may end it."""
-        raw = self.line().strip().removesuffix(b"L")
-        digits = raw[1:] if raw[:1] in (b"-", b"+") else raw
-        # A leading zero is octal to one of CPython's two unpicklers. Conversion takes quadratic
-        # time, and nobody writes a number as long as this.
-        has_zero = len(digits) > 1 and digits.startswith(b"0")
-        if not digits.isdigit() or has_zero or len(digits) > 1000:
+        """A decimal integer on a line, as picklers write it."""
+        raw = self.line()
+        if not _DECIMAL.fullmatch(raw):
             raise self.fail("a decimal integer is malformed")
         return int(raw)
 
@@ -91,6 +92,14 @@ def _int_line(cursor: Cursor) -> object:
     return cursor.decimal()
 
 
+def _long_line(cursor: Cursor) -> object:
+    # An L ends every long of Python 2 and of protocol 0.
+    raw = cursor.line().removesuffix(b"L")
+    if not _DECIMAL.fullmatch(raw):
+        raise cursor.fail("a decimal integer is malformed")
+    return int(raw)
+
+
 def _long(width: int) -> Callable[[Cursor], object]:
     def read(cursor: Cursor) -> object:
         length = cursor.unsigned(width)
@@ -102,14 +111,14 @@ def _long(width: int) -> Callable[[Cursor], object]:
 
 
 def _float_line(cursor: Cursor) -> object:
-    try:
-        return float(cursor.line())
-    except ValueError as error:
-        raise cursor.fail("a float is malformed") from error
+    raw = cursor.line()
+    if not _FLOAT.fullmatch(raw):
+        raise cursor.fail("a float is malformed")
+    return float(raw)
 
 
 def _quoted(cursor: Cursor) -> object:
-    raw = cursor.line(cursor.limits.string_bytes).strip()
+    raw = cursor.line(cursor.limits.string_bytes)
     if len(raw) < 2 or raw[0] != raw[-1] or raw[:1] not in (b"'", b'"'):
         raise cursor.fail("a quoted string is malformed")
     try:
@@ -147,7 +156,7 @@ LITERALS: dict[int, Callable[[Cursor], object]] = {
     0x88: lambda cursor: True,
     0x89: lambda cursor: False,
     ord("I"): _int_line,
-    ord("L"): Cursor.decimal,
+    ord("L"): _long_line,
     ord("J"): lambda cursor: int.from_bytes(cursor.take(4), "little", signed=True),
     ord("K"): lambda cursor: cursor.unsigned(1),
     ord("M"): lambda cursor: cursor.unsigned(2),

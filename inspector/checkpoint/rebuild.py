@@ -32,6 +32,10 @@ _STORAGE_DTYPES = {
     "torch.BoolStorage": "BOOL",
     "torch.storage.UntypedStorage": "U8",
 }
+_UNREAD_ITEM_SIZES = {
+    "torch.ComplexFloatStorage": 8, "torch.ComplexDoubleStorage": 16,
+    "torch.QInt8Storage": 1, "torch.QUInt8Storage": 1, "torch.QInt32Storage": 4,
+}  # fmt: skip
 _TORCH_DTYPES = {
     "torch.float16": "F16", "torch.bfloat16": "BF16", "torch.float32": "F32",
     "torch.float64": "F64", "torch.int8": "I8", "torch.int16": "I16", "torch.int32": "I32",
@@ -65,6 +69,13 @@ class StorageId:
         if code is None:
             raise UnsupportedFormat("unsupported-tensor", f"storage type {self.kind!a}")
         return code
+
+    @property
+    def item_size(self) -> int | None:
+        """Bytes per value, also of types that we do not read; None when the type is unknown."""
+        if self.kind in _STORAGE_DTYPES:
+            return ITEM_SIZES[_STORAGE_DTYPES[self.kind]]
+        return _UNREAD_ITEM_SIZES.get(self.kind)
 
 
 def storage_id(identifier: object) -> StorageId:

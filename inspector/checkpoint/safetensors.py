@@ -15,6 +15,7 @@ from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_view, row_major
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
+_BRACKETS = 10
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
@@ -41,7 +42,7 @@ def read_views(source: Source, limits: Limits) -> tuple[tuple[View, ...], dict[s
         raise LimitExceeded("safetensors header bytes", limits.header_bytes, length)
     if 8 + length > source.size:
         raise _malformed("the header is cut off")
-    header = _header(source.read(8, length))
+    header = _header(source.read(8, length), limits)
     metadata = _metadata(header.pop("__metadata__", {}))
     if len(header) > limits.tensors:
         raise LimitExceeded("tensors", limits.tensors, len(header))
@@ -62,7 +63,11 @@ def _malformed(why: str) -> MalformedArtifact:
     return MalformedArtifact("safetensors-malformed", why)
 
 
-def _header(raw: bytes) -> dict[str, object]:
+def _header(raw: bytes, limits: Limits) -> dict[str, object]:
+    # A list takes two bytes of text and a hundred of memory; a tensor has two lists and an object.
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets > _BRACKETS * limits.tensors:
+        raise LimitExceeded("brackets in a header", _BRACKETS * limits.tensors, brackets)
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except RecursionError as error:

@@ -11,6 +11,7 @@ from typing import Literal
 from inspector.checkpoint.legacy import looks_like_legacy
 from inspector.checkpoint.safetensors import looks_like_safetensors
 from inspector.checkpoint.source import Source
+from inspector.checkpoint.tars import is_header
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 Kind = Literal["zip", "gzip", "tar", "safetensors", "torch-legacy", "pickle", "unknown"]
@@ -29,7 +30,8 @@ def sniff(source: Source) -> Kind:
     if source.size == 0:
         raise UnsupportedFormat("empty-file", "the file has no bytes")
     head = source.read(0, min(512, source.size))
-    is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar"
+    # torch tries a file as a tar before it tries it as a pickle, and needs no mark, only a checksum.
+    is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar" or is_header(head)
     is_zip = head[:4] in (b"PK\x03\x04", _ZIP_END)
     if is_tar and is_zip:
         raise MalformedArtifact("polyglot", "the file is a zip and a tar at once")
@@ -39,8 +41,13 @@ def sniff(source: Source) -> Kind:
         raise MalformedArtifact("polyglot", "a zip follows after the beginning of another format")
     if head[:2] == b"\x1f\x8b":
         return "gzip"
-    if is_tar:
-        return "tar"
+    kind = _plain_kind(source, head)
+    if is_tar and kind != "unknown":
+        raise MalformedArtifact("polyglot", f"the file is a tar and a {kind} at once")
+    return "tar" if is_tar else kind
+
+
+def _plain_kind(source: Source, head: bytes) -> Kind:
     if looks_like_safetensors(source):
         return "safetensors"
     if looks_like_legacy(head):

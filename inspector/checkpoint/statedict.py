@@ -8,6 +8,7 @@ that :mod:`inspector.checkpoint.rebuild` makes one.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inspector.checkpoint.inert import Call, Mapping, is_call_of
@@ -112,14 +113,14 @@ def scalars(named: MappingType[str, object]) -> dict[str, Scalar]:
     return result
 
 
-def _pairs(value: object) -> list[tuple[object, object]] | None:
+def _pairs(value: object) -> Sequence[tuple[object, object]] | None:
     """The pairs of a dict, OrderedDict or defaultdict that was filled by the pickle alone.
 
     None for anything else, such as a mapping that was made from arguments or given attributes: what
     torch would find in it is not what its pairs say.
     """
     if isinstance(value, Mapping):
-        return value.pairs if value.state is None else None
+        return value.pairs if value.state is None and not value.items else None
     if not isinstance(value, Call) or value.items:
         return None
     if is_call_of(value, "collections.OrderedDict"):
@@ -138,7 +139,7 @@ def _is_versions(state: object) -> bool:
     return isinstance(state, Mapping) and [key for key, _ in state.pairs] == ["_metadata"]
 
 
-def _unique_keys(pairs: list[tuple[object, object]]) -> dict[str, object]:
+def _unique_keys(pairs: Sequence[tuple[object, object]]) -> dict[str, object]:
     named: dict[str, object] = {}
     for key, entry in pairs:
         if not isinstance(key, str):

@@ -8,10 +8,12 @@ only; what the pickle means is :mod:`inspector.checkpoint.rebuild`'s business. L
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.checkpoint import zipfiles
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.rebuild import StorageId
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import Storage
 from inspector.checkpoint.zipfiles import STORED, Member
@@ -77,6 +79,26 @@ def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) 
         if name.startswith("data/")
     }
     return TorchZip(pickle, storages, members)
+
+
+def check_storages(declared: Mapping[str, StorageId], storages: Mapping[str, Storage]) -> None:
+    """Compare every storage of the pickle with its record, also those of optimisers.
+
+    We read the tensors of the state_dict only, but torch maps all of them: with ``mmap=True`` some
+    versions believe the pickle's size, whatever the record's.
+
+    Raises:
+        MalformedArtifact: a record is missing or has another size.
+    """
+    for key, stored in declared.items():
+        record = storages.get(key)
+        if record is None:
+            raise MalformedArtifact("storage-out-of-range", f"there is no storage {key!a}")
+        if stored.item_size is not None and record.size != stored.count * stored.item_size:
+            raise MalformedArtifact(
+                "storage-out-of-range",
+                f"storage {key!a} has {record.size} bytes, declared are {stored.count} values",
+            )
 
 
 def _whole(source: Source, member: Member, limit: int) -> bytes:

@@ -21,21 +21,13 @@ from inspector.checkpoint.inert import (
     Mapping,
     Node,
     Persistent,
-    is_call_of,
 )
+from inspector.checkpoint.known import called_in_turn, is_fixed
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.operands import LITERALS, Cursor
 from inspector.errors import LimitExceeded
 
 _N = TypeVar("_N")
-_CALLS_ITS_ARGUMENT = "torch._tensor._rebuild_from_type_v2"
-_FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter")
-"""What these modules make is complete when it is made: tensors, storages, shapes, dtypes."""
-
-
-def _is_fixed(target: Call) -> bool:
-    function = target.function
-    return isinstance(function, Global) and function.module in _FIXED_MODULES
 
 
 @dataclass(slots=True)
@@ -84,6 +76,8 @@ class Walker:
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.persistents: list[Persistent] = []
+        self.frame_end = 0
+        self._globals: dict[tuple[str, str], Global] = {}
 
     def run(self) -> object:
         """Walk to STOP and give the top of the stack.
@@ -94,9 +88,10 @@ class Walker:
         """
         cursor, data, stop = self.cursor, self.cursor.data, ord(".")
         for _ in range(self.limits.opcodes):
-            if cursor.position >= len(data):
+            begin = cursor.position
+            if begin >= len(data):
                 raise cursor.fail("the pickle has no end")
-            opcode = data[cursor.position]
+            opcode = data[begin]
             cursor.position += 1
             if opcode == stop:
                 return self.pop()
@@ -108,6 +103,10 @@ class Walker:
                 if step is None:
                     raise cursor.fail(f"unknown opcode 0x{opcode:02x}")
                 step(self)
+            if begin < self.frame_end < cursor.position:
+                # CPython drops what is left of the frame and reads on behind it: it sees other
+                # operands, and other opcodes, than stand here (cpython issue 154848).
+                raise cursor.fail("an operand crosses the end of its frame")
             if len(self.stack) > self.limits.stack_items:
                 raise LimitExceeded("pickle stack", self.limits.stack_items, len(self.stack))
         raise LimitExceeded("pickle opcodes", self.limits.opcodes, self.limits.opcodes + 1)
@@ -150,6 +149,9 @@ class Walker:
     # The memo.
 
     def remember(self, index: int) -> None:
+        if not 0 <= index <= self.limits.opcodes:
+            # CPython allocates a table as long as the highest index.
+            raise LimitExceeded("pickle memo index", self.limits.opcodes, index)
         if index not in self.memo and len(self.memo) >= self.limits.memo_entries:
             raise LimitExceeded("pickle memo", self.limits.memo_entries, len(self.memo) + 1)
         self.memo[index] = self.top()
@@ -163,7 +165,10 @@ class Walker:
 
     def push_global(self, module: str, name: str) -> None:
         self.ledger.mention(module, name).count += 1
-        self.stack.append(Global(module, name))
+        known = self._globals.get((module, name))
+        if known is None:
+            known = self._globals[module, name] = Global(module, name)
+        self.stack.append(known)
 
     def push_persistent(self, identifier: object) -> None:
         self.persistents.append(Persistent(identifier))
@@ -173,8 +178,8 @@ class Walker:
         if not isinstance(function, Global | Call):
             raise self.cursor.fail("something is called that is no function")
         self.ledger.use(function, opcode)
-        if is_call_of(Call(function=function), _CALLS_ITS_ARGUMENT) and arguments:
-            self.ledger.use(next(iter(arguments)), opcode)
+        for argument in called_in_turn(function, arguments):
+            self.ledger.use(argument, opcode)
         self.stack.append(Call(function=function, arguments=arguments))
 
     def filled(self, opcode: str) -> Node | list[object]:
@@ -183,7 +188,7 @@ class Walker:
         if isinstance(target, Global):
             # Filling a global is an attack on the interpreter: sys.path, os.environ, a class.
             self.ledger.use(target, opcode)
-        elif isinstance(target, Call) and _is_fixed(target):
+        elif isinstance(target, Call) and is_fixed(target):
             # Filling a tensor writes its values; no view on its storage would be what it seems.
             raise self.cursor.fail("a tensor is changed after it was made")
         elif isinstance(target, Node | list):
@@ -192,13 +197,16 @@ class Walker:
 
     def add_items(self, items: list[object], opcode: str) -> None:
         target = self.filled(opcode)
-        (target if isinstance(target, list) else target.items).extend(items)
+        if isinstance(target, list):
+            target.extend(items)
+        else:
+            target.add_items(items)
 
     def add_pairs(self, flat: list[object], opcode: str) -> None:
         target = self.filled(opcode)
         if isinstance(target, list) or len(flat) % 2:
             raise self.cursor.fail("keys and values do not pair up")
-        target.pairs.extend(zip(flat[::2], flat[1::2], strict=True))
+        target.add_pairs(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _reduce(walker: Walker) -> None:
@@ -236,6 +244,9 @@ def _build(walker: Walker) -> None:
     target = walker.filled("BUILD")
     if isinstance(target, list):
         raise walker.cursor.fail("a list is given a state")
+    if target.state is not None:
+        # The second would hide the first from us, but both take effect on the real object.
+        raise walker.cursor.fail("an object is given two states")
     target.state = state
 
 
@@ -291,8 +302,11 @@ def _pop_mark(walker: Walker) -> None:
 
 
 def _frame(walker: Walker) -> None:
-    # Frames only help readers that buffer; their length says nothing about the program.
-    walker.cursor.take(8)
+    cursor = walker.cursor
+    begin, end = cursor.position - 1, cursor.unsigned(8) + cursor.position
+    if begin < walker.frame_end or end > len(cursor.data):
+        raise cursor.fail("a frame begins inside another one or reaches beyond the pickle")
+    walker.frame_end = end
 
 
 def _protocol(walker: Walker) -> None:

@@ -3,8 +3,9 @@
 Two programs that read one zip differently are how scanners are bypassed: one looks at the central
 directory, the other at the local headers, one stops at a bad checksum, the other does not. Here
 both descriptions of a member must agree, names must be unique even without regard to case (torch's
-own reader ignores case), members must follow each other without gap or overlap, and the file must
-begin with the first member and end with the end record. Only STORED and DEFLATED, no encryption.
+own reader ignores it) and to how letters are composed (file systems ignore that), members must
+follow each other without gap or overlap, and the file must begin with the first member and end with
+the end record. Only STORED and DEFLATED, no encryption.
 
 Layout: APPNOTE.TXT 6.3.10 sections 4.3 to 4.5. Deliberately knows nothing of torch.
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inspector.checkpoint.limits import MIB, Limits
+from inspector.checkpoint.names import LONGEST, folded, is_safe, shown
 from inspector.checkpoint.source import Source
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
@@ -31,6 +33,7 @@ _LOCATOR = struct.Struct("<4sIQI")
 _FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _FLAG_DESCRIPTOR = 0x0008
 _FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | 0x0800
+_EXTRA_ZIP64, _EXTRA_UNICODE_NAME = 0x0001, 0x7075
 _MAX16, _MAX32 = 0xFFFF, 0xFFFF_FFFF
 
 
@@ -87,9 +90,9 @@ def read_members(source: Source, limits: Limits) -> tuple[Member, ...]:
     members, position = [], 0
     for entry in entries:
         member, after = _member(source, entry, position, start)
-        if member.name.casefold() in names:
+        if folded(member.name) in names:
             raise MalformedArtifact("zip-duplicate-member", f"{member.name} stands twice")
-        names.add(member.name.casefold())
+        names.add(folded(member.name))
         members.append(member)
         position = after
     if position != start:
@@ -187,8 +190,11 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
         name_size, extra_size, comment_size, disk = row[10:14]
         if disk:
             raise UnsupportedFormat("unsupported-format", "the zip spans several disks")
+        if name_size > LONGEST:
+            raise MalformedArtifact("zip-unsafe-name", f"a member name has {name_size} bytes")
         raw_name = source.read(position + _CENTRAL.size, name_size)
         extra = source.read(position + _CENTRAL.size + name_size, extra_size)
+        _check_unicode_name(extra, raw_name)
         stored, plain, offset = _widen(extra, row[8], row[9], row[16])
         yield _Entry(raw_name, row[3], row[4], row[7], stored, plain, offset, position + 16)
         position += _CENTRAL.size + name_size + extra_size + comment_size
@@ -196,15 +202,29 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
         raise malformed("the central directory has another size than its rows")
 
 
-def _widen(extra: bytes, stored: int, plain: int, offset: int) -> tuple[int, int, int]:
-    """The sizes and the offset, with those taken from the zip64 field that say so."""
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
     position = 0
-    field = b""
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)
-        if kind == 1:
-            field = extra[position + 4 : position + 4 + length]
+        if position + 4 + length > len(extra):
+            raise malformed("an extra field is cut off")
+        yield kind, extra[position + 4 : position + 4 + length]
         position += 4 + length
+
+
+def _check_unicode_name(extra: bytes, raw_name: bytes) -> None:
+    """Some readers take the name from Info-ZIP's field 0x7075, others from the header."""
+    for kind, content in _extra_fields(extra):
+        if kind == _EXTRA_UNICODE_NAME and content[5:] != raw_name:
+            raise MalformedArtifact("zip-header-mismatch", "a member has two names")
+
+
+def _widen(extra: bytes, stored: int, plain: int, offset: int) -> tuple[int, int, int]:
+    """The sizes and the offset, with those taken from the zip64 field that say so."""
+    fields = [content for kind, content in _extra_fields(extra) if kind == _EXTRA_ZIP64]
+    if len(fields) > 1:
+        raise malformed("a member has two zip64 fields")
+    field = fields[0] if fields else b""
     wide = [plain, stored, offset]
     for index, value in enumerate(wide):
         if value == _MAX32:
@@ -232,6 +252,7 @@ def _member(source: Source, entry: _Entry, position: int, limit: int) -> tuple[M
     name_size, extra_size = row[9:]
     raw_name = source.read(position + _LOCAL.size, name_size)
     extra = source.read(position + _LOCAL.size + name_size, extra_size)
+    _check_unicode_name(extra, raw_name)
     if (row[0], row[2], row[3], raw_name) != (
         b"PK\x03\x04", entry.flags, entry.method, entry.raw_name
     ):  # fmt: skip
@@ -276,9 +297,6 @@ def _name(raw: bytes) -> str:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
         name = raw.decode("cp437")
-    parts = name.removesuffix("/").split("/")
-    is_plain = name.isprintable() and "\\" not in name and ":" not in parts[0]
-    if not is_plain or any(part in ("", ".", "..") for part in parts):
-        shown = name.encode("ascii", "backslashreplace").decode("ascii")[:200]
-        raise MalformedArtifact("zip-unsafe-name", f"a member is called {shown!r}")
+    if not is_safe(name):
+        raise MalformedArtifact("zip-unsafe-name", f"a member is called {shown(name)}")
     return name

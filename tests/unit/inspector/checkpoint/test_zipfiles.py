@@ -187,6 +187,9 @@ def test_trailing_bytes_after_the_pickle(plain: Path, tmp_path: Path, read: Read
     records = records_of(plain)
     records["data.pkl"] += b"cos\nsystem\n."
     reading = read(write_torch_zip(tmp_path / "more.pth", records))
+    assert ids(reading) == ["pickle-code-execution", "pickle-trailing-bytes"]
+    records["data.pkl"] = records["data.pkl"].removesuffix(b"cos\nsystem\n.") + b"and more"
+    reading = read(write_torch_zip(tmp_path / "text.pth", records))
     assert ids(reading) == ["pickle-trailing-bytes"]
 
 

@@ -1,0 +1,196 @@
+"""A tar reader that refuses every ambiguity.
+
+Own code instead of ``tarfile``, which reads extended headers of any size into memory, matches them
+with a regular expression of quadratic time (CVE-2024-6232), follows negative sizes in a circle
+(CVE-2025-8194), and lets a header written earlier override what the next one says. Here a member has
+one size and one name, sparse files and unknown types are refused, and nothing but zeros follows the
+end. Formats: POSIX.1-2001 ``pax`` and ``ustar``, GNU long names, the tar of Unix V7.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inspector.checkpoint.limits import MIB, Limits
+from inspector.checkpoint.names import LONGEST, folded, is_safe, shown
+from inspector.checkpoint.source import Source
+from inspector.errors import LimitExceeded, MalformedArtifact
+
+BLOCK = 512
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
+_REGULAR, _DIRECTORY, _NO_CONTENT = b"0\0007", b"5", b"12346"
+_PAX_BYTES = 64 * 1024
+_PAX_HARMLESS = re.compile(
+    r"(path|linkpath|[amc]time|[ug]id|[ug]name|comment|charset|hdrcharset|size)"
+    r"|(LIBARCHIVE|SCHILY|RHT|APPLE|MSWINDOWS|com\.apple)\..*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """One member; ``offset`` is that of its content. ``is_file`` is false for links and devices."""
+
+    name: str
+    is_file: bool
+    is_directory: bool
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class _Override:
+    """What the extended headers before a member say about it."""
+
+    name: str | None = None
+    size: int | None = None
+
+
+def is_header(block: bytes) -> bool:
+    """Whether ``block`` has the checksum of a tar header; V7 had no other mark."""
+    if len(block) < BLOCK:
+        return False
+    try:
+        stored = _number(block[148:156])
+    except MalformedArtifact:
+        return False
+    plain = block[:148] + b" " * 8 + block[156:BLOCK]
+    signed = sum(plain) - 256 * sum(byte > 127 for byte in plain)
+    return stored in (sum(plain), signed)
+
+
+def read_members(source: Source, limits: Limits) -> Iterator[TarMember]:
+    """All members in their order.
+
+    Raises:
+        MalformedArtifact: any rule of the module is broken, or the tar has no end.
+        LimitExceeded: too many members, or an extended header that is too long.
+    """
+    position, override = 0, _Override()
+    names: set[str] = set()
+    for _ in range(3 * limits.archive_members + 1):
+        block = source.read(position, BLOCK) if position + BLOCK <= source.size else b""
+        if not block.strip(b"\0"):
+            _check_end(source, position, bool(block))
+            if override != _Override():
+                raise _malformed("an extended header describes no member")
+            return
+        if not is_header(block):
+            raise _malformed("a header does not match its checksum")
+        kind, size = block[156:157], _number(block[124:136])
+        if position + BLOCK + size > source.size:
+            raise _malformed("a member is cut off")
+        if kind in b"LKxXg":
+            _extend(override, kind, _extension(source, position + BLOCK, size))
+        else:
+            member = _member(block, kind, size, position + BLOCK, override)
+            if folded(member.name) in names:
+                raise _malformed(f"{shown(member.name)} stands twice")
+            names.add(folded(member.name))
+            if len(names) > limits.archive_members:
+                raise LimitExceeded("tar members", limits.archive_members, len(names))
+            yield member
+            override = _Override()
+        position += BLOCK + -(-size // BLOCK) * BLOCK
+    raise _malformed("there are more extended headers than members")
+
+
+def _malformed(why: str) -> MalformedArtifact:
+    return MalformedArtifact("archive-malformed", why)
+
+
+def _number(raw: bytes) -> int:
+    """An octal number, or one in base 256 as GNU writes large ones; never negative."""
+    if raw[0] == 0x80:
+        return int.from_bytes(raw[1:], "big")
+    match = _OCTAL.fullmatch(raw)
+    if match is None:
+        raise _malformed("a number in a header is malformed")
+    return int(match[1] or b"0", 8)
+
+
+def _extension(source: Source, offset: int, size: int) -> bytes:
+    if size > _PAX_BYTES:
+        raise LimitExceeded("bytes of an extended tar header", _PAX_BYTES, size)
+    return source.read(offset, size)
+
+
+def _extend(override: _Override, kind: bytes, content: bytes) -> None:
+    if kind == b"K":
+        return
+    if kind == b"L":
+        _set_name(override, _text(content.rstrip(b"\0")))
+        return
+    for key, value in _pax_records(content):
+        if not _PAX_HARMLESS.fullmatch(key):
+            raise _malformed(f"an extended header sets {shown(key)}")
+        if key == "path" or key == "size":
+            if kind == b"g":
+                raise _malformed(f"a global header sets the {key} of every member")
+            if key == "path":
+                _set_name(override, value)
+            elif override.size is not None or not value.isdecimal() or len(value) > 20:
+                raise _malformed("an extended header gives a bad size")
+            else:
+                override.size = int(value)
+
+
+def _set_name(override: _Override, name: str) -> None:
+    if override.name is not None:
+        raise _malformed("a member has two long names")
+    override.name = name
+
+
+def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
+    """The pairs of ``<length> <key>=<value>\\n`` records."""
+    position = 0
+    while position < len(content):
+        blank = content.find(b" ", position, position + 8)
+        digits = content[position:blank] if blank > 0 else b""
+        if not digits.isdigit():
+            raise _malformed("an extended header is malformed")
+        end = position + int(digits)
+        key, equals, value = content[blank + 1 : end - 1].partition(b"=")
+        if end > len(content) or end <= blank + 2 or content[end - 1] != 10 or not equals:
+            raise _malformed("an extended header is malformed")
+        yield _text(key), value.decode("utf-8", "replace")
+        position = end
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed("a name in the tar is not UTF-8") from error
+
+
+def _member(block: bytes, kind: bytes, size: int, offset: int, override: _Override) -> TarMember:
+    name = override.name
+    if name is None:
+        name = _text(block[:100].split(b"\0", 1)[0])
+        prefix = _text(block[345:500].split(b"\0", 1)[0]) if block[257:263] == b"ustar\0" else ""
+        name = f"{prefix}/{name}" if prefix else name
+    if override.size not in (None, size):
+        raise _malformed(f"{shown(name)} has two sizes")
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    is_directory = kind in _DIRECTORY or (kind in b"\0" and name.endswith("/"))
+    name = name.rstrip("/") if is_directory else name
+    # "." is the folder itself, as `tar cf x.tar .` writes it.
+    if not (is_directory and name in ("", ".")) and (len(name) > LONGEST or not is_safe(name)):
+        raise _malformed(f"a member is called {shown(name)}")
+    if kind not in _REGULAR + _DIRECTORY + _NO_CONTENT:
+        raise _malformed(f"{shown(name)} is of the unusual type {kind!a}")
+    if size and (is_directory or kind in _NO_CONTENT):
+        raise _malformed(f"{shown(name)} is no file but has content")
+    is_file = kind in _REGULAR and not is_directory
+    return TarMember(name or ".", is_file, is_directory, offset, size)
+
+
+def _check_end(source: Source, position: int, has_mark: bool) -> None:
+    if not has_mark:
+        raise _malformed("the tar has no end; is it complete?")
+    rest = source.size - position
+    if rest > MIB or source.read(position, rest).strip(b"\0"):
+        raise _malformed("bytes follow the end of the tar")
