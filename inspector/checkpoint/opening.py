@@ -14,6 +14,7 @@ from pathlib import Path
 from inspector.checkpoint import bundle, foreign, legacy, safetensors, torchzip, zipfiles
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.evidence import gather, would_run
+from inspector.checkpoint.limits import MIB
 from inspector.checkpoint.reading import ContainerInfo
 from inspector.checkpoint.rebuild import declared_storages
 from inspector.checkpoint.sniff import Kind, sniff
@@ -27,6 +28,7 @@ from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, Un
 
 MEMBER_NAME, TAR_NAME = "member.tmp", "archive.tmp"
 _IGNORED_SHOWN = 200
+_SHARED, _SMALL_BYTES = 4, 64 * MIB
 TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME)
 
 
@@ -87,7 +89,15 @@ def read_views(opened: Opened, draft: Draft) -> tuple[View, ...]:
     found = _READERS[opened.kind](opened, draft)
     draft.metadata = found.metadata
     draft.remarks.extend(found.findings)
+    total, limit = sum(view.size for view in found.views), _total_limit(opened.source.size)
+    if total > limit:
+        raise LimitExceeded("bytes of all tensors", limit, total)
     return found.views
+
+
+def _total_limit(size: int) -> int:
+    """Bytes that the tensors in a file of ``size`` bytes may have: some share storages, not all."""
+    return _SHARED * size + _SMALL_BYTES
 
 
 def _recognise(path: Path, source: Source, draft: Draft) -> Opened:

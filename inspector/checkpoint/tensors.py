@@ -26,6 +26,8 @@ ITEM_SIZES: dict[str, int] = {
 
 _FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _NAME_LIMIT = 512
+_EXPANDED_BYTES = MIB
+"""How large a tensor that repeats its values may be, beyond its storage: ``expand`` is honest."""
 _SHORT_RUN_BYTES = 1024
 """Below this a run is cheaper to copy from memory than to read by a system call of its own. A row of
 an embedding, such as each of ``token_prefix``, is longer: holding what lies between them would take
@@ -86,7 +88,8 @@ def check_view(view: View, limits: Limits) -> View:
 
     Raises:
         MalformedArtifact: a dimension, stride or offset is negative, the numbers do not pair up,
-            the view leaves its storage, or it repeats values until it is larger than its storage;
+            the view leaves its storage, or it repeats values until it is larger than its storage
+            and than 1 MiB;
             or the name is empty, reserved or not printable.
         LimitExceeded: too many dimensions, or too long a name.
     """
@@ -104,7 +107,8 @@ def check_view(view: View, limits: Limits) -> View:
     available = view.storage.size
     # An empty tensor reads nothing, and torch leaves its offset wherever the slicing put it.
     if view.numel and (
-        (view.start + view.reach) * view.item_size > available or view.size > available
+        (view.start + view.reach) * view.item_size > available
+        or view.size > max(available, _EXPANDED_BYTES)
     ):
         raise MalformedArtifact(
             "storage-out-of-range",

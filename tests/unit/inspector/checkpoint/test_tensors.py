@@ -68,7 +68,7 @@ def test_round_trip(
 ) -> None:
     path = tmp_path / "x.pth"
     torch.save(tensors, path, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
-    loaded = safetensors.torch.load_file(extract(path))
+    loaded = safetensors.torch.safetensors.torch.load_file(extract(path))
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert loaded[name].dtype == tensor.dtype
@@ -80,7 +80,7 @@ def test_round_trip(
 def test_parameters_are_tensors(tmp_path: Path, extract: Extract) -> None:
     parameter = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3).t())
     (tmp_path / "x").write_bytes(torch_bytes({"p": parameter}))
-    loaded = safetensors.torch.load_file(extract(tmp_path / "x"))
+    loaded = safetensors.torch.safetensors.torch.load_file(extract(tmp_path / "x"))
     assert torch.equal(loaded["p"], parameter.detach())
 
 
@@ -114,13 +114,19 @@ def test_no_state_dict(content: object, tmp_path: Path, read: Read) -> None:
     [
         torch.eye(4).to_sparse(),
         torch.zeros(4, dtype=torch.complex64),
-        torch.zeros(1).expand(1000),
+        torch.zeros(1).expand(1_000_000),
     ],
 )
 def test_kinds_that_are_refused(tensor: Tensor, tmp_path: Path, read: Read) -> None:
     (tmp_path / "x").write_bytes(torch_bytes({"state_dict": {"ctx": tensor}}))
     assert ids(read(tmp_path / "x"))[0] in ("unsupported-tensor", "storage-out-of-range")
     assert read(tmp_path / "x").canonical is None
+
+
+def test_a_small_expanded_tensor_is_read(tmp_path: Path, extract: Extract) -> None:
+    tensor = torch.arange(3.0).expand(5, 3)
+    (tmp_path / "x").write_bytes(torch_bytes({"state_dict": {"ctx": tensor}}))
+    assert torch.equal(safetensors.torch.load_file(extract(tmp_path / "x"))["ctx"], tensor)
 
 
 def test_what_is_no_tensor_is_left_out(tmp_path: Path, read: Read) -> None:
@@ -145,7 +151,7 @@ STORAGE = Storage(100, 64)
         ((4, 4), (1,), 0),
         ((2**62, 4), (4, 1), 0),
         ((2**40,), (0,), 0),
-        ((17, 1), (0, 1), 0),
+        ((2**20, 1), (0, 1), 0),
     ],
 )
 def test_views_that_cannot_be(shape: tuple[int, ...], stride: tuple[int, ...], start: int) -> None:
