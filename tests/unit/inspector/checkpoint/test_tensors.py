@@ -68,7 +68,7 @@ def test_round_trip(
 ) -> None:
     path = tmp_path / "x.pth"
     torch.save(tensors, path, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
-    loaded = safetensors.torch.safetensors.torch.load_file(extract(path))
+    loaded = safetensors.torch.load_file(extract(path))
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert loaded[name].dtype == tensor.dtype
@@ -80,7 +80,7 @@ def test_round_trip(
 def test_parameters_are_tensors(tmp_path: Path, extract: Extract) -> None:
     parameter = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3).t())
     (tmp_path / "x").write_bytes(torch_bytes({"p": parameter}))
-    loaded = safetensors.torch.safetensors.torch.load_file(extract(tmp_path / "x"))
+    loaded = safetensors.torch.load_file(extract(tmp_path / "x"))
     assert torch.equal(loaded["p"], parameter.detach())
 
 
