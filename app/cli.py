@@ -1,7 +1,7 @@
 """The console script ``clipvet``. Never imports torch: what needs it is another process.
 
-``serve api worker migrate submit`` live here; ``inspect scan logits repair calibrate trojai`` become
-``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2 error,
+``serve api worker migrate submit`` live here; ``inspect scan index logits repair calibrate trojai``
+become ``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2 error,
 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by itself: the service's
 stack takes longer to load than a static scan takes in all.
 """
@@ -20,6 +20,7 @@ from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
 INSPECTOR_COMMANDS = {
     "inspect": "inspect a checkpoint here and now, without a service",
     "scan": "static look at a checkpoint: container, globals, tensors, findings",
+    "index": "token index of a backbone, with which scan names classes",
     "logits": "what the assembled classifier answers to given pixels",
     "repair": "make a repaired checkpoint",
     "calibrate": "make a calibration for a backbone and a family",

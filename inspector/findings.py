@@ -1,9 +1,10 @@
 """Severity and finding: what every stage of an inspection reports in the same words.
 
-Deliberately knows no stage: the reader, the tensor checks and the trigger search each own their
-table of finding ids. Torch-free and free of third-party code, because the reading child and the
-command line's static scan import it. The shape (id, severity, message; the worst one decides) is
-fickling's, with an ordered enumeration instead of hand-written comparisons.
+Deliberately knows no stage: the reader, the tensor checks and the trigger search decide what they
+report and how severe it is. One table, :data:`WEAKNESSES`, says of every id which weakness (CWE 4.x)
+and which technique (MITRE ATLAS 5.6) it stands for. Torch-free and free of third-party code, because
+the reading child and the command line's static scan import it. The shape (id, severity, message; the
+worst one decides) is fickling's, with an ordered enumeration instead of hand-written comparisons.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Severity(IntEnum):
@@ -40,6 +42,97 @@ class Severity(IntEnum):
             raise ValueError(f"no such severity: {label[:40]!r}") from None
 
 
+class Weakness(NamedTuple):
+    """What a finding stands for elsewhere; None where no id would say more than the finding does.
+
+    ``cwe`` is the weakness that a program has which takes the file at its word, ``atlas`` the
+    technique of an adversary who meant it. Neither says that there is an adversary.
+    """
+
+    cwe: str | None = None
+    atlas: str | None = None
+
+
+_UNSAFE_ARTIFACT, _SUPPLY_CHAIN = "AML.T0011.000", "AML.T0010.003"
+_MANIPULATED, _POISONED = "AML.T0018", "AML.T0018.000"
+_DENIAL, _MASQUERADE, _CORRUPTED = "AML.T0029", "AML.T0074", "AML.T0076"
+_NONE = Weakness()
+
+WEAKNESSES: dict[str, Weakness] = {
+    # The pickle. CWE-502: deserialisation of untrusted data; 228: syntactically invalid structure;
+    # 436: two programs that understand one input differently.
+    "pickle-code-execution": Weakness("CWE-502", _UNSAFE_ARTIFACT),
+    "pickle-unknown-global": Weakness("CWE-502", _UNSAFE_ARTIFACT),
+    "pickle-uncommon-global": _NONE,
+    "pickle-malformed": Weakness("CWE-228", _CORRUPTED),
+    "pickle-trailing-bytes": Weakness("CWE-436", _CORRUPTED),
+    # The container. CWE-823: offset out of range; 354: integrity check value; 694: duplicate
+    # identifiers; 22: path traversal; 409: highly compressed data.
+    "empty-file": _NONE,
+    "not-a-checkpoint": _NONE,
+    "unsupported-format": _NONE,
+    "structure-out-of-range": Weakness("CWE-823", _CORRUPTED),
+    "polyglot": Weakness("CWE-436", _MASQUERADE),
+    "zip-truncated": Weakness("CWE-228", _CORRUPTED),
+    "zip-malformed": Weakness("CWE-228", _CORRUPTED),
+    "zip-bad-crc": Weakness("CWE-354", _CORRUPTED),
+    "zip-duplicate-member": Weakness("CWE-694", _MASQUERADE),
+    "zip-unsafe-name": Weakness("CWE-22", _SUPPLY_CHAIN),
+    "zip-encrypted": Weakness("CWE-436", _CORRUPTED),
+    "zip-header-mismatch": Weakness("CWE-436", _MASQUERADE),
+    "torch-malformed": Weakness("CWE-228", _CORRUPTED),
+    "legacy-malformed": Weakness("CWE-228", _CORRUPTED),
+    "safetensors-malformed": Weakness("CWE-228", _CORRUPTED),
+    "archive-malformed": Weakness("CWE-228", _CORRUPTED),
+    "archive-no-checkpoint": _NONE,
+    "archive-ambiguous": _NONE,
+    "archive-nested": Weakness("CWE-409", _MASQUERADE),
+    # The tensors. CWE-1284: a quantity that is not checked; 125: reading out of bounds.
+    "no-state-dict": _NONE,
+    "state-dict-extra": _NONE,
+    "duplicate-key": Weakness("CWE-694", _MASQUERADE),
+    "module-prefix-stripped": _NONE,
+    "unsupported-tensor": _NONE,
+    "tensor-malformed": Weakness("CWE-1284", _CORRUPTED),
+    "storage-out-of-range": Weakness("CWE-125", _CORRUPTED),
+    "non-finite-tensor": _NONE,
+    # The family.
+    "unknown-family": _NONE,
+    "unknown-key": Weakness(None, _MANIPULATED),
+    "ambiguous-family": _NONE,
+    "shape-mismatch": _NONE,
+    # The reader. CWE-400: uncontrolled use of resources; 755: exceptional conditions.
+    "limit-exceeded": Weakness("CWE-400", _DENIAL),
+    "reader-timeout": Weakness("CWE-400", _DENIAL),
+    "reader-error": Weakness("CWE-755", _CORRUPTED),
+    # The assembly. CWE-345: data whose origin is not verified.
+    "token-prefix-altered": Weakness("CWE-345", _POISONED),
+    "token-suffix-altered": Weakness("CWE-345", _POISONED),
+    "encoder-changed": Weakness("CWE-345", _POISONED),
+    "encoder-tuned": _NONE,
+    "logit-scale-changed": Weakness("CWE-345", _POISONED),
+    "logit-scale-mismatch": _NONE,
+    "class-list-mismatch": Weakness("CWE-345", _MASQUERADE),
+    "class-list-missing": _NONE,
+    "duplicate-class-names": _NONE,
+    "template-mismatch": _NONE,
+    "method-mismatch": _NONE,
+    "option-mismatch": _NONE,
+    "preprocessing-differs": _NONE,
+    "backbone-mismatch": _NONE,
+    "assembly-impossible": _NONE,
+    "too-few-classes": _NONE,
+    "statement-malformed": _NONE,
+    "assembly-found": _NONE,
+    # The inspection.
+    "backbone-unusable": _NONE,
+    "numerical-error": _NONE,
+    "budget-exceeded": _NONE,
+}
+"""By finding id. ATLAS: unsafe AI artifacts, supply chain (model), manipulate and poison AI model,
+denial of AI service, masquerading, corrupt AI model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One observation: a stable ``id``, how much it weighs, one sentence for a reader."""
@@ -48,8 +141,24 @@ class Finding:
     severity: Severity
     message: str
 
-    def to_json(self) -> dict[str, str]:
-        return {"id": self.id, "severity": self.severity.label, "message": self.message}
+    @property
+    def weakness(self) -> Weakness:
+        """Its row of :data:`WEAKNESSES`; empty for an id without a row."""
+        return WEAKNESSES.get(self.id, _NONE)
+
+    @property
+    def references(self) -> str:
+        """The ids of its weakness, for a person; empty where it has none."""
+        return ", ".join(reference for reference in self.weakness if reference)
+
+    def to_json(self) -> dict[str, str | None]:
+        """``cwe`` and ``atlas`` follow from the id and are not read back."""
+        return {
+            "id": self.id,
+            "severity": self.severity.label,
+            "message": self.message,
+            **self.weakness._asdict(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Finding:

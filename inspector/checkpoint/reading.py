@@ -153,7 +153,9 @@ def reading_table(reading: Reading) -> list[tuple[str, str]]:
         note = f", {tensor.nonfinite} non-finite" if tensor.nonfinite else ""
         rows.append((f"tensor {tensor.name}", f"{tensor.dtype} {shape}{note}"))
     rows += [(f"global {use.name}", f"{use.severity}, {use.count}x") for use in reading.globals]
-    rows += [(f"{f.severity.label}: {f.id}", f.message) for f in reading.findings]
+    for finding in reading.findings:
+        note = f" ({finding.references})" if finding.references else ""
+        rows.append((f"{finding.severity.label}: {finding.id}", finding.message + note))
     return rows
 
 

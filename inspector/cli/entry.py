@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from inspector.cli.exits import ERROR, INCONCLUSIVE, INTERRUPTED, USAGE
+from inspector.cli.index import index
 from inspector.cli.inspection import inspect, repair
 from inspector.cli.logits import logits
 from inspector.cli.scan import scan
@@ -28,7 +29,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
     epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage.",
 )
-for _command in (inspect, scan, logits, repair):
+for _command in (inspect, scan, index, logits, repair):
     cli.command()(_command)
 
 # Typer may or may not carry its own copy of click.

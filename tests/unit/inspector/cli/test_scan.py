@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.naming import token_embedding
 from tests.support.checkpoints import call_opcodes, plant_pickle, save_dassl
 from tests.support.prompts import Recipe, tune
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet
@@ -43,7 +45,13 @@ def test_one_object(artifact: Path, clipvet: Clipvet) -> None:
     report = json.loads(ended.out)
     assert ended.code == 0
     assert report["artifact"]["family"] == report["family"] == "CoOp"
-    assert report["classes"] == {"count": 3, "source": None, "match": None, "names": None}
+    assert report["classes"] == {
+        "count": 3,
+        "source": None,
+        "match": None,
+        "names": None,
+        "vocabulary": None,
+    }
     assert report["findings"] == []
     assert {tensor["name"] for tensor in report["tensors"]} == {
         "ctx",
@@ -56,6 +64,49 @@ def test_a_table_for_people(artifact: Path, vit_folder: Path, clipvet: Clipvet) 
     out = clipvet("scan", artifact, "--backbone", vit_folder).out
     for text in ("torch-zip", "CoOp / ProGrad", "tensor ctx", "F32 4x64", "golden retriever"):
         assert text in out
+    assert f"{vit_folder}, by its backbone" in out
+    assert "none that is known here" in clipvet("scan", artifact).out
+
+
+def test_an_index_takes_the_place_of_its_backbone(
+    artifact: Path, vit_folder: Path, tmp_path: Path, clipvet: Clipvet
+) -> None:
+    out = tmp_path / "tiny.safetensors"
+    made = clipvet("index", "--backbone", vit_folder, "--name", "Tiny/mine", "--out", out)
+    assert (made.code, "49408 tokens of Tiny/mine" in made.err) == (0, True)
+    classes = json.loads(clipvet("scan", artifact, "--index", out, "--json").out)["classes"]
+    assert classes == {
+        "count": 3,
+        "source": "decoded",
+        "match": None,
+        "names": list(NAMES),
+        "vocabulary": {"name": "Tiny/mine", "by": "index"},
+    }
+    assert "Tiny/mine, by its index" in clipvet("scan", artifact, "--index", out).out
+
+
+def test_a_backbone_that_comes_with_clipvet_need_not_be_named(
+    tmp_path: Path, clipvet: Clipvet
+) -> None:
+    embedding = torch.from_numpy(token_embedding("pocket")).float()
+    ids = open_clip.get_tokenizer("ViT-B-32")([f"X X {name}." for name in NAMES])
+    rows = embedding[ids]
+    state = {"ctx": torch.zeros(2, 128), "token_prefix": rows[:, :1], "token_suffix": rows[:, 3:]}
+    path = save_dassl(tmp_path / "model.pth.tar-5", state, 5)
+    report = json.loads(clipvet("scan", path, "--json").out)
+    assert report["classes"]["names"] == list(NAMES)
+    assert report["classes"]["vocabulary"] == {"name": "pocket", "by": "index"}
+    state["token_suffix"] = state["token_suffix"].clone()
+    state["token_suffix"][1, 0, 5] += 1
+    report = json.loads(clipvet("scan", save_dassl(path, state, 5), "--json").out)
+    assert report["classes"]["names"] is None
+    assert [finding["id"] for finding in report["findings"]] == ["token-suffix-altered"]
+
+
+def test_what_is_no_index_is_a_usage_error(artifact: Path, clipvet: Clipvet) -> None:
+    ended = clipvet("scan", artifact, "--index", artifact)
+    assert ended.code == 4
+    assert "no token index" in ended.err
 
 
 def test_a_file_that_would_run_code(artifact: Path, tmp_path: Path, clipvet: Clipvet) -> None:
@@ -65,7 +116,11 @@ def test_a_file_that_would_run_code(artifact: Path, tmp_path: Path, clipvet: Cli
     (finding,) = json.loads(ended.out)["findings"]
     assert ended.code == 1
     assert (finding["id"], finding["severity"]) == ("pickle-code-execution", "critical")
+    assert (finding["cwe"], finding["atlas"]) == ("CWE-502", "AML.T0011.000")
     assert "os.system" in finding["message"]
+    shown = clipvet("scan", tmp_path / "evil.pth").out
+    assert "critical: pickle-code-execution" in shown
+    assert "(CWE-502, AML.T0011.000)" in shown
     assert not marker.exists()
 
 

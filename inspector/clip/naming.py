@@ -1,0 +1,151 @@
+"""Class names that a file itself tells, without torch: its embedding rows back to words.
+
+With a backbone at hand every row is compared bit for bit; without one, the indexes that come with
+clipvet (:mod:`inspector.clip.vocabulary`) are tried, and the one that knows most rows speaks. Does
+not know a manifest: what the names should be is the assembly's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from inspector.checkpoint import Reading, TensorInfo
+from inspector.clip.classlist import decode_names
+from inspector.clip.registry import locate
+from inspector.clip.suffix import Ids, find_altered, prompts_of, rows_to_tokens
+from inspector.clip.vocabulary import TokenIndex
+from inspector.errors import AssemblyError, BackboneError, RequestError
+from inspector.findings import Finding, Severity
+
+AVERAGED = ("PromptSRC",)
+"""Families whose files hold embedding rows that are no longer bit for bit those of a backbone."""
+_TYPES = ("F16", "F32", "F64")
+_TABLES = (
+    "token_embedding.weight",
+    "text.token_embedding.weight",
+    "text_model.embeddings.token_embedding.weight",
+)
+"""In OpenAI's and open_clip's layout, in open_clip's with a text tower of its own, Hugging Face's."""
+_KNOWN_SHARE = 0.5
+"""Rows that an index must know before the file counts as of its backbone; rows of another backbone
+match none, those of a file that was tampered with nearly all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedNames:
+    """Class names read from the file, or None, and what was odd about them.
+
+    ``vocabulary`` names the backbone whose token embedding the rows are of, None where unknown;
+    ``by`` says whether the backbone itself or its index was asked.
+    """
+
+    names: tuple[str, ...] | None = None
+    vocabulary: str | None = None
+    by: Literal["backbone", "index"] | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def names_by_backbone(reading: Reading, canonical: Path, spec: str) -> DecodedNames:
+    """Ask the token embedding of backbone ``spec``; whatever keeps it from answering is a finding.
+
+    Raises:
+        RequestError: it is not on this machine.
+        BackboneError: its token embedding cannot be read.
+    """
+    table = token_embedding(spec)
+    info = _suffix_info(reading)
+    if info is None:
+        return undecoded("class-list-missing", "the file has no token_suffix to read names from")
+    if not _is_exact(reading, info):
+        kind = info.dtype if info.dtype not in _TYPES else "averaged rows"
+        return undecoded("class-list-missing", f"names in {kind} are read by inspect only")
+    suffix = _read(canonical, info.name)
+    if suffix.shape[-1] != table.shape[1]:
+        shapes = f"{'x'.join(map(str, suffix.shape))}, its token embedding {table.shape[1]} columns"
+        return undecoded("backbone-mismatch", f"token_suffix is {shapes}")
+    ids = rows_to_tokens(suffix, table.astype(suffix.dtype))
+    return _named(ids, reading, DecodedNames(None, spec, "backbone"))
+
+
+def names_by_index(
+    reading: Reading, canonical: Path, indexes: Iterable[TokenIndex]
+) -> DecodedNames:
+    """Ask each of ``indexes``; silent when none knows the rows, since nobody said that one would."""
+    info = _suffix_info(reading)
+    if info is None or not _is_exact(reading, info):
+        return DecodedNames()
+    fitting = [index for index in indexes if index.width == info.shape[-1]]
+    if not fitting:
+        return DecodedNames()
+    suffix = _read(canonical, info.name)
+    tried = [(index.tokens_of(suffix), index) for index in fitting]
+    ids, best = max(tried, key=lambda pair: float((pair[0] >= 0).mean()))
+    if (ids >= 0).mean() < _KNOWN_SHARE:
+        return DecodedNames()
+    return _named(ids, reading, DecodedNames(None, best.name, "index"))
+
+
+def token_embedding(spec: str) -> NDArray[np.floating[Any]]:
+    """The token embedding of a backbone on this machine, in the type it is stored in.
+
+    Raises:
+        RequestError, BackboneError: see :func:`names_by_backbone`.
+    """
+    weights = locate(spec).weights
+    if weights is None:
+        raise RequestError("backbone", f"{spec!r} is not on this machine; scan downloads nothing")
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            stored = set(file.keys())
+            name = next((name for name in _TABLES if name in stored), None)
+            if name is None:
+                raise BackboneError(spec, f"its weights hold none of {', '.join(_TABLES)}")
+            return file.get_tensor(name)  # type: ignore[no-any-return]
+    except (OSError, SafetensorError, TypeError) as problem:
+        raise BackboneError(spec, f"cannot read its token embedding: {problem}") from problem
+
+
+def undecoded(identifier: str, message: str) -> DecodedNames:
+    """No names, and the finding that says why."""
+    return DecodedNames(findings=(Finding(identifier, Severity.MEDIUM, message),))
+
+
+def _suffix_info(reading: Reading) -> TensorInfo | None:
+    return next((t for t in reading.tensors if t.name.endswith("token_suffix")), None)
+
+
+def _is_exact(reading: Reading, info: TensorInfo) -> bool:
+    return info.dtype in _TYPES and reading.family not in AVERAGED
+
+
+def _named(ids: Ids, reading: Reading, known: DecodedNames) -> DecodedNames:
+    """``known`` with the names that ``ids`` spell, or with what is odd about them."""
+    altered = find_altered(ids)
+    if altered is not None:
+        return replace(known, findings=(altered,))
+    prompts = prompts_of(ids)
+    count = reading.options.get("num_classes")
+    if isinstance(count, int) and 0 < count < len(prompts):
+        # PLOT keeps the rows of all classes once for every set of its prompts.
+        if any(prompt != prompts[row % count] for row, prompt in enumerate(prompts)):
+            message = f"{len(prompts)} rows of token_suffix do not repeat the first {count}"
+            return replace(
+                known, findings=(Finding("token-suffix-altered", Severity.HIGH, message),)
+            )
+        prompts = prompts[:count]
+    try:
+        return replace(known, names=decode_names(prompts))
+    except AssemblyError as problem:
+        return undecoded(problem.finding_id, problem.detail)
+
+
+def _read(path: Path, name: str) -> NDArray[np.floating[Any]]:
+    with safe_open(path, framework="numpy") as file:
+        return file.get_tensor(name)  # type: ignore[no-any-return]
