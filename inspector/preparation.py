@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from inspector.checkpoint import Reading
-from inspector.clip.assembly import Assembly, assemble
+from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.clip.level import AssemblyLevel, assembly_level, check_vendor
+from inspector.clip.level import assembly_level
+from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
 from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, margins
@@ -68,7 +69,7 @@ def prepare(
         RequestError: the probes or the manifest's check cannot be used.
     """
     with meter.stage("assemble"):
-        assembly = assemble(*source, request.manifest, backbone)
+        assembly, checked = assemble_checked(*source, request.manifest, backbone)
         classifier = assembly.classifier.requires_grad_(False)
         evidence.family = assembly.family
         evidence.classes = assembly.classes.to_json()
@@ -85,7 +86,7 @@ def prepare(
         pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
     with meter.stage("assembly-level"):
         clean, zero_shot = _logits(classifier, torch.cat([pools.optimisation, pools.held_out]))
-        level = _level(request, assembly, clean, zero_shot)
+        level = assembly_level(assembly.classes, clean, zero_shot, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     config = _config(profile, classifier)
     evidence.radius = config.epsilon
@@ -104,12 +105,6 @@ def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     features = [backbone.image_features(part) for part in torch.split(images, _BATCH)]
     text = backbone.zero_shot(classifier.classnames)
     return torch.cat(own).cpu(), (backbone.logit_scale * torch.cat(features) @ text.T).cpu()
-
-
-def _level(request: Request, assembly: Assembly, clean: Tensor, zero_shot: Tensor) -> AssemblyLevel:
-    check = request.manifest.check
-    checked = check_vendor(assembly.classifier, check) if check else None
-    return assembly_level(assembly.classes, clean, zero_shot, checked)
 
 
 def _config(profile: Profile, classifier: Classifier) -> SearchConfig:

@@ -58,16 +58,19 @@ def logits(
         note_findings(reading.findings)
         if reading.canonical is None:
             raise typer.Exit(exit_of_reading(False, reading.findings))
-        from inspector.clip.assembly import assemble
         from inspector.clip.backbone import load_backbone
+        from inspector.clip.proof import assemble_checked
 
         loaded = load_backbone(backbone, resolve_device(device))
         try:
-            assembly = assemble(reading, Path(scratch) / reading.canonical, parsed, loaded)
+            canonical = Path(scratch) / reading.canonical
+            assembly, level = assemble_checked(reading, canonical, parsed, loaded)
         except AssemblyError as problem:
             note_findings([problem.finding])
             raise typer.Exit(INCONCLUSIVE) from problem
     note_findings(assembly.findings)
+    if level is not None:
+        note(f"{level.name}: {level.reason}")
     pixels = _pixels(images, loaded.image_size)
     _write(out, _compute(assembly.classifier, pixels, batch))
     note(f"{assembly.family}, {assembly.classes.count} classes, {len(pixels)} images: {out}")

@@ -12,7 +12,8 @@ from inspector.checkpoint import read_artifact
 from inspector.cli.entry import main
 from inspector.clip.assembly import Assembly, assemble
 from inspector.clip.backbone import Backbone, load_backbone
-from inspector.clip.level import assembly_level, check_vendor
+from inspector.clip.level import assembly_level
+from inspector.clip.vendor import check_vendor
 from inspector.manifest import Manifest
 from tests.conformance.conftest import FOLDER, cases, manifest_of, named_cases
 

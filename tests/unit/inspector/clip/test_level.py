@@ -12,8 +12,9 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.classlist import ClassList
-from inspector.clip.level import AssemblyLevel, assembly_level, check_vendor
+from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.prompts import lay_out
+from inspector.clip.vendor import check_vendor
 from inspector.errors import ManifestError
 from inspector.manifest import Check
 
