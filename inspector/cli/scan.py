@@ -54,7 +54,7 @@ def scan_report(reading: Reading, decoded: DecodedNames | None) -> dict[str, Any
         "artifact": asdict(reading.artifact) | {"family": reading.family},
         "classes": {
             "count": len(names) if names else reading.options.get("num_classes"),
-            "source": "decoded" if names else None,
+            "source": decoded.source if decoded and names else None,
             "match": None,
             "names": list(names) if names else None,
             "vocabulary": {"name": vocabulary, "by": decoded.by}
@@ -67,19 +67,20 @@ def scan_report(reading: Reading, decoded: DecodedNames | None) -> dict[str, Any
 def _class_rows(decoded: DecodedNames | None) -> list[tuple[str, str]]:
     if decoded is None:
         return []
-    if decoded.vocabulary is None:
-        return [("vocabulary", "none that is known here")]
-    names = enumerate(decoded.names or ())
-    rows = [("vocabulary", f"{decoded.vocabulary}, by its {decoded.by}")]
-    return rows + [(f"class {number}", name) for number, name in names]
+    known = f"{decoded.vocabulary}, by its {decoded.by}"
+    rows = [("vocabulary", known if decoded.vocabulary else "none that is known here")]
+    return rows + [(f"class {number}", name) for number, name in enumerate(decoded.names or ())]
 
 
 def _decode(
     reading: Reading, canonical: Path, backbone: str | None, paths: list[Path]
 ) -> DecodedNames:
-    from inspector.clip.naming import names_by_backbone, names_by_index
+    from inspector.clip.naming import names_by_backbone, names_by_index, names_by_statement
     from inspector.clip.vocabulary import load_index, shipped_indexes
 
+    stated = names_by_statement(reading, canonical)
+    if stated is not None:
+        return stated
     if backbone is not None:
         return names_by_backbone(reading, canonical, backbone)
     return names_by_index(reading, canonical, [*map(load_index, paths), *shipped_indexes()])

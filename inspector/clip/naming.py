@@ -1,8 +1,8 @@
 """Class names that a file itself tells, without torch: its embedding rows back to words.
 
 With a backbone at hand every row is compared bit for bit; without one, the indexes that come with
-clipvet (:mod:`inspector.clip.vocabulary`) are tried, and the one that knows most rows speaks. Does
-not know a manifest: what the names should be is the assembly's question.
+clipvet (:mod:`inspector.clip.vocabulary`) are tried, and the one that knows most rows speaks.
+Zero-shot prompts state their classes themselves. What the names should be is the assembly's question.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from inspector.checkpoint import Reading, TensorInfo
+from inspector.checkpoint.families.zero_shot import STATEMENT
 from inspector.clip.classlist import decode_names
 from inspector.clip.registry import locate
+from inspector.clip.statement import with_statement
 from inspector.clip.suffix import Ids, find_altered, prompts_of, rows_to_tokens
 from inspector.clip.vocabulary import TokenIndex
 from inspector.errors import AssemblyError, BackboneError, RequestError
 from inspector.findings import Finding, Severity
+from inspector.manifest import Manifest
 
 AVERAGED = ("PromptSRC",)
 """Families whose files hold embedding rows that are no longer bit for bit those of a backbone."""
@@ -43,13 +46,26 @@ class DecodedNames:
     """Class names read from the file, or None, and what was odd about them.
 
     ``vocabulary`` names the backbone whose token embedding the rows are of, None where unknown;
-    ``by`` says whether the backbone itself or its index was asked.
+    ``by`` says whether the backbone itself or its index was asked; ``source`` whether the names
+    were decoded from rows or are stated in so many words.
     """
 
     names: tuple[str, ...] | None = None
     vocabulary: str | None = None
     by: Literal["backbone", "index"] | None = None
     findings: tuple[Finding, ...] = ()
+    source: Literal["decoded", "stated"] = "decoded"
+
+
+def names_by_statement(reading: Reading, canonical: Path) -> DecodedNames | None:
+    """The classes that zero-shot prompts state; None for any other artifact."""
+    if all(tensor.name != STATEMENT for tensor in reading.tensors):
+        return None
+    try:
+        stated, _ = with_statement(_read(canonical, STATEMENT).tobytes(), Manifest.parse({}))
+    except AssemblyError as problem:
+        return undecoded(problem.finding_id, problem.detail)
+    return DecodedNames(stated.classnames, source="stated")
 
 
 def names_by_backbone(reading: Reading, canonical: Path, spec: str) -> DecodedNames:
@@ -146,6 +162,6 @@ def _named(ids: Ids, reading: Reading, known: DecodedNames) -> DecodedNames:
         return undecoded(problem.finding_id, problem.detail)
 
 
-def _read(path: Path, name: str) -> NDArray[np.floating[Any]]:
+def _read(path: Path, name: str) -> NDArray[Any]:
     with safe_open(path, framework="numpy") as file:
         return file.get_tensor(name)  # type: ignore[no-any-return]

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from inspector.checkpoint import Reading, read_artifact
-from inspector.clip.naming import AVERAGED, names_by_backbone, names_by_index, token_embedding
+from inspector.checkpoint import ArtifactInfo, Reading, TensorInfo, read_artifact
+from inspector.checkpoint.families.zero_shot import STATEMENT
+from inspector.clip.naming import (
+    AVERAGED,
+    names_by_backbone,
+    names_by_index,
+    names_by_statement,
+    token_embedding,
+)
 from inspector.clip.vocabulary import TokenIndex, build_index, shipped_indexes
 from inspector.manifest import spoken
 
@@ -86,3 +93,21 @@ def test_sets_of_prompts_that_name_other_classes_are_a_finding(
     found = names_by_index(reading, canonical, indexes)
     assert (found.names, found.vocabulary) == (None, "rn-a")
     assert [finding.id for finding in found.findings] == ["token-suffix-altered"]
+
+
+@pytest.mark.parametrize(
+    ("classnames", "names", "ids"),
+    [(["cat", "stop_sign"], ("cat", "stop_sign"), []), ([7], None, ["statement-malformed"])],
+)
+def test_zero_shot_prompts_state_their_classes(
+    classnames: list[object], names: tuple[str, ...] | None, ids: list[str], tmp_path: Path
+) -> None:
+    raw = json.dumps({"templates": ["a photo of a {}."], "classnames": classnames}).encode()
+    save_file({STATEMENT: np.frombuffer(raw, np.uint8)}, tmp_path / "canonical")
+    info = ArtifactInfo("prompts.json", None, len(raw), "json")
+    reading = Reading(info, tensors=(TensorInfo(STATEMENT, (len(raw),), "U8"),))
+    found = names_by_statement(reading, tmp_path / "canonical")
+    assert found is not None
+    assert (found.names, found.vocabulary) == (names, None)
+    assert [finding.id for finding in found.findings] == ids
+    assert names_by_statement(Reading(info), tmp_path / "canonical") is None
