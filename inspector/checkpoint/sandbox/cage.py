@@ -30,7 +30,7 @@ def enter(limits: Limits, reach: Reach, parent: int) -> tuple[str, ...]:
     Args:
         parent: the process id of the parent; the child leaves when it is already gone.
     """
-    _warm_up()
+    warm_up()
     # The parent started us in a session of our own and with an empty environment.
     layers = ["new-session", "scrubbed-environment", *rlimits.limit_resources(limits)]
     is_linux = sys.platform == "linux"
@@ -48,7 +48,7 @@ def enter(limits: Limits, reach: Reach, parent: int) -> tuple[str, ...]:
     return (*layers, *refuse_by_audit())
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Do once what loads something when it is done for the first time."""
     for name in _CODECS:
         codecs.lookup(name)

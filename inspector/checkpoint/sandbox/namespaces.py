@@ -30,7 +30,7 @@ _OTHERS = {
     "pid-namespace": 0x20000000,
     "network-namespace": 0x40000000,
 }
-_UNSHARED, _WITHOUT_USER, _READY, _MAPPED = b"u", b"n", b"r", b"m"
+_UNSHARED, _WITHOUT_USER, _READY, _MAPPED = b"\1", b"\2", b"\3", b"\4"  # No text begins so.
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,12 @@ def isolate(reach: Reach, cpu_s: int) -> tuple[list[str], bool]:
     """
     ours, theirs = _connect()
     first = os.getpid()
-    second = os.fork()
+    try:
+        second = os.fork()
+    except OSError as error:
+        ours.close()
+        theirs.close()
+        return [refused("namespaces", f"fork: {error.strerror}")], False
     if second:
         theirs.close()
         reason = _supervise(ours, second, cpu_s)

@@ -99,6 +99,18 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     assert "memory" in reading.findings[0].message
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """A zombie has an empty command line; whoever inherits it reaps it later."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @linux
 def test_the_child_dies_with_its_parent(slow: Path, tmp_path: Path) -> None:
     code = (
@@ -107,21 +119,20 @@ def test_the_child_dies_with_its_parent(slow: Path, tmp_path: Path) -> None:
         " options=ReaderOptions(Limits(opcodes=10**9)))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(slow), str(tmp_path / "out")])
-    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-    pids: list[str] = []
     deadline = time.monotonic() + 10
-    while not pids and time.monotonic() < deadline:
-        pids = children.read_text().split()
-    assert pids
+    while not children_of(parent.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
     time.sleep(0.3)
+    every = children_of(parent.pid)
+    assert every
+    while below := children_of(every[-1]):
+        every += below
     parent.kill()
     parent.wait()
-    while Path(f"/proc/{pids[0]}/cmdline").exists() and time.monotonic() < deadline:
-        # A zombie has an empty command line; whoever inherits it reaps it later.
-        if not Path(f"/proc/{pids[0]}/cmdline").read_bytes():
-            break
-        time.sleep(0.02)
-    assert time.monotonic() < deadline
+    for pid in every:
+        while is_running(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @linux

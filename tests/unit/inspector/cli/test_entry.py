@@ -59,7 +59,7 @@ def test_no_exception_looks_like_a_verdict(
     clipvet: Clipvet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise problem
 
     monkeypatch.setattr(scan_module, "read_artifact", fail)
