@@ -1,32 +1,28 @@
-"""Which file of a Dassl folder is the checkpoint, and how to get it out of one zip or tar.
+"""Finding the checkpoint in a folder and getting it out of one zip or tar.
 
-Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
-``checkpoint``; its users load the best one unless they name an epoch, and so do we. CLIP-LoRA writes
-``lora_weights.pt``. BadCLIP's ``trigger`` folder is never a model: it is ignored and reported. One
-level only: an archive inside an archive is refused. Knows no checkpoint format. Source:
-``dassl/utils/torchtools.py``, MaxZanella/CLIP-LoRA ``loralib/utils.py``.
+One level only: an archive inside an archive is refused. Files that only together make a checkpoint
+are copied one after another. Knows no checkpoint format, and leaves the choice to
+:mod:`inspector.checkpoint.choice`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from inspector.checkpoint import tars, zipfiles
 from inspector.checkpoint.canonical import whole_file
+from inspector.checkpoint.choice import Choice, choose
 from inspector.checkpoint.limits import MIB, Limits
-from inspector.checkpoint.source import Source
+from inspector.checkpoint.source import Source, open_source
 from inspector.checkpoint.zipfiles import Member
-from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
+from inspector.errors import LimitExceeded, MalformedArtifact
 
-_EPOCH = re.compile(r"model\.pth\.tar-([0-9]{1,9})")
-_LOOSE = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar")
 _RATIO = 200
 """How many times compressed data may grow before it counts as a bomb; weights shrink by under 2."""
 TORCH_TAR = ("storages", "tensors", "pickle")
@@ -34,78 +30,95 @@ TORCH_TAR = ("storages", "tensors", "pickle")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen member, and all others."""
+class Part:
+    """Where one of several files lies in the copy that holds them one after another."""
 
-    member: str
-    ignored: tuple[str, ...]
-
-
-def choose(names: Iterable[str]) -> Choice:
-    """The checkpoint among the files ``names`` (relative, with forward slashes).
-
-    Raises:
-        UnsupportedFormat: there is none, or several of equal rank.
-    """
-    every = sorted(names)
-    ranked: dict[tuple[int, int], list[str]] = {}
-    for name in every:
-        rank = _rank(name)
-        if rank is not None:
-            ranked.setdefault(rank, []).append(name)
-    if not ranked:
-        raise UnsupportedFormat("archive-no-checkpoint", "no checkpoint file inside")
-    folders = {str(PurePosixPath(n).parent) for rank, ns in ranked.items() if rank[0] for n in ns}
-    best = ranked[max(ranked)]
-    if len(best) > 1 or len(folders) > 1:
-        several = sorted(name for found in ranked.values() for name in found)
-        raise UnsupportedFormat("archive-ambiguous", f"several checkpoints: {_listed(several)}")
-    return Choice(best[0], tuple(name for name in every if name != best[0]))
+    name: str
+    offset: int
+    size: int
 
 
 def choose_in_directory(path: Path, limits: Limits) -> Choice:
     """The checkpoint below the directory ``path``; symbolic links are not followed.
 
     Raises:
-        UnsupportedFormat: see :func:`choose`.
+        UnsupportedFormat: see :func:`inspector.checkpoint.choice.choose`.
         LimitExceeded: too many files.
     """
     return choose(_files_below(path, limits))
 
 
-def take_from_zip(source: Source, members: tuple[Member, ...], out: Path, limits: Limits) -> Choice:
-    """Write the checkpoint in a zip to ``out``.
+def take_from_directory(path: Path, choice: Choice, out: Path, limits: Limits) -> tuple[Part, ...]:
+    """Write the parts of a checkpoint below ``path`` to ``out``, one after another.
+
+    Raises:
+        LimitExceeded: they are too large together.
+        StorageFull: no space for the copy.
+    """
+    sizes: dict[str, int] = {}
+    with whole_file(out) as file:
+        for name in choice.parts:
+            with open_source(path / name) as source:
+                sizes[name] = source.size
+                _check_total(sizes, limits)
+                for piece in source.stream(0, source.size):
+                    file.write(piece)
+    return _placed(sizes)
+
+
+def take_from_zip(
+    source: Source, members: tuple[Member, ...], out: Path, limits: Limits
+) -> tuple[Choice, tuple[Part, ...]]:
+    """Write the checkpoint in a zip to ``out``, parts of one behind one another.
 
     Raises:
         UnsupportedFormat, MalformedArtifact, LimitExceeded: see the modules used.
         StorageFull: no space for the copy.
     """
-    choice = choose(member.name for member in members if not member.is_directory)
-    member = next(member for member in members if member.name == choice.member)
-    limit = min(limits.artifact_bytes, MIB + _RATIO * member.stored_size)
+    files = {member.name: member for member in members if not member.is_directory}
+    choice = choose(files)
+    _check_total({name: files[name].size for name in choice.parts}, limits)
     with whole_file(out) as file:
-        for piece in zipfiles.content(source, member, limit):
-            file.write(piece)
-    return choice
+        for name in choice.parts or (choice.member,):
+            limit = min(limits.artifact_bytes, MIB + _RATIO * files[name].stored_size)
+            for piece in zipfiles.content(source, files[name], limit):
+                file.write(piece)
+    return choice, _placed({name: files[name].size for name in choice.parts})
 
 
-def take_from_tar(source: Source, out: Path, limits: Limits) -> Choice:
-    """Write the checkpoint in an uncompressed tar to ``out``.
+def take_from_tar(source: Source, out: Path, limits: Limits) -> tuple[Choice, tuple[Part, ...]]:
+    """Write the checkpoint in an uncompressed tar to ``out``, parts of one behind one another.
 
     Raises:
         MalformedArtifact: the tar is broken, or has two members of one name.
-        UnsupportedFormat, LimitExceeded: see :func:`choose`.
+        UnsupportedFormat, LimitExceeded: see :func:`inspector.checkpoint.choice.choose`.
         StorageFull: no space for the copy.
     """
     files, others = tar_files(source, limits)
     choice = choose(files)
-    member = files[choice.member]
-    if member.size > limits.artifact_bytes:
-        raise LimitExceeded(f"size of {member.name}", limits.artifact_bytes, member.size)
+    chosen = choice.parts or (choice.member,)
+    _check_total({name: files[name].size for name in chosen}, limits)
     with whole_file(out) as file:
-        for piece in source.stream(member.offset, member.size):
-            file.write(piece)
-    return Choice(choice.member, tuple(sorted((*choice.ignored, *others))))
+        for member in map(files.__getitem__, chosen):
+            for piece in source.stream(member.offset, member.size):
+                file.write(piece)
+    parts = _placed({name: files[name].size for name in choice.parts})
+    return replace(choice, ignored=tuple(sorted((*choice.ignored, *others)))), parts
+
+
+def _check_total(sizes: Mapping[str, int], limits: Limits) -> None:
+    total = sum(sizes.values())
+    if total > limits.artifact_bytes:
+        raise LimitExceeded(f"size of {', '.join(sizes)}", limits.artifact_bytes, total)
+
+
+def _placed(sizes: Mapping[str, int]) -> tuple[Part, ...]:
+    """Parts of these sizes, one after another."""
+    parts, offset = [], 0
+    for name, size in sizes.items():
+        parts.append(Part(name, offset, size))
+        offset += size
+    return tuple(parts)
 
 
 def tar_files(source: Source, limits: Limits) -> tuple[dict[str, tars.TarMember], list[str]]:
@@ -146,20 +159,6 @@ def decompress(source: Source, out: Path, limits: Limits) -> None:
         raise MalformedArtifact("archive-malformed", "the gzip is cut off or followed by bytes")
 
 
-def _rank(name: str) -> tuple[int, int] | None:
-    """Higher is better; None for what cannot be the model."""
-    path = PurePosixPath(name)
-    if "trigger" in path.parts[:-1] or "__MACOSX" in path.parts or path.name.startswith("._"):
-        return None
-    if path.name == "model-best.pth.tar":
-        return (2, 0)
-    if match := _EPOCH.fullmatch(path.name):
-        return (1, int(match[1]))
-    if path.name == "lora_weights.pt":
-        return (1, 0)
-    return (0, 0) if path.suffix in _LOOSE else None
-
-
 def _files_below(root: Path, limits: Limits) -> Iterator[str]:
     count = 0
     waiting = [root]
@@ -182,8 +181,3 @@ def _listing(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise MalformedArtifact("archive-malformed", "folders lie too deep") from error
         raise
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown}, … ({len(names)} in all)"

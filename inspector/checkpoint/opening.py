@@ -11,7 +11,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.checkpoint import bundle, foreign, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint import (
+    bundle,
+    foreign,
+    legacy,
+    safetensors,
+    several,
+    torchzip,
+    zipfiles,
+)
+from inspector.checkpoint.bundle import Part
+from inspector.checkpoint.choice import Choice
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.evidence import gather, would_run
 from inspector.checkpoint.limits import MIB
@@ -34,12 +44,13 @@ TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open file, what it is, and its members when it is a zip."""
+    """An open file, what it is, its members when it is a zip, its parts when it is several."""
 
     path: Path
     source: Source
     kind: Kind
     members: tuple[Member, ...]
+    parts: tuple[Part, ...] = ()
 
     @property
     def is_archive(self) -> bool:
@@ -62,6 +73,9 @@ def open_checkpoint(path: Path, scratch: Path, draft: Draft, stack: ExitStack) -
         choice = bundle.choose_in_directory(path, draft.limits)
         draft.container = _contained("directory", choice)
         file = path / choice.member
+        if choice.parts:
+            file = scratch / MEMBER_NAME
+            return _together(file, path, choice, stack, draft)
     source = stack.enter_context(open_source(file))
     draft.size = source.size
     if source.size > draft.limits.artifact_bytes:
@@ -72,7 +86,10 @@ def open_checkpoint(path: Path, scratch: Path, draft: Draft, stack: ExitStack) -
         return opened
     if draft.container.outer:
         raise MalformedArtifact("archive-nested", f"{draft.container.member} is an archive")
-    inner = _unpack(opened, scratch, draft)
+    inner, parts = _unpack(opened, scratch, draft)
+    if parts:
+        source = stack.enter_context(open_source(inner))
+        return Opened(inner, source, "several", (), parts)
     opened = _recognise(inner, stack.enter_context(open_source(inner)), draft)
     if opened.is_archive:
         raise MalformedArtifact("archive-nested", f"{draft.container.member} is an archive")
@@ -106,28 +123,37 @@ def _recognise(path: Path, source: Source, draft: Draft) -> Opened:
     return Opened(path, source, kind, members)
 
 
-def _unpack(opened: Opened, scratch: Path, draft: Draft) -> Path:
+def _together(copy: Path, folder: Path, choice: Choice, stack: ExitStack, draft: Draft) -> Opened:
+    """Files of a folder that belong together; size and hash are those of their copy."""
+    parts = bundle.take_from_directory(folder, choice, copy, draft.limits)
+    source = stack.enter_context(open_source(copy))
+    draft.size, draft.sha256 = source.size, sha256_of(source)
+    return Opened(copy, source, "several", (), parts)
+
+
+def _unpack(opened: Opened, scratch: Path, draft: Draft) -> tuple[Path, tuple[Part, ...]]:
     """Copy the checkpoint in an archive to ``scratch``."""
     out, limits = scratch / MEMBER_NAME, draft.limits
     if opened.kind == "zip":
         what = foreign.name_of_zip(member.name for member in opened.members)
         if what:
             raise UnsupportedFormat("unsupported-format", f"{what}, which we do not read")
-        outer, choice = "zip", bundle.take_from_zip(opened.source, opened.members, out, limits)
+        outer, taken = "zip", bundle.take_from_zip(opened.source, opened.members, out, limits)
     elif opened.kind == "tar":
-        outer, choice = "tar", _from_tar(opened.source, out, draft)
+        outer, taken = "tar", _from_tar(opened.source, out, draft)
     else:
         plain = scratch / TAR_NAME
         bundle.decompress(opened.source, plain, limits)
         with open_source(plain) as source:
             if sniff(source) != "tar":
                 raise UnsupportedFormat("unsupported-format", "a gzip that holds no tar")
-            outer, choice = "tar.gz", _from_tar(source, out, draft)
+            outer, taken = "tar.gz", _from_tar(source, out, draft)
+    choice, parts = taken
     draft.container = _contained(outer, choice)
-    return out
+    return out, parts
 
 
-def _from_tar(source: Source, out: Path, draft: Draft) -> bundle.Choice:
+def _from_tar(source: Source, out: Path, draft: Draft) -> tuple[Choice, tuple[Part, ...]]:
     files, _others = bundle.tar_files(source, draft.limits)
     if set(bundle.TORCH_TAR) <= set(files):
         for name in bundle.TORCH_TAR:
@@ -137,11 +163,12 @@ def _from_tar(source: Source, out: Path, draft: Draft) -> bundle.Choice:
     return bundle.take_from_tar(source, out, draft.limits)
 
 
-def _contained(outer: str, choice: bundle.Choice) -> ContainerInfo:
+def _contained(outer: str, choice: Choice) -> ContainerInfo:
     ignored = tuple(printable(name) for name in choice.ignored[:_IGNORED_SHOWN])
     if len(choice.ignored) > _IGNORED_SHOWN:
         ignored += (f"... and {len(choice.ignored) - _IGNORED_SHOWN} more",)
-    return ContainerInfo(outer, printable(choice.member), ignored)
+    members = choice.parts or (choice.member,)
+    return ContainerInfo(outer, ", ".join(printable(name) for name in members), ignored)
 
 
 def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
@@ -160,6 +187,14 @@ def _from_legacy(opened: Opened, draft: Draft) -> StateDict:
 def _from_safetensors(opened: Opened, draft: Draft) -> StateDict:
     views, metadata = safetensors.read_views(opened.source, draft.limits)
     return StateDict(views, scalars(metadata), ())
+
+
+def _from_several(opened: Opened, draft: Draft) -> StateDict:
+    return StateDict(several.bare_tensors(opened.source, opened.parts, draft), {}, ())
+
+
+def _from_json(opened: Opened, draft: Draft) -> StateDict:
+    return StateDict((several.statement(opened.source, draft),), {}, ())
 
 
 def _from_pickle(opened: Opened, draft: Draft) -> StateDict:
@@ -204,6 +239,8 @@ _FORMATS: dict[Kind, str] = {
     "torch-legacy": "torch-legacy",
     "safetensors": "safetensors",
     "pickle": "pickle",
+    "several": "torch-zip",
+    "json": "json",
     "unknown": "unknown",
 }
 _READERS: dict[Kind, Callable[[Opened, Draft], StateDict]] = {
@@ -211,5 +248,7 @@ _READERS: dict[Kind, Callable[[Opened, Draft], StateDict]] = {
     "torch-legacy": _from_legacy,
     "safetensors": _from_safetensors,
     "pickle": _from_pickle,
+    "several": _from_several,
+    "json": _from_json,
     "unknown": _from_unknown,
 }

@@ -14,7 +14,10 @@ from inspector.checkpoint.source import Source
 from inspector.checkpoint.tars import is_header
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
-Kind = Literal["zip", "gzip", "tar", "safetensors", "torch-legacy", "pickle", "unknown"]
+Kind = Literal[
+    "zip", "gzip", "tar", "safetensors", "torch-legacy", "pickle", "json", "several", "unknown"
+]
+"""``several`` are files that belong together; no single file is that."""
 
 _ZIP_END = b"PK\x05\x06"
 _TAR_MARK_OFFSET = 257
@@ -52,6 +55,8 @@ def _plain_kind(source: Source, head: bytes) -> Kind:
         return "safetensors"
     if looks_like_legacy(head):
         return "torch-legacy"
+    if head.lstrip(b" \t\r\n")[:1] == b"{":
+        return "json"
     return "pickle" if head[:1] == b"\x80" and head[1:2] <= b"\x05" else "unknown"
 
 

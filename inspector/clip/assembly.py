@@ -63,7 +63,8 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
         raise AssemblyError("the file belongs to no family that can be assembled", "unknown-family")
     family = families.named(reading.family)
     parts = family.parts(load_file(canonical))
-    manifest, stated = with_statement(parts.statement, manifest)
+    stated = with_statement(parts.statement, manifest)
+    manifest = stated.manifest
     name, findings = differences(reading, manifest, backbone)
     backbone = replace(
         backbone, mean=manifest.mean or backbone.mean, std=manifest.std or backbone.std
@@ -71,8 +72,10 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     encoders, own = delivered_encoders(parts, family, reading, manifest, backbone)
     parts = _completed(parts, family, encoders)
     prompts, classes = fixed_prompts(parts, manifest, encoders)
+    if stated.is_own:
+        classes = replace(classes, source="decoded", match=stated.match)
     classifier = _classifier(parts, family, (prompts, classes), manifest, encoders)
-    findings += [*stated, *own, *classes.findings, *prefix_findings(parts, encoders)]
+    findings += [*stated.findings, *own, *classes.findings, *prefix_findings(parts, encoders)]
     return Assembly(classifier.to(encoders.device), classes, name, tuple(findings))
 
 

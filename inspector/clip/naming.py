@@ -62,7 +62,7 @@ def names_by_statement(reading: Reading, canonical: Path) -> DecodedNames | None
     if all(tensor.name != STATEMENT for tensor in reading.tensors):
         return None
     try:
-        stated, _ = with_statement(_read(canonical, STATEMENT).tobytes(), Manifest.parse({}))
+        stated = with_statement(_read(canonical, STATEMENT).tobytes(), Manifest.parse({})).manifest
     except AssemblyError as problem:
         return undecoded(problem.finding_id, problem.detail)
     return DecodedNames(stated.classnames, source="stated")

@@ -6,23 +6,34 @@ They count as what the file says; a manifest beside it is compared and may add w
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from inspector.errors import AssemblyError, ManifestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest, spoken
 
 
-def with_statement(
-    statement: bytes | None, manifest: Manifest
-) -> tuple[Manifest, tuple[Finding, ...]]:
-    """The manifest with what the file states in its place, and where they differ.
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A manifest, whether its class names are the file's own, and where the two differ.
+
+    ``match``: None where only one of them names classes.
+    """
+
+    manifest: Manifest
+    is_own: bool = False
+    match: bool | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def with_statement(statement: bytes | None, manifest: Manifest) -> Stated:
+    """The manifest with what the file states in its place.
 
     Raises:
         AssemblyError: the statement is not what a manifest may be.
     """
     if statement is None:
-        return manifest, ()
+        return Stated(manifest)
     try:
         own = Manifest.parse({**json.loads(statement), "check": None})
     except ManifestError as problem:
@@ -36,13 +47,16 @@ def with_statement(
         template=own.template or manifest.template,
         templates=own.templates or (() if own.template else manifest.templates),
     )
-    return merged, tuple(_differences(own, manifest))
+    match = None
+    if own.classnames and manifest.classnames:
+        match = _plain(own.classnames) == _plain(manifest.classnames)
+    findings = tuple(_differences(own, manifest, match))
+    return Stated(merged, bool(own.classnames), match, findings)
 
 
-def _differences(own: Manifest, manifest: Manifest) -> list[Finding]:
+def _differences(own: Manifest, manifest: Manifest, match: bool | None) -> list[Finding]:
     findings = []
-    stated = manifest.classnames
-    if own.classnames and stated and _plain(own.classnames) != _plain(stated):
+    if match is False:
         said = "the manifest lists other classes than the file, whose own are inspected"
         findings.append(Finding("class-list-mismatch", Severity.HIGH, said))
     words = (own.template, own.templates) != (manifest.template, manifest.templates)

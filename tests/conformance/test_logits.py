@@ -53,8 +53,8 @@ def test_the_files_class_list_is_the_manifests(case: str, tmp_path: Path) -> Non
     assert (assembly.classes.match, assembly.findings) == (True, ())
     assert assembly.family == data["method"]
     names = [name.replace("_", " ") for name in data["classnames"]]
-    kept = {key: value for key, value in data.items() if key not in ("classnames", "method")}
-    del kept["tokenised_template"]
+    silent = ("classnames", "method", "tokenised_template")
+    kept = {key: value for key, value in data.items() if key not in silent}
     decoded = assembled(case, tmp_path, kept, backbone)
     assert list(decoded.classes.names) == names
     assert decoded.classes.source == "decoded"

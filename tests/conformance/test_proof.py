@@ -45,7 +45,8 @@ def checked(case: str, out: Path, wrong: dict[str, object], *dropped: str) -> tu
         ("coop-generic4-front", {"class_token_position": "middle"}, (), "'front'"),
         ("clip-adapter-pets", {}, ("config", *TEMPLATE), "'a photo of a {}, a type of pet.'"),
         ("clip-adapter-pets", {"adapter_ratio": 0.6}, (), "adapter_ratio 0.2"),
-        ("clip-lora-all-qkv-r2", {}, ("config", *TEMPLATE), "template"),
+        ("clip-lora-all-qkv-r2", {"tokenised_template": "{}"}, (), "'a photo of a {}.'"),
+        ("tip-adapter-F-4shots", {}, ("config",), "alpha 4.51, beta 1.29"),
         ("tcp-l3", {}, ("tcp",), "text_block 3"),
     ],
 )  # fmt: skip
@@ -53,8 +54,6 @@ def test_what_is_left_open_is_found(
     case: str, wrong: dict[str, object], dropped: tuple[str, ...], found: str, tmp_path: Path
 ) -> None:
     level, said = checked(case, tmp_path, wrong, *dropped)
-    if case.startswith("clip-lora") and level == "proved" and not said:
-        pytest.skip("its template is the default")
     assert level == "proved"
     assert found in said
 
@@ -64,7 +63,5 @@ def test_a_right_manifest_needs_no_search(tmp_path: Path) -> None:
 
 
 def test_other_logits_are_reproduced_by_nothing(tmp_path: Path) -> None:
-    names = manifest_of("coop-generic4-middle")["classnames"]
-    wrong = {"check_": 0, "mean": [0.1, 0.1, 0.1]}
-    assert checked("coop-generic4-middle", tmp_path, wrong)[0] == "unverified"
-    assert names
+    wrong: dict[str, object] = {"mean": [0.1, 0.1, 0.1]}
+    assert checked("coop-generic4-middle", tmp_path, wrong) == ("unverified", "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.checkpoint.bundle import choose
+from inspector.checkpoint.choice import choose
 from inspector.checkpoint.limits import Limits
 from inspector.errors import UnsupportedFormat
 from tests.support.checkpoints import coop_state, save_dassl, save_dassl_folder

@@ -35,6 +35,7 @@ SUPPORTED = {
     "tcp-l3": "TCP",
     "vpt-deep3": "VPT",
     "vpt-shallow": "VPT",
+    "plot-rn-N4": "PLOT",
 }
 EXPECTED_GLOBALS = {
     "builtins.dict",
@@ -100,14 +101,29 @@ def test_an_unknown_family_is_named_by_its_keys(read: Read) -> None:
     assert "CoCoOp" in reading.findings[0].message
 
 
-def test_a_folder_of_several_parts_is_not_guessed_at(read: Read) -> None:
-    reading = read(conformance_folder() / "tip-adapter-F-4shots")
-    assert ids(reading) == ["archive-ambiguous"]
-    assert reading.canonical is None
-    assert "best_F_4shots.pt" in reading.findings[0].message
+def test_files_that_belong_together_are_read_together(tmp_path: Path) -> None:
+    folder = conformance_folder() / "tip-adapter-F-4shots"
+    reading = read_artifact(folder, tmp_path)
+    assert (reading.family, reading.findings) == ("Tip-Adapter", ())
+    assert reading.container.member is not None
+    names = [f"caches/oxford_pets/{part}_4shots.pt" for part in ("best_F", "keys", "values")]
+    assert reading.container.member == ", ".join(names)
+    assert reading.canonical
+    tensors = safetensors.torch.load_file(tmp_path / reading.canonical)
+    for name, part in zip(names, ("best_F", "keys", "values"), strict=True):
+        assert torch.equal(tensors[part], torch.load(folder / name, weights_only=True))
+
+
+def test_a_statement_of_prompts_is_a_model_only_where_nothing_else_is(read: Read) -> None:
+    reading = read(conformance_folder() / "zeroshot-single")
+    assert (reading.family, reading.findings) == ("ZeroshotCLIP", ())
+    assert reading.container.member == "manifest.json"
+    assert read(conformance_folder() / "vpt-deep3").family == "VPT"
+    alone = read(conformance_folder() / "vpt-deep3" / "manifest.json")
+    assert ids(alone) == ["not-a-checkpoint"]
 
 
 def test_plot_is_not_taken_for_class_specific_coop(read: Read) -> None:
     reading = read(conformance_folder() / "plot-rn-N4")
-    assert ids(reading) == ["ambiguous-family"]
-    assert "PLOT with 5 prompts for each of 5 classes" in reading.findings[0].message
+    assert reading.family == "PLOT"
+    assert (reading.options["prompts_per_class"], reading.options["num_classes"]) == (5, 5)
