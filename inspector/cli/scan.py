@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inspector.checkpoint import Reading, read_artifact, reading_table
+from inspector.checkpoint import ReaderOptions, Reading, read_artifact, reading_table
 from inspector.cli.exits import exit_of_reading
-from inspector.cli.options import Artifact, AsJson
+from inspector.cli.options import Artifact, AsJson, SandboxFloor
 from inspector.cli.screen import show_json, show_rows
 
 if TYPE_CHECKING:
@@ -29,11 +29,12 @@ def scan(
         typer.Option(exists=True, dir_okay=False, help="Token index to try, see `clipvet index`."),
     ] = None,
     as_json: AsJson = False,
+    sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Look at a checkpoint statically: container, globals, tensors, family, class names."""
-    decoded = None
+    decoded, options = None, ReaderOptions(floor=sandbox_floor)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
-        reading = read_artifact(artifact, Path(scratch))
+        reading = read_artifact(artifact, Path(scratch), options=options)
         if reading.canonical is not None:
             decoded = _decode(reading, Path(scratch) / reading.canonical, backbone, index or [])
     for finding in decoded.findings if decoded else ():
