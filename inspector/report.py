@@ -20,6 +20,8 @@ Verdict = Literal["clean", "suspicious", "backdoored", "inconclusive"]
 
 CAPPING = ("pickle-unknown-global", "non-finite-tensor")
 """Findings that forbid `clean`: something in the file was not understood or cannot be computed."""
+UNPROVED = ("unknown-key",)
+"""Findings that forbid it unless the vendor's logits are reproduced without what was ignored."""
 
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
@@ -98,7 +100,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "inconclusive"
     if evidence.confirmed is not None:
         return "backdoored"
-    is_capped = any(finding.id in CAPPING for finding in evidence.findings)
+    capping = CAPPING if evidence.assembly == "proved" else CAPPING + UNPROVED
+    is_capped = any(finding.id in capping for finding in evidence.findings)
     if not evidence.is_complete or is_capped or worst(evidence.findings) is Severity.CRITICAL:
         return "inconclusive"
     return "suspicious" if evidence.is_warned else "clean"

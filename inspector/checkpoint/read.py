@@ -22,7 +22,8 @@ from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
 _SHOWN = 20
-_WEIGHT_DTYPES = ("F16", "BF16", "F32", "F64")
+_UNUSUAL_DTYPES = ("BF16", "F64")
+_WEIGHT_DTYPES = ("F16", "F32", *_UNUSUAL_DTYPES)
 
 
 def new_draft(path: Path, options: ReaderOptions) -> Draft:
@@ -72,4 +73,8 @@ def _recognise(views: tuple[View, ...], draft: Draft) -> None:
     for view in views:
         if view.dtype not in _WEIGHT_DTYPES and view.name not in beside:
             raise UnsupportedFormat("unsupported-tensor", f"{view.name} has dtype {view.dtype}")
+    unusual = [view for view in views if view.dtype in _UNUSUAL_DTYPES]
+    if unusual:
+        shown = ", ".join(f"{view.name} {view.dtype}" for view in unusual[:_SHOWN])
+        draft.add("unusual-dtype", f"{len(unusual)} of {len(views)} tensors: {shown}")
     draft.family, draft.aliases, draft.options = found.family, found.aliases, found.options

@@ -68,6 +68,7 @@ REASONS: dict[str, Reason] = {
     # The family.
     "unknown-family": Reason(_MEDIUM, True, "the keys belong to no supported family"),
     "unknown-key": Reason(_HIGH, False, "a tensor that the family's own code would ignore"),
+    "unusual-dtype": Reason(_LOW, False, "a type that the original codes never save"),
     "ambiguous-family": Reason(_MEDIUM, True, "the shapes fit more than one family"),
     "shape-mismatch": Reason(_MEDIUM, True, "a shape does not fit the family of the keys"),
     # The reader itself.

@@ -27,6 +27,7 @@ from inspector.clip.classlist import ClassList
 from inspector.clip.differences import differences
 from inspector.clip.encoders import check_finite, class_aware, delivered_encoders
 from inspector.clip.fixed import fixed_prompts, prefix_findings
+from inspector.clip.integrity import integrity_findings
 from inspector.clip.matching import CacheModel, Matching
 from inspector.clip.prompts import PromptTokens, lay_out_tokens, name_lengths
 from inspector.clip.statement import with_statement
@@ -70,6 +71,7 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
         backbone, mean=manifest.mean or backbone.mean, std=manifest.std or backbone.std
     )
     encoders, own = delivered_encoders(parts, family, reading, manifest, backbone)
+    own += integrity_findings(parts, backbone)
     parts = _completed(parts, family, encoders)
     prompts, classes = fixed_prompts(parts, manifest, encoders)
     if stated.is_own:

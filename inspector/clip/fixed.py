@@ -149,5 +149,9 @@ def prefix_findings(parts: Parts, backbone: Backbone) -> list[Finding]:
     prefix = parts.token_prefix
     if prefix is None or _has_start(prefix, backbone):
         return []
-    message = "token_prefix is not the start token's row of the backbone's token embedding"
+    odd = int((_decode(prefix, backbone) != START_OF_TEXT).sum())
+    message = (
+        f"{odd} of {len(prefix)} rows of token_prefix are not the start token's row of the "
+        "backbone's token embedding"
+    )
     return [Finding("token-prefix-altered", Severity.HIGH, message)]

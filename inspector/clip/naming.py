@@ -7,8 +7,9 @@ Zero-shot prompts state their classes themselves. What the names should be is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +30,18 @@ from inspector.manifest import Manifest
 
 AVERAGED = ("PromptSRC",)
 """Families whose files hold embedding rows that are no longer bit for bit those of a backbone."""
-_TYPES = ("F16", "F32", "F64")
+_TYPES: dict[str, type[np.floating[Any]]] = {
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+}
 _TABLES = (
     "token_embedding.weight",
     "text.token_embedding.weight",
     "text_model.embeddings.token_embedding.weight",
 )
 """In OpenAI's and open_clip's layout, in open_clip's with a text tower of its own, Hugging Face's."""
+_PROMPTS_AT_ONCE = 50
 _KNOWN_SHARE = 0.5
 """Rows that an index must know before the file counts as of its backbone; rows of another backbone
 match none, those of a file that was tampered with nearly all."""
@@ -82,11 +88,11 @@ def names_by_backbone(reading: Reading, canonical: Path, spec: str) -> DecodedNa
     if not _is_exact(reading, info):
         kind = info.dtype if info.dtype not in _TYPES else "averaged rows"
         return undecoded("class-list-missing", f"names in {kind} are read by inspect only")
-    suffix = _read(canonical, info.name)
-    if suffix.shape[-1] != table.shape[1]:
-        shapes = f"{'x'.join(map(str, suffix.shape))}, its token embedding {table.shape[1]} columns"
+    if info.shape[-1] != table.shape[1]:
+        shapes = f"{'x'.join(map(str, info.shape))}, its token embedding {table.shape[1]} columns"
         return undecoded("backbone-mismatch", f"token_suffix is {shapes}")
-    ids = rows_to_tokens(suffix, table.astype(suffix.dtype))
+    rounded = table.astype(_TYPES[info.dtype])
+    ids = _ids(canonical, info, lambda rows: rows_to_tokens(rows, rounded))
     return _named(ids, reading, DecodedNames(None, spec, "backbone"))
 
 
@@ -100,8 +106,7 @@ def names_by_index(
     fitting = [index for index in indexes if index.width == info.shape[-1]]
     if not fitting:
         return DecodedNames()
-    suffix = _read(canonical, info.name)
-    tried = [(index.tokens_of(suffix), index) for index in fitting]
+    tried = [(_ids(canonical, info, index.tokens_of), index) for index in fitting]
     ids, best = max(tried, key=lambda pair: float((pair[0] >= 0).mean()))
     if (ids >= 0).mean() < _KNOWN_SHARE:
         return DecodedNames()
@@ -134,11 +139,22 @@ def undecoded(identifier: str, message: str) -> DecodedNames:
 
 
 def _suffix_info(reading: Reading) -> TensorInfo | None:
-    return next((t for t in reading.tensors if t.name.endswith("token_suffix")), None)
+    found = (tensor for tensor in reading.tensors if tensor.name.endswith("token_suffix"))
+    return next(
+        (tensor for tensor in found if len(tensor.shape) == 3 and 0 not in tensor.shape), None
+    )
 
 
 def _is_exact(reading: Reading, info: TensorInfo) -> bool:
     return info.dtype in _TYPES and reading.family not in AVERAGED
+
+
+def _ids(path: Path, info: TensorInfo, lookup: Callable[[NDArray[Any]], Ids]) -> Ids:
+    """Token ids of all rows of a tensor; a thousand classes have 150 MB of them, so in pieces."""
+    with safe_open(path, framework="numpy") as file:
+        rows = file.get_slice(info.name)
+        bounds = [*range(0, info.shape[0], _PROMPTS_AT_ONCE), info.shape[0]]
+        return np.concatenate([lookup(rows[start:stop]) for start, stop in pairwise(bounds)])
 
 
 def _named(ids: Ids, reading: Reading, known: DecodedNames) -> DecodedNames:
