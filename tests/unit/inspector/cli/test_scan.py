@@ -89,18 +89,52 @@ def test_a_backbone_that_comes_with_clipvet_need_not_be_named(
     tmp_path: Path, clipvet: Clipvet
 ) -> None:
     embedding = torch.from_numpy(token_embedding("pocket")).float()
-    ids = open_clip.get_tokenizer("ViT-B-32")([f"X X {name}." for name in NAMES])
+    names = [*NAMES, *(f"{name} {digit}" for name in NAMES for digit in range(10, 30))]
+    ids = open_clip.get_tokenizer("ViT-B-32")([f"X X {name}." for name in names])
     rows = embedding[ids]
     state = {"ctx": torch.zeros(2, 128), "token_prefix": rows[:, :1], "token_suffix": rows[:, 3:]}
     path = save_dassl(tmp_path / "model.pth.tar-5", state, 5)
     report = json.loads(clipvet("scan", path, "--json").out)
-    assert report["classes"]["names"] == list(NAMES)
+    assert [name.replace(" ", "") for name in report["classes"]["names"]] == [
+        name.replace(" ", "") for name in names
+    ]
     assert report["classes"]["vocabulary"] == {"name": "pocket", "by": "index"}
     state["token_suffix"] = state["token_suffix"].clone()
     state["token_suffix"][1, 0, 5] += 1
     report = json.loads(clipvet("scan", save_dassl(path, state, 5), "--json").out)
     assert report["classes"]["names"] is None
     assert [finding["id"] for finding in report["findings"]] == ["token-suffix-altered"]
+
+
+def test_zero_shot_prompts_state_their_classes(tmp_path: Path, clipvet: Clipvet) -> None:
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps({"templates": ["a photo of a {}."], "classnames": list(NAMES)}))
+    report = json.loads(clipvet("scan", path, "--json").out)
+    assert report["family"] == "ZeroshotCLIP"
+    assert report["classes"] == {
+        "count": 3,
+        "source": "stated",
+        "match": None,
+        "names": list(NAMES),
+        "vocabulary": None,
+    }
+    assert "golden retriever" in clipvet("scan", path).out
+    path.write_text(json.dumps({"templates": ["a photo of a {}."], "classnames": [7]}))
+    report = json.loads(clipvet("scan", path, "--json").out)
+    assert [finding["id"] for finding in report["findings"]] == ["statement-malformed"]
+    assert report["classes"]["names"] is None
+
+
+@pytest.mark.parametrize("shape", [(0, 74, 128), (3, 0, 128), (3, 74, 0), (74, 128), ()])
+def test_rows_of_a_forged_shape_name_nothing(
+    shape: tuple[int, ...], tmp_path: Path, clipvet: Clipvet
+) -> None:
+    state = {"ctx": torch.zeros(2, 128), "token_suffix": torch.zeros(shape)}
+    path = save_dassl(tmp_path / "model.pth.tar-5", state, 5)
+    for more in ((), ("--backbone", "pocket")):
+        ended = clipvet("scan", path, "--json", *more)
+        assert ended.code in (0, 3)
+        assert json.loads(ended.out)["classes"]["names"] is None
 
 
 def test_what_is_no_index_is_a_usage_error(artifact: Path, clipvet: Clipvet) -> None:
