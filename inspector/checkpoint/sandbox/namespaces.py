@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -92,15 +93,12 @@ def _connect() -> tuple[_Line, _Line]:
 def _supervise(line: _Line, second: int, cpu_s: int) -> str:
     """The first process: wait for the end of the reading, or give the reason why it cannot be."""
     said = os.read(line.incoming, 1)
-    if said == _UNSHARED:
-        try:
-            _map_ids(Path(f"/proc/{second}"))
+    if said in (_UNSHARED, _WITHOUT_USER):
+        # When this fails the other side sees the end of the line and says so.
+        with suppress(OSError):
+            if said == _UNSHARED:
+                _map_ids(Path(f"/proc/{second}"))
             os.write(line.outgoing, _MAPPED)
-        except OSError:
-            pass  # It sees the end of the line and says so.
-        said = b""
-    elif said == _WITHOUT_USER:
-        os.write(line.outgoing, _MAPPED)
         said = b""
     os.close(line.outgoing)
     while said != _READY and (piece := os.read(line.incoming, 512)):

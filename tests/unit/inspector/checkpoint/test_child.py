@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,15 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return [int(text) for file in files for text in file.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    return [below for child in children_of(pid) for below in (child, *descendants(child))]
 
 
 def is_running(pid: int) -> bool:
@@ -123,16 +132,28 @@ def test_the_child_dies_with_its_parent(slow: Path, tmp_path: Path) -> None:
     while not children_of(parent.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
-    every = children_of(parent.pid)
+    every = descendants(parent.pid)
     assert every
-    while below := children_of(every[-1]):
-        every += below
     parent.kill()
     parent.wait()
     for pid in every:
         while is_running(pid):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+@linux
+def test_a_timeout_ends_every_process_of_the_reading(slow: Path, tmp_path: Path) -> None:
+    options = ReaderOptions(Limits(opcodes=10**9), timeout_s=1.5)
+    seen: set[int] = set()
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_artifact, slow, tmp_path / "out", options=options)
+        while not reading.done():
+            seen.update(descendants(os.getpid()))
+            time.sleep(0.02)
+    assert ids(reading.result()) == ["reader-timeout"]
+    assert seen
+    assert not any(is_running(pid) for pid in seen)
 
 
 @linux

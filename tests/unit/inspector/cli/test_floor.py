@@ -26,11 +26,12 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_below_the_floor(
     command: str, artifact: Path, clipvet: Clipvet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {
+    per_command: dict[str, list[str | Path]] = {
         "scan": [],
         "inspect": ["--backbone", "pocket"],
         "logits": ["--backbone", "pocket", "--images", artifact, "--out", artifact.parent / "y"],
-    }[command]
+    }
+    options = per_command[command]
     ended = clipvet(command, artifact, *options, "--sandbox-floor", "namespaces")
     assert ended.code == 2
     assert "below the floor 'namespaces'" in ended.err
