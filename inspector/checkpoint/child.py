@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 from inspector.checkpoint import safetensors
 from inspector.checkpoint.canonical import whole_file
+from inspector.checkpoint.choice import part_name
 from inspector.checkpoint.limits import MIB, Limits, ReaderOptions
 from inspector.checkpoint.opening import TEMPORARY_NAMES
 from inspector.checkpoint.protocol import EXIT_BELOW_FLOOR, EXIT_REFUSED, EXIT_STORAGE_FULL
@@ -46,7 +47,8 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     ``out`` is made when it is missing and should belong to this artifact alone.
 
     Args:
-        path: a file, or a directory that holds a Dassl folder.
+        path: a file, or a directory that holds a Dassl folder. Of a model in several files, each
+            stands for all that lie beside it.
 
     Returns:
         The reading. Its ``canonical`` is None when the artifact could not be used; a finding says
@@ -60,6 +62,7 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     """
     options = options or ReaderOptions()
     path.stat()
+    path = _with_companions(path)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,6 +78,14 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
             file.write(json.dumps(reading.to_json()).encode("ascii"))
         return reading
     return _verified(out, options.limits)
+
+
+def _with_companions(path: Path) -> Path:
+    """The folder of a file that is one of several which only together make a model."""
+    if part_name(path.name) and path.is_file():
+        beside = {part_name(name) for name in os.listdir(path.resolve().parent)} - {None}
+        return path.resolve().parent if len(beside) > 1 else path
+    return path
 
 
 def rewrite_artifact(

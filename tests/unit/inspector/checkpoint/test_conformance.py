@@ -114,6 +114,13 @@ def test_files_that_belong_together_are_read_together(tmp_path: Path) -> None:
         assert torch.equal(tensors[part], torch.load(folder / name, weights_only=True))
 
 
+def test_one_of_several_files_stands_for_all(read: Read) -> None:
+    folder = conformance_folder() / "tip-adapter-F-4shots" / "caches" / "oxford_pets"
+    reading = read(folder / "best_F_4shots.pt")
+    assert (reading.family, reading.findings) == ("Tip-Adapter", ())
+    assert reading.container.outer == "directory"
+
+
 def test_a_statement_of_prompts_is_a_model_only_where_nothing_else_is(read: Read) -> None:
     reading = read(conformance_folder() / "zeroshot-single")
     assert (reading.family, reading.findings) == ("ZeroshotCLIP", ())
