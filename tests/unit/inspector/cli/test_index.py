@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from safetensors.numpy import save_file
+
 from inspector.clip.backbone import Backbone
+from inspector.clip.naming import token_embedding
 from inspector.clip.vocabulary import SHIPPED, load_index
 from tests.unit.inspector.cli.conftest import Clipvet
 
@@ -42,3 +46,20 @@ def test_the_index_names_its_weights(
     ):
         ended = clipvet("index", "--backbone", spec, "--out", out)
         assert (ended.code, why in ended.err, out.exists()) == (4, True, False)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "token_embedding.weight",
+        "text.token_embedding.weight",
+        "text_model.embeddings.token_embedding.weight",
+    ],
+)
+def test_every_layout_of_a_backbone_gives_the_same_hashes(
+    key: str, tmp_path: Path, clipvet: Clipvet
+) -> None:
+    weights, out = tmp_path / "weights.safetensors", tmp_path / "index"
+    save_file({key: token_embedding("pocket").astype("float32")}, weights)
+    assert clipvet("index", "--backbone", weights, "--out", out).code == 0
+    assert (load_index(out).hashes == load_index(SHIPPED / "pocket.safetensors").hashes).all()
