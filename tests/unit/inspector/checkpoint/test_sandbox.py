@@ -32,7 +32,15 @@ FILES = ("read-passwd", "read-secret", "read-secret-by-dots", "read-environ-of-p
          "write-outside", "write-input", "truncate-input", "remove-input")  # fmt: skip
 SOCKETS = ("tcp", "udp", "unix-socket", "abstract-socket")
 OTHERS = ("kill", "ptrace", "read-memory")
-KERNEL = ("executable-memory", "new-user-namespace", "io-uring", "userfaultfd", "memfd", "keyring")
+KERNEL = (
+    "executable-memory",
+    "i386-call",
+    "new-user-namespace",
+    "io-uring",
+    "userfaultfd",
+    "memfd",
+    "keyring",
+)
 CLAIMS = {
     "namespaces": (*FILES, "chmod-input", *SOCKETS, *OTHERS, "exec", "open-by-handle", "mount"),
     "landlock": (*FILES, "tcp", "abstract-socket", *OTHERS, "exec"),
