@@ -94,6 +94,9 @@ class Walker:
             opcode = data[begin]
             cursor.position += 1
             if opcode == stop:
+                if cursor.position < self.frame_end:
+                    # CPython's two unpicklers disagree on where the next pickle begins.
+                    raise cursor.fail("the pickle ends inside its frame")
                 return self.pop()
             literal = LITERALS.get(opcode)
             if literal is not None:

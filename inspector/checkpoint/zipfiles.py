@@ -32,9 +32,12 @@ _LOCATOR = struct.Struct("<4sIQI")
 
 _FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _FLAG_DESCRIPTOR = 0x0008
-_FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | 0x0800
+_FLAG_UTF8 = 0x0800
+_FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | _FLAG_UTF8
 _EXTRA_ZIP64, _EXTRA_UNICODE_NAME = 0x0001, 0x7075
 _MAX16, _MAX32 = 0xFFFF, 0xFFFF_FFFF
+_NEWEST = 63
+"""The highest version of APPNOTE.TXT, times ten, that a member may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,8 @@ def _find_directory(source: Source) -> tuple[int, int, int, int]:
 def _directory64(
     source: Source, locator: int, narrow: tuple[int, int, int]
 ) -> tuple[int, int, int, int]:
-    _sig, _disk, end64, disks = _LOCATOR.unpack(source.read(locator, _LOCATOR.size))
-    if disks != 1 or end64 + _END64.size != locator:
+    _sig, disk, end64, disks = _LOCATOR.unpack(source.read(locator, _LOCATOR.size))
+    if disk or disks != 1 or end64 + _END64.size != locator:
         raise malformed("the zip64 end record is not where its locator says")
     row = _END64.unpack(source.read(end64, _END64.size))
     if row[0] != b"PK\x06\x06" or row[1] != _END64.size - 12 or row[4] or row[5]:
@@ -190,6 +193,8 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
         name_size, extra_size, comment_size, disk = row[10:14]
         if disk:
             raise UnsupportedFormat("unsupported-format", "the zip spans several disks")
+        if row[2] & 0xFF > _NEWEST:
+            raise UnsupportedFormat("unsupported-format", f"a member needs zip version {row[2]}")
         if name_size > LONGEST:
             raise MalformedArtifact("zip-unsafe-name", f"a member name has {name_size} bytes")
         raw_name = source.read(position + _CENTRAL.size, name_size)
@@ -237,7 +242,7 @@ def _widen(extra: bytes, stored: int, plain: int, offset: int) -> tuple[int, int
 
 def _member(source: Source, entry: _Entry, position: int, limit: int) -> tuple[Member, int]:
     """The member of one row, and the offset after it, which the next must begin at."""
-    name = _name(entry.raw_name)
+    name = _name(entry.raw_name, entry.flags)
     if entry.flags & _FLAG_ENCRYPTED:
         raise MalformedArtifact("zip-encrypted", f"{name} is marked as encrypted")
     if entry.flags & ~_FLAGS_ALLOWED:
@@ -292,11 +297,11 @@ def _descriptor(source: Source, entry: _Entry, position: int, name: str) -> tupl
     raise MalformedArtifact("zip-header-mismatch", f"{name}: its data descriptor disagrees")
 
 
-def _name(raw: bytes) -> str:
+def _name(raw: bytes, flags: int) -> str:
     try:
-        name = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        name = raw.decode("cp437")
+        name = raw.decode("utf-8" if flags & _FLAG_UTF8 else "cp437")
+    except UnicodeDecodeError as error:
+        raise MalformedArtifact("zip-unsafe-name", "a name marked as UTF-8 is none") from error
     if not is_safe(name):
         raise MalformedArtifact("zip-unsafe-name", f"a member is called {shown(name)}")
     return name

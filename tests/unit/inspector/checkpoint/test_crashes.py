@@ -1,0 +1,85 @@
+"""What fuzzing found, minimised: bytes that the reader once took for something else than others do.
+
+One row per input, with what was wrong. Each ends in a finding now.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.source import open_source
+from inspector.checkpoint.walker import Ledger, walk
+from inspector.checkpoint.zipfiles import read_members
+from inspector.errors import ArtifactError, MalformedArtifact
+
+
+def small_zip(name: str = "a") -> bytearray:
+    """A sound zip of one member, 1 byte long."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, "x")
+    return bytearray(file.getvalue())
+
+
+def row_of(data: bytes) -> int:
+    """Offset of the only row of the central directory."""
+    return data.index(b"PK\1\2")
+
+
+def names_in(data: bytes, tmp_path: Path) -> list[str]:
+    path = tmp_path / "zip"
+    path.write_bytes(data)
+    with open_source(path) as source:
+        return [member.name for member in read_members(source, Limits())]
+
+
+def test_a_frame_that_holds_two_pickles() -> None:
+    """CPython's unpickler in C reads the second pickle behind STOP, that in Python behind the frame."""
+    frame = b"\x80\x04\x95" + struct.pack("<Q", 4)
+    assert walk(frame + b"NK\x01.", Ledger(9), Limits()).end == 15
+    with pytest.raises(MalformedArtifact, match="ends inside its frame"):
+        walk(frame + b"N.N.", Ledger(9), Limits())
+
+
+def needing_version_255() -> bytes:
+    data = small_zip()
+    data[row_of(data) + 6] = 255
+    return bytes(data)
+
+
+def with_wrong_utf8() -> bytes:
+    data = small_zip("é")  # zipfile sets the flag that says UTF-8.
+    return bytes(data).replace("é".encode(), b"\xe9a")
+
+
+def with_a_locator_on_another_disk() -> bytes:
+    data = bytes(small_zip())
+    head, end = data[:-22], data[-22:]
+    size, start = struct.unpack_from("<2I", end, 12)
+    end64 = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, start)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 1, len(head), 1)
+    return head + end64 + locator + end
+
+
+@pytest.mark.parametrize(
+    "make", [needing_version_255, with_wrong_utf8, with_a_locator_on_another_disk]
+)
+def test_a_zip_that_others_refuse(make: Callable[[], bytes], tmp_path: Path) -> None:
+    with pytest.raises((NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile)):
+        zipfile.ZipFile(io.BytesIO(make()))
+    with pytest.raises(ArtifactError):
+        names_in(make(), tmp_path)
+
+
+def test_a_name_without_the_flag_for_utf8(tmp_path: Path) -> None:
+    """It was taken for UTF-8 where it happened to be valid; :mod:`zipfile` takes it for cp437."""
+    data = bytes(small_zip("__")).replace(b"__", "é".encode())
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert names_in(data, tmp_path) == archive.namelist() == ["├⌐"]
