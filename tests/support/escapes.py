@@ -107,10 +107,13 @@ def executes() -> bool:
     return False
 
 
-def reads_memory(pid: int, address: int, buffer: ctypes.Array[ctypes.c_char]) -> bool:
-    local = struct.pack("@PN", ctypes.addressof(buffer), 8)
-    remote = struct.pack("@PN", address, 8)
-    return system_call("process_vm_readv", pid, local, 1, remote, 1, 0) == 8
+def reads_memory(pid: int) -> Callable[[], bool]:
+    """Reading eight bytes of another process; their address is known beforehand."""
+    buffer = ctypes.create_string_buffer(8)
+    address = int(Path(f"/proc/{pid}/maps").read_text().split("-")[0], 16)
+    local = struct.pack("@PN", ctypes.addressof(buffer), len(buffer))
+    remote = struct.pack("@PN", address, len(buffer))
+    return lambda: system_call("process_vm_readv", pid, local, 1, remote, 1, 0) == len(buffer)
 
 
 def maps_executable() -> bool:
@@ -145,8 +148,6 @@ def attempts(target: Target) -> dict[str, Callable[[], bool]]:
     """Every attempt by its name. What must be known before the sandbox is looked up here."""
     unix = struct.pack("=H", socket.AF_UNIX)
     passwd_handle, mount = handle_of("/etc/passwd"), os.open(target.input, os.O_RDONLY)
-    buffer = ctypes.create_string_buffer(8)
-    address = int(Path(f"/proc/{target.victim}/maps").read_text().split("-")[0], 16)
     return {
         "work": lambda: work_is_possible(target),
         "read-passwd": lambda: reads("/etc/passwd"),
@@ -171,7 +172,7 @@ def attempts(target: Target) -> dict[str, Callable[[], bool]]:
         "exec": executes,
         "kill": lambda: libc.kill(target.victim, signal.SIGCONT) == 0,
         "ptrace": lambda: libc.ptrace(PTRACE_SEIZE, target.victim, None, None) == 0,
-        "read-memory": lambda: reads_memory(target.victim, address, buffer),
+        "read-memory": reads_memory(target.victim),
         "open-by-handle": lambda: opens_by_handle(mount, passwd_handle),
         "i386-call": calls_as_i386(),
         "executable-memory": maps_executable,
