@@ -221,6 +221,8 @@ def put_on(layers: str, target: Target) -> None:
         "seccomp": {CALL_FILTER},
         "cage": {PRIVATE_ROOT, FILE_RULES, CALL_FILTER},
     }[layers]
+    if layers == "cage":
+        needed |= {"dropped-capabilities", "rlimit-nproc", "no-new-privileges", "audit-hook"}
     assert needed <= set(taken), f"not here: {taken}"
 
 

@@ -12,7 +12,7 @@ import sys
 from inspector.checkpoint.sandbox import kernel
 from inspector.checkpoint.sandbox.levels import refused
 
-_LAYER = "no-capabilities"
+_LAYER = "dropped-capabilities"
 _VERSION_3 = 0x20080522
 _DAC_OVERRIDE = 1 << 1
 
@@ -24,12 +24,18 @@ def drop() -> list[str]:
     """
     if sys.platform != "linux":
         return []
-    kept = _DAC_OVERRIDE if os.geteuid() == 0 else 0
-    # The first three words are capabilities 0 to 31 (effective, permitted, inheritable).
     try:
-        kernel.call(
-            "capset", struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", kept, kept, *[0] * 4)
-        )
-    except OSError as error:
-        return [refused(_LAYER, error.strerror or str(error))]
+        _keep(_DAC_OVERRIDE if os.geteuid() == 0 else 0)
+    except OSError:
+        # Root in a container may not have that right itself.
+        try:
+            _keep(0)
+        except OSError as error:
+            return [refused(_LAYER, error.strerror or str(error))]
     return [_LAYER]
+
+
+def _keep(kept: int) -> None:
+    """Make ``kept``, a mask of the capabilities 0 to 31, all that are effective and permitted."""
+    header = struct.pack("=Ii", _VERSION_3, 0)
+    kernel.call("capset", header, struct.pack("=6I", kept, kept, *[0] * 4))

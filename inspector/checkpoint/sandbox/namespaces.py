@@ -117,10 +117,11 @@ def _unshare(line: _Line, first: int) -> list[str]:
         kernel.call("unshare", _USER | others)
         layers.insert(0, "user-namespace")
         os.write(line.outgoing, _UNSHARED)
-    except OSError:
+    except OSError as error:
         if os.geteuid() != 0:
             raise
         kernel.call("unshare", others)
+        layers.insert(0, refused("user-namespace", error.strerror or str(error)))
         os.write(line.outgoing, _WITHOUT_USER)
     if os.read(line.incoming, 1) != _MAPPED:
         raise OSError(0, "refused", "mapping of user ids")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,44 @@ def test_the_artifact_is_not_even_opened_below_the_floor(tmp_path: Path, forbid:
     os.mkfifo(fifo)
     with pytest.raises(SandboxTooWeak):
         read_artifact(fifo, tmp_path / "out", options=ReaderOptions(floor="namespaces"))
+
+
+READ = """
+import sys; from pathlib import Path; from inspector.checkpoint import read_artifact
+reading = read_artifact(Path(sys.argv[1]), Path(sys.argv[2]))
+assert reading.canonical
+print(*reading.sandbox, sep="\\n")
+"""
+
+
+def read_where(prepared: str, genuine: Path, out: Path) -> list[str]:
+    """What a reading says of its sandbox where a shell, root in its own namespace, did something."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    shell = f'{prepared} && echo prepared && exec {sys.executable} -c "$0" "$@"'
+    ended = subprocess.run(
+        [*command, shell, READ, str(genuine), str(out)], capture_output=True, text=True, check=False
+    )
+    if not ended.stdout.startswith("prepared"):
+        pytest.skip(f"cannot be set up here: {ended.stderr}")
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()[1:]
+
+
+@linux
+def test_root_without_user_namespaces(genuine: Path, tmp_path: Path) -> None:
+    said = read_where("echo 0 > /proc/sys/user/max_user_namespaces", genuine, tmp_path)
+    assert said[0] == "namespaces"
+    assert "without user-namespace: No space left on device" in said
+
+
+@linux
+@pytest.mark.parametrize(
+    "prepared", ["mount -t tmpfs none /proc", "mount -o remount,bind,ro /proc"]
+)
+def test_without_a_usable_proc(prepared: str, genuine: Path, tmp_path: Path) -> None:
+    said = read_where(prepared, genuine, tmp_path)
+    assert said[0] in ("seccomp", "landlock", "rlimits")
+    assert "without namespaces: mapping of user ids: refused" in said
 
 
 @linux
