@@ -26,6 +26,8 @@ import json, sys
 from pathlib import Path
 from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.read import read_here
+from inspector.checkpoint.sandbox.cage import warm_up
+warm_up()
 events = set()
 watching = True
 sys.addaudithook(lambda event, args: events.add(event) if watching else None)
