@@ -13,10 +13,13 @@ from math import prod
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_view, row_major
+from inspector.checkpoint.wording import printable
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 _BRACKETS = 10
 _FIELDS = {"dtype", "shape", "data_offsets"}
+_DIGITS = 19
+"""Of the largest integer of 63 bits."""
 
 
 def looks_like_safetensors(source: Source) -> bool:
@@ -69,7 +72,7 @@ def _header(raw: bytes, limits: Limits) -> dict[str, object]:
     if brackets > _BRACKETS * limits.tensors:
         raise LimitExceeded("brackets in a header", _BRACKETS * limits.tensors, brackets)
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_int=_integer)
     except RecursionError as error:
         raise _malformed("the header is nested too deeply") from error
     except ValueError as error:
@@ -86,26 +89,38 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return result
 
 
+def _integer(text: str) -> int:
+    # Other readers take what does not fit 64 bits, and a negative zero, for a float.
+    if text == "-0" or len(text) > _DIGITS:
+        raise _malformed("an integer of the header is out of range")
+    return int(text)
+
+
 def _metadata(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise _malformed("__metadata__ must map strings to strings")
+    if any("\ud800" <= c <= "\udfff" for c in "".join((*value, *value.values()))):
+        raise _malformed("__metadata__ holds half a character")
     return value
 
 
 def _view(name: str, row: object, base: int, source: Source, limits: Limits) -> View:
+    shown = printable(name)
     if not isinstance(row, dict) or set(row) != _FIELDS:
-        raise _malformed(f"{name}: expected dtype, shape and data_offsets")
+        raise _malformed(f"{shown}: expected dtype, shape and data_offsets")
     dtype = row["dtype"]
-    if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
-        raise UnsupportedFormat("unsupported-tensor", f"{name}: dtype {str(dtype)[:40]}")
-    shape, offsets = _integers(row["shape"], name), _integers(row["data_offsets"], name)
+    if not isinstance(dtype, str):
+        raise _malformed(f"{shown}: the dtype is no string")
+    if dtype not in ITEM_SIZES:
+        raise UnsupportedFormat("unsupported-tensor", f"{shown}: dtype {printable(dtype, 40)}")
+    shape, offsets = _integers(row["shape"], shown), _integers(row["data_offsets"], shown)
     if len(shape) > limits.dimensions:
         raise LimitExceeded("tensor dimensions", limits.dimensions, len(shape))
     if len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1] <= source.size - base:
-        raise _malformed(f"{name}: data_offsets point outside of the file")
+        raise _malformed(f"{shown}: data_offsets point outside of the file")
     size = offsets[1] - offsets[0]
     if prod(shape) * ITEM_SIZES[dtype] != size:
-        raise _malformed(f"{name}: shape {shape} of {dtype} does not take {size} bytes")
+        raise _malformed(f"{shown}: shape {shape} of {dtype} does not take {size} bytes")
     storage = Storage(base + offsets[0], size)
     return check_view(View(name, dtype, shape, row_major(shape), 0, storage), limits)
 

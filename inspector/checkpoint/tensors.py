@@ -26,6 +26,8 @@ ITEM_SIZES: dict[str, int] = {
 
 _FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _NAME_LIMIT = 512
+_SIZES = 2**60
+"""Bytes of a tensor: readers count bits in 64 bits."""
 _EXPANDED_BYTES = MIB
 """How large a tensor that repeats its values may be, beyond its storage: ``expand`` is honest."""
 _SHORT_RUN_BYTES = 1024
@@ -89,7 +91,7 @@ def check_view(view: View, limits: Limits) -> View:
     Raises:
         MalformedArtifact: a dimension, stride or offset is negative, the numbers do not pair up,
             the view leaves its storage, or it repeats values until it is larger than its storage
-            and than 1 MiB;
+            and than 1 MiB; its sizes overflow elsewhere;
             or the name is empty, reserved or not printable.
         LimitExceeded: too many dimensions, or too long a name.
     """
@@ -104,6 +106,9 @@ def check_view(view: View, limits: Limits) -> View:
         raise MalformedArtifact("tensor-malformed", f"{name}: as many strides as dimensions")
     if min((*view.shape, *view.stride, view.start)) < 0:
         raise MalformedArtifact("tensor-malformed", f"{name}: a negative size, stride or offset")
+    if prod(max(extent, 1) for extent in view.shape) * view.item_size >= _SIZES:
+        # Others multiply before they come to the 0 that would make it small.
+        raise MalformedArtifact("tensor-malformed", f"{name}: sizes over 60 bits")
     available = view.storage.size
     # An empty tensor reads nothing, and torch leaves its offset wherever the slicing put it.
     if view.numel and (

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors
 
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.safetensors import read_views
 from inspector.checkpoint.source import open_source
+from inspector.checkpoint.tensors import Storage, View, check_view
 from inspector.checkpoint.walker import Ledger, walk
 from inspector.checkpoint.zipfiles import read_members
 from inspector.errors import ArtifactError, MalformedArtifact
@@ -83,3 +86,42 @@ def test_a_name_without_the_flag_for_utf8(tmp_path: Path) -> None:
     data = bytes(small_zip("__")).replace(b"__", "é".encode())
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert names_in(data, tmp_path) == archive.namelist() == ["├⌐"]
+
+
+def safetensors_file(header: str) -> bytes:
+    return struct.pack("<Q", len(header)) + header.encode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"a":{"dtype":"U8","shape":[0],"data_offsets":[-0,0]}}',
+        '{"a":{"dtype":"U8","shape":[18446744073709551616,0],"data_offsets":[0,0]}}',
+        '{"a":{"dtype":"U8","shape":[1099511627776,1099511627776,0],"data_offsets":[0,0]}}',
+        '{"__metadata__":{"a":"\\ud800"}}',
+    ],
+)
+def test_a_safetensors_header_that_the_library_refuses(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_file(header))
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.deserialize(path.read_bytes())
+    with open_source(path) as source, pytest.raises(MalformedArtifact):
+        read_views(source, Limits())
+
+
+@pytest.mark.parametrize("row", ['{"dtype":"F4","shape":[],"data_offsets":[0,0]}', "0"])
+def test_a_name_that_changes_the_message(row: str, tmp_path: Path) -> None:
+    """A right-to-left mark in the name of a tensor came through into the finding."""
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_file(f'{{"a\u202e":{row}}}'))
+    with open_source(path) as source, pytest.raises(ArtifactError) as caught:
+        read_views(source, Limits())
+    assert caught.value.detail.isascii()
+
+
+def test_an_empty_tensor_of_impossible_sizes() -> None:
+    """Its canonical copy had a header that the safetensors library refuses."""
+    view = View("ctx", "F32", (2**70, 0), (0, 1), 0, Storage(0, 0))
+    with pytest.raises(MalformedArtifact, match="60 bits"):
+        check_view(view, Limits())
