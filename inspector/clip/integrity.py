@@ -17,7 +17,7 @@ from inspector.clip.backbone import Backbone
 from inspector.findings import Finding, Severity
 
 CONTEXT_LIMIT = 2000.0
-"""Largest norm of a context vector, in norms of the median row of the token embedding. Measured: 0.8
+"""Largest norm of a context vector, in norms of the median row of the token embedding. Measured: 1.04
 to 459."""
 SPREAD_LIMIT = 200.0
 """Largest norm of a context vector over the median one of its file. Measured: 1.05 to 49."""
