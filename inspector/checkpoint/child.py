@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -38,6 +42,8 @@ from inspector.findings import Finding
 
 _READING_LIMIT = 64 * MIB
 _LOG_LIMIT = 64 * 1024
+_GRACE_S = 10
+"""How long a killed process may take to end, in a write to a slow disk, say."""
 
 
 def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None) -> Reading:
@@ -143,7 +149,7 @@ def _run(
     )
     command_line = [sys.executable, "-I", "-m", "inspector.checkpoint", command, text]
     # A file, not a pipe: what the child says is bounded by its own file size limit.
-    with TemporaryFile() as log:
+    with TemporaryFile() as log, _awaited_descendants() as held:
         process = subprocess.Popen(
             command_line,
             stdin=subprocess.DEVNULL,
@@ -152,6 +158,7 @@ def _run(
             env={"LC_ALL": "C.UTF-8"},
             cwd="/",
             start_new_session=True,
+            pass_fds=(held,),
         )
         try:
             process.wait(timeout=options.timeout_s)
@@ -161,6 +168,25 @@ def _run(
             _kill_group(process)
         log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_LIMIT))
         return _judge(process.returncode, log.read().decode("utf-8", "replace"), options)
+
+
+@contextmanager
+def _awaited_descendants() -> Iterator[int]:
+    """A descriptor to be inherited; on leaving, every process that holds it has ended.
+
+    The child reads through a grandchild, whose own end may come a moment after the child's. Only
+    then is nobody left to write among the results.
+    """
+    ours, theirs = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        deadline = time.monotonic() + _GRACE_S
+        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0]:
+            if not os.read(ours, 4096):
+                break
+        os.close(ours)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -157,6 +157,25 @@ def test_a_timeout_ends_every_process_of_the_reading(slow: Path, tmp_path: Path)
 
 
 @linux
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_whichever_process_is_killed_none_is_left(which: int, slow: Path, tmp_path: Path) -> None:
+    if read_artifact(slow, tmp_path / "out").sandbox[0] != "namespaces":
+        pytest.skip("without namespaces one process reads")
+    deadline = time.monotonic() + 20
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_artifact, slow, tmp_path / "out", options=slow_options())
+        while len(every := descendants(os.getpid())) < 3:
+            assert time.monotonic() < deadline
+        time.sleep(0.2)
+        os.kill(every[which], signal.SIGKILL)
+        with pytest.raises(ReaderCrashed) as caught:
+            reading.result()
+        assert not any(is_running(pid) for pid in every)
+    assert caught.value.returncode == -signal.SIGKILL
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@linux
 def test_the_environment_of_the_child_is_empty(
     genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
