@@ -69,9 +69,9 @@ def _recognise(views: tuple[View, ...], draft: Draft) -> None:
     if found.unknown:
         shown = ", ".join(printable(name) for name in found.unknown[:_SHOWN])
         draft.add("unknown-key", f"{len(found.unknown)} tensors of no family, not read: {shown}")
-    beside = families.named(found.family).beside
+    family = families.named(found.family)
     for view in views:
-        if view.dtype not in _WEIGHT_DTYPES and view.name not in beside:
+        if view.dtype not in _WEIGHT_DTYPES and not family.is_beside(view.name):
             raise UnsupportedFormat("unsupported-tensor", f"{view.name} has dtype {view.dtype}")
     unusual = [view for view in views if view.dtype in _UNUSUAL_DTYPES]
     if unusual:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from inspector.checkpoint.families import Family
+from inspector.checkpoint.families.family import COUNTER
 from inspector.clip.backbone import Backbone
 from inspector.errors import AssemblyError, BackboneMismatch
 from inspector.findings import Finding, Severity
@@ -25,8 +26,8 @@ _SMALLEST = 1e-3
 """Weights below count as this large."""
 _SHOWN = 5
 _SCALE = "logit_scale"
-_NOT_WEIGHTS = ("attn_mask", "token_embedding.weight")
-"""What a text encoder may lack: prompt learners are given the backbone's embedding."""
+_NOT_WEIGHTS = ("attn_mask", "token_embedding.weight", COUNTER)
+"""What an encoder may lack: prompt learners are given the backbone's embedding."""
 _BLOCK = re.compile(r"transformer\.resblocks\.[0-9]+\.")
 
 
@@ -45,6 +46,7 @@ def own_weights(
     own = {
         _place(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
         for name, parts in weights.items()
+        if not name.endswith(COUNTER)
     }
     state = backbone.model.state_dict()
     odd = _check_names(own, state, backbone)

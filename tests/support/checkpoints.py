@@ -70,7 +70,7 @@ def dassl_content(
     parameters = [
         torch.nn.Parameter(tensor.detach())
         for name, tensor in state_dict.items()
-        if name not in TOKEN_KEYS
+        if name not in TOKEN_KEYS and tensor.is_floating_point()
     ]
     optimizer = torch.optim.SGD(parameters, lr=0.002, momentum=0.9, weight_decay=5e-4)
     successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(epoch, 1))

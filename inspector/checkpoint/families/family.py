@@ -13,6 +13,7 @@ from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
 Shapes = Mapping[str, tuple[int, ...]]
+COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Family:
 
     What the tensors do not say: whether the position of the class name is ``stated`` elsewhere,
     whether the method ``tunes`` an encoder weight of some name, and by how much, relative, frozen
-    ones are off by ``rounding``. Tensors ``beside`` the weights need not be floating-point numbers.
+    ones are off by ``rounding``. Tensors ``beside`` the weights need not be floating-point numbers;
+    nor need the batches that a ResNet's norms have counted, which no forward pass reads.
     """
 
     name: str
@@ -46,6 +48,10 @@ class Family:
     def knows(self, name: str) -> bool:
         """Whether a key of this name belongs to the family."""
         return name in self.required or name in self.optional or name.startswith(self.prefixes)
+
+    def is_beside(self, name: str) -> bool:
+        """Whether a key of this name may hold whole numbers."""
+        return name in self.beside or name.endswith(COUNTER)
 
     def claims(self, shapes: Shapes) -> bool:
         """Whether all required keys are there, and no other family's shapes; others may be, too."""
