@@ -49,7 +49,7 @@ def delivered_encoders(
     """
     if parts.leaves_encoders:
         return backbone, []
-    _check_positions(parts, backbone)
+    _check_positions(parts, manifest, backbone)
     visual = _visual_prompts(parts, backbone)
     model: Any = backbone.model
     findings: list[Finding] = []
@@ -165,8 +165,14 @@ def _shift(parts: Parts, backbone: Backbone) -> OnFeatures | None:
     return Shift(by.to(backbone.device))
 
 
-def _check_positions(parts: Parts, backbone: Backbone) -> None:
-    if parts.is_transported and not hasattr(backbone.model.visual, "attnpool"):
+def _check_positions(parts: Parts, manifest: Manifest, backbone: Backbone) -> None:
+    if not parts.is_transported:
+        return
+    if not hasattr(backbone.model.visual, "attnpool"):
         raise BackboneMismatch(
             f"PLOT needs the attention pool of a ResNet, backbone {backbone.id!r} has none"
+        )
+    if manifest.dataset == "ImageNet":
+        raise AssemblyError(
+            "on the data set ImageNet PLOT's code adds pooled logits, which is not supported"
         )
