@@ -192,14 +192,14 @@ def test_names_that_cannot_be_decoded(
     bare = save_dassl(tmp_path / "bare.pth", {"ctx": state["ctx"]})
     narrow = save_dassl(tmp_path / "narrow.pth", {name: t[..., :32] for name, t in state.items()})
     brain = save_dassl(tmp_path / "brain.pth", {name: t.bfloat16() for name, t in state.items()})
-    for path, identifier in (
+    for path, *identifiers in (
         (bare, "class-list-missing"),
         (narrow, "backbone-mismatch"),
-        (brain, "class-list-missing"),
+        (brain, "unusual-dtype", "class-list-missing"),
     ):
         ended = clipvet("scan", path, "--backbone", vit_folder, "--json")
         assert ended.code == 0
-        assert [finding["id"] for finding in json.loads(ended.out)["findings"]] == [identifier]
+        assert [finding["id"] for finding in json.loads(ended.out)["findings"]] == identifiers
 
 
 def test_backbones_that_have_no_vocabulary(
