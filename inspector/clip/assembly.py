@@ -98,8 +98,7 @@ def _classifier(
     meta_net = None
     if parts.meta_net is not None:
         reads_class = parts.meta_net.reads == "class"
-        num_context = len(context) if reads_class else 1
-        meta_net = _meta_net(parts.meta_net.layers, encoders, num_context, reads_class)
+        meta_net = _meta_net(parts.meta_net.layers, encoders, reads_class)
         if reads_class:
             branch = meta_net.to(encoders.device)
             encoders, meta_net = class_aware(encoders, branch, names, manifest), None
@@ -134,9 +133,7 @@ def _quick_gelu(values: Tensor) -> Tensor:
     return values * torch.sigmoid(1.702 * values)
 
 
-def _meta_net(
-    layers: Mapping[str, Tensor], backbone: Backbone, num_context: int, reads_class: bool
-) -> MetaNet:
+def _meta_net(layers: Mapping[str, Tensor], backbone: Backbone, reads_class: bool) -> MetaNet:
     hidden, features = layers["linear1.weight"].shape
     if features != backbone.embed_dim:
         raise BackboneMismatch(
@@ -144,7 +141,7 @@ def _meta_net(
             f"{backbone.id!r} have size {backbone.embed_dim}"
         )
     activation: Callable[[Tensor], Tensor] = _quick_gelu if reads_class else torch.relu
-    net = MetaNet(features, hidden, num_context * backbone.text.width, activation)
+    net = MetaNet(features, hidden, len(layers["linear2.weight"]), activation)
     for name, tensor in layers.items():
         check_finite(f"meta_net.{name}", tensor)
     net.load_state_dict({name: tensor.float() for name, tensor in layers.items()})

@@ -153,20 +153,25 @@ class Classifier(nn.Module):
 
     def _static_features(self, classes: Tensor | None) -> Tensor:
         if self.context.requires_grad and self.matching.prompts_per_class == 1:
+            if self.backbone.text.has_sets:
+                return _chosen(self.matching.gather(self._encode(self.context, None)), classes)
             return self.matching.gather(self._encode(self._context_of(classes), classes))
         key = (self.context.data_ptr(), self.context._version)
         if self._kept is None or self._kept[0] != key:
             # Not an inference tensor: a later search differentiates through the product with it.
             with torch.inference_mode(False), torch.no_grad():
                 self._kept = key, self.matching.gather(self._encode(self.context, None))
-        kept = self._kept[1]
-        return kept if classes is None else kept[classes].flatten(0, classes.ndim - 1)
+        return _chosen(self._kept[1], classes)
 
     def _encode(self, context: Tensor, classes: Tensor | None) -> Tensor:
         embedded, end = self.layout.fill(context, classes)
         self.work.text_forward += len(end)
         self.work.text_backward += len(end) * (torch.is_grad_enabled() and embedded.requires_grad)
         return self.backbone.text.encode(embedded, end)
+
+
+def _chosen(features: Tensor, classes: Tensor | None) -> Tensor:
+    return features if classes is None else features[classes].flatten(0, classes.ndim - 1)
 
 
 def _is_per_image(classes: Tensor | None) -> bool:

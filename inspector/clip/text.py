@@ -62,6 +62,11 @@ class TextTower:
         return len(self._text.transformer.resblocks)
 
     @property
+    def has_sets(self) -> bool:
+        """Whether vectors before some block are others for each prompt: all must come together."""
+        return any(vectors.ndim == 3 for vectors in self._deep.values())
+
+    @property
     def out_features(self) -> int:
         """Size of the joint space."""
         projection = self._text.text_projection

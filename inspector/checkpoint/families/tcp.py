@@ -1,8 +1,8 @@
 """TCP: context vectors made from each class's own text feature, put in before a later text block.
 
-CoCoOp's keys, but the second layer of ``meta_net`` (H, D), (M * W, H) gives all M context vectors at
-once. The block, 8 in the original code, and the words of the class's text feature are not in the
-file. Source: htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
+CoCoOp's keys, but the second layer of ``meta_net`` (H, D), (N * W, H) gives N vectors at once, in
+the original code 4 whatever the M vectors of the context. The block, 8 in the original code, and the
+words of the class's text feature are not in the file. Source: htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     ctx = shapes["ctx"]
     if len(ctx) != 2:
         raise ShapeMismatch("ctx", "M x W", ctx)
-    n_ctx, width = ctx
+    made = vectors_of(shapes)
     expect(shapes, f"{FIRST}.weight", (None, None))
     hidden, embed = shapes[f"{FIRST}.weight"]
     expect(shapes, f"{FIRST}.bias", (hidden,))
-    expect(shapes, f"{SECOND}.weight", (n_ctx * width, hidden))
-    expect(shapes, f"{SECOND}.bias", (n_ctx * width,))
-    return {**context_options(shapes), "hidden": hidden, "embed_dim": embed}
+    expect(shapes, f"{SECOND}.weight", (made * ctx[1], hidden))
+    expect(shapes, f"{SECOND}.bias", (made * ctx[1],))
+    options = context_options(shapes)
+    return {**options, "class_vectors": made, "hidden": hidden, "embed_dim": embed}
 
 
 def _parts(tensors: Tensors) -> Parts:
