@@ -19,6 +19,8 @@ from inspector.checkpoint.source import Source
 from inspector.errors import LimitExceeded, MalformedArtifact
 
 BLOCK = 512
+_NUMBERS = ((100, 8), (108, 8), (116, 8), (136, 12), (329, 8), (337, 8))
+"""Offset and width of what is not used here: mode, owner, group, time, device."""
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 _REGULAR, _DIRECTORY, _NO_CONTENT = b"0\0007", b"5", b"12346"
 _PAX_BYTES = 64 * 1024
@@ -45,6 +47,7 @@ class _Override:
 
     name: str | None = None
     size: int | None = None
+    headers: int = 0
 
 
 def is_header(block: bytes) -> bool:
@@ -73,11 +76,12 @@ def read_members(source: Source, limits: Limits) -> Iterator[TarMember]:
         block = source.read(position, BLOCK) if position + BLOCK <= source.size else b""
         if not block.strip(b"\0"):
             _check_end(source, position, bool(block))
-            if override != _Override():
+            if override.headers:
                 raise _malformed("an extended header describes no member")
             return
         if not is_header(block):
             raise _malformed("a header does not match its checksum")
+        _check_numbers(block)
         kind, size = block[156:157], _number(block[124:136])
         if position + BLOCK + size > source.size:
             raise _malformed("a member is cut off")
@@ -110,17 +114,33 @@ def _number(raw: bytes) -> int:
     return int(match[1] or b"0", 8)
 
 
+def _check_numbers(block: bytes) -> None:
+    # tarfile takes a header with a number that it cannot read for the end of the tar.
+    for offset, width in _NUMBERS:
+        if block[offset] != 0xFF:
+            _number(block[offset : offset + width])
+
+
 def _extension(source: Source, offset: int, size: int) -> bytes:
     if size > _PAX_BYTES:
         raise LimitExceeded("bytes of an extended tar header", _PAX_BYTES, size)
-    return source.read(offset, size)
+    # Some readers take the whole block for the content.
+    padded = min(-(-size // BLOCK) * BLOCK, source.size - offset)
+    content = source.read(offset, padded)
+    if content[size:].strip(b"\0"):
+        raise _malformed("an extended header is longer than its size")
+    return content[:size]
 
 
 def _extend(override: _Override, kind: bytes, content: bytes) -> None:
+    override.headers += 1
     if kind == b"K":
         return
     if kind == b"L":
-        _set_name(override, _text(content.rstrip(b"\0")))
+        name, end, rest = content.partition(b"\0")
+        if not end or rest.strip(b"\0"):
+            raise _malformed("a long name does not end where it should")
+        _set_name(override, _text(name))
         return
     for key, value in _pax_records(content):
         if not _PAX_HARMLESS.fullmatch(key):
@@ -129,8 +149,8 @@ def _extend(override: _Override, kind: bytes, content: bytes) -> None:
             if kind == b"g":
                 raise _malformed(f"a global header sets the {key} of every member")
             if key == "path":
-                _set_name(override, value)
-            elif override.size is not None or not value.isdecimal() or len(value) > 20:
+                _set_name(override, _text(value))
+            elif override.size is not None or not value.isdigit() or len(value) > 20:
                 raise _malformed("an extended header gives a bad size")
             else:
                 override.size = int(value)
@@ -142,7 +162,7 @@ def _set_name(override: _Override, name: str) -> None:
     override.name = name
 
 
-def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
+def _pax_records(content: bytes) -> Iterator[tuple[str, bytes]]:
     """The pairs of ``<length> <key>=<value>\\n`` records."""
     position = 0
     while position < len(content):
@@ -154,7 +174,7 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
         key, equals, value = content[blank + 1 : end - 1].partition(b"=")
         if end > len(content) or end <= blank + 2 or content[end - 1] != 10 or not equals:
             raise _malformed("an extended header is malformed")
-        yield _text(key), value.decode("utf-8", "replace")
+        yield _text(key), value
         position = end
 
 
@@ -166,16 +186,16 @@ def _text(raw: bytes) -> str:
 
 
 def _member(block: bytes, kind: bytes, size: int, offset: int, override: _Override) -> TarMember:
-    name = override.name
-    if name is None:
-        name = _text(block[:100].split(b"\0", 1)[0])
-        prefix = _text(block[345:500].split(b"\0", 1)[0]) if block[257:263] == b"ustar\0" else ""
-        name = f"{prefix}/{name}" if prefix else name
+    own = block[:100].split(b"\0", 1)[0]
+    name = _full_name(block, own) if override.name is None else override.name
     if override.size not in (None, size):
         raise _malformed(f"{shown(name)} has two sizes")
+    # V7 has no type for folders: the slash says it, and longer names came later.
+    is_directory = kind in _DIRECTORY or (kind in b"\0" and own.endswith(b"/"))
+    if not is_directory and name.endswith("/"):
+        raise _malformed(f"{shown(name)} is a file with the name of a folder")
     while name.startswith("./"):
         name = name[2:].lstrip("/")
-    is_directory = kind in _DIRECTORY or (kind in b"\0" and name.endswith("/"))
     name = name.rstrip("/") if is_directory else name
     # "." is the folder itself, as `tar cf x.tar .` writes it.
     if not (is_directory and name in ("", ".")) and (len(name) > LONGEST or not is_safe(name)):
@@ -186,6 +206,14 @@ def _member(block: bytes, kind: bytes, size: int, offset: int, override: _Overri
         raise _malformed(f"{shown(name)} is no file but has content")
     is_file = kind in _REGULAR and not is_directory
     return TarMember(name or ".", is_file, is_directory, offset, size)
+
+
+def _full_name(block: bytes, own: bytes) -> str:
+    prefix = block[345:500].split(b"\0", 1)[0]
+    if prefix and block[257:263] != b"ustar\0":
+        # Some readers take it for a part of the name in every kind of tar.
+        raise _malformed(f"{shown(_text(own))} has a prefix that its kind of tar does not have")
+    return _text(prefix + b"/" + own if prefix else own)
 
 
 def _check_end(source: Source, position: int, has_mark: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import safetensors
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.safetensors import read_views
 from inspector.checkpoint.source import open_source
+from inspector.checkpoint.tars import read_members as read_tar
 from inspector.checkpoint.tensors import Storage, View, check_view
 from inspector.checkpoint.walker import Ledger, walk
 from inspector.checkpoint.zipfiles import read_members
@@ -125,3 +127,90 @@ def test_an_empty_tensor_of_impossible_sizes() -> None:
     view = View("ctx", "F32", (2**70, 0), (0, 1), 0, Storage(0, 0))
     with pytest.raises(MalformedArtifact, match="60 bits"):
         check_view(view, Limits())
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.USTAR_FORMAT) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=layout) as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def sealed(data: bytes, **fields: bytes) -> bytes:
+    """``data`` with other fields in its first header, and the checksum that belongs to them."""
+    header = bytearray(data[:512])
+    for name, value in fields.items():
+        offset = {"kind": 156, "group": 116, "magic": 257, "prefix": 345}[name]
+        header[offset : offset + len(value)] = value
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + data[512:]
+
+
+def tar_with_another_prefix() -> bytes:
+    return sealed(tar_of((tarfile.TarInfo("a"), b"x")), magic=b"ustar ", prefix=b"b")
+
+
+def tar_with_a_bad_number() -> bytes:
+    """tarfile stops at it without a word, so that members after it are seen by others only."""
+    return sealed(tar_of((tarfile.TarInfo("a"), b"x")), group=b"9")
+
+
+def tar_with_a_lonely_extension() -> bytes:
+    return sealed(tar_of((tarfile.TarInfo("a"), b"b\0")), kind=b"K")
+
+
+def tar_with_two_lengths() -> bytes:
+    """A long name that some readers end at its size, others at its first zero."""
+    name = tar_of((tarfile.TarInfo("././@LongLink"), b"ab"), (tarfile.TarInfo("c"), b""))
+    return sealed(name, kind=b"L")
+
+
+def tar_with_a_name_that_is_no_text() -> bytes:
+    record = b"11 path=\xff\xff\n"
+    return sealed(
+        tar_of((tarfile.TarInfo("PaxHeader"), record), (tarfile.TarInfo("c"), b"")), kind=b"x"
+    )
+
+
+def tar_with_a_file_called_folder() -> bytes:
+    extension = tarfile.TarInfo("PaxHeader")
+    return sealed(tar_of((extension, b"11 path=a/\n"), (tarfile.TarInfo("c"), b"")), kind=b"x")
+
+
+def tar_with_more_after_a_record() -> bytes:
+    data = tar_of((tarfile.TarInfo("PaxHeader"), b"10 path=a\n"), (tarfile.TarInfo("c"), b""))
+    return sealed(data[:522] + b"10 path=b\n" + data[532:], kind=b"x")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tar_with_another_prefix,
+        tar_with_a_bad_number,
+        tar_with_a_lonely_extension,
+        tar_with_two_lengths,
+        tar_with_a_name_that_is_no_text,
+        tar_with_a_file_called_folder,
+        tar_with_more_after_a_record,
+    ],
+)
+def test_a_tar_that_others_read_differently(make: Callable[[], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(make())
+    with open_source(path) as source, pytest.raises(MalformedArtifact) as caught:
+        list(read_tar(source, Limits()))
+    assert caught.value.finding_id == "archive-malformed"
+    assert "checksum" not in caught.value.detail
+
+
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_an_honest_tar_with_long_names(layout: int, tmp_path: Path) -> None:
+    name = "d" * 90 + "/" + "f" * 60 + "/model.pth.tar-1"
+    name = name if layout == tarfile.USTAR_FORMAT else "ä" * 140
+    path = tmp_path / "x.tar"
+    path.write_bytes(tar_of((tarfile.TarInfo(name), b"x"), layout=layout))
+    with open_source(path) as source:
+        assert [member.name for member in read_tar(source, Limits())] == [name]
