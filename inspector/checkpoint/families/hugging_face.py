@@ -54,11 +54,20 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
         raise UnknownFamily(sorted(shapes), [FAMILY.name], f"{odd[0]} has no place in CLIP")
     expect(shapes, _TABLE, (None, None))
     for name in shapes:
-        if name.endswith("q_proj.weight"):
-            for letter in "kv":
-                expect(shapes, name.replace("q_proj", f"{letter}_proj"), shapes[name])
+        match = _BLOCK.fullmatch(name)
+        if match is not None and match[3] in _JOINED:
+            _expect_joined(shapes, name, match[3])
     vocabulary, width = shapes[_TABLE]
     return {"vocabulary": vocabulary, "width": width}
+
+
+def _expect_joined(shapes: Shapes, name: str, module: str) -> None:
+    """That queries, keys and values are all there and of one shape."""
+    for other in _JOINED:
+        sibling = name.replace(module, other)
+        if sibling not in shapes:
+            raise UnknownFamily(sorted(shapes), [FAMILY.name], f"{sibling} is missing")
+        expect(shapes, sibling, shapes[name])
 
 
 def _is_known(name: str) -> bool:

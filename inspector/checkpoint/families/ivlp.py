@@ -23,6 +23,9 @@ from inspector.checkpoint.families.whole import (
 from inspector.checkpoint.reading import Scalar
 
 
+_OF_LASP = "text_encoder.module."
+
+
 def options_of(shapes: Shapes) -> dict[str, Scalar]:
     """Raises ShapeMismatch where prompts do not fit together."""
     return {**learner_options(shapes), **independent_options(shapes)}
@@ -41,4 +44,5 @@ FAMILY = Family(
     options=options_of,
     parts=parts_of,
     prefixes=ENCODERS,
+    fits=lambda shapes: not any(name.startswith(_OF_LASP) for name in shapes),
 )

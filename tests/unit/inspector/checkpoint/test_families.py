@@ -119,6 +119,31 @@ def test_a_key_of_no_family_is_named_and_one_of_another_is_no_guess() -> None:
         recognise(COOP | dict(list(META.items())[:1]))
 
 
+def test_what_is_left_of_a_family_is_not_read_as_another() -> None:
+    ln_final = "text_encoder.module.ln_final.weight"
+    lasp = IVLP | {ln_final: (16,), "text_encoder.module.ln_final.bias": (16,)}
+    assert recognise(lasp).family == "LASP"
+    with pytest.raises(UnknownFamily):
+        recognise({name: shape for name, shape in lasp.items() if name != ln_final})
+
+
+@pytest.mark.parametrize("missing", "qkv")
+def test_queries_keys_and_values_belong_together(missing: str) -> None:
+    block = "text_model.encoder.layers.0.self_attn.{}_proj.{}"
+    shapes = {
+        "text_model.embeddings.token_embedding.weight": (50, 8),
+        "visual_projection.weight": (4, 8),
+        "text_projection.weight": (4, 8),
+        **{block.format(letter, "weight"): (8, 8) for letter in "qkv"},
+        **{block.format(letter, "bias"): (8,) for letter in "qkv"},
+    }
+    assert recognise(shapes).family == "CLIPModel"
+    with pytest.raises(UnknownFamily, match=f"{missing}_proj.bias is missing"):
+        recognise({n: s for n, s in shapes.items() if n != block.format(missing, "bias")})
+    with pytest.raises(ShapeMismatch):
+        recognise(shapes | {block.format(missing, "weight"): (8, 4)})
+
+
 def test_names_are_those_of_manifests_and_unique() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     for family in FAMILIES:
