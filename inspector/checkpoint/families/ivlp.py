@@ -22,7 +22,6 @@ from inspector.checkpoint.families.whole import (
 )
 from inspector.checkpoint.reading import Scalar
 
-
 _OF_LASP = "text_encoder.module."
 
 
