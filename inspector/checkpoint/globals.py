@@ -168,11 +168,12 @@ def judge(entry: Mentions) -> GlobalSeverity:
         return "low"
     if _is_denied(dotted) or _is_path(entry.name):
         return "critical"
-    if dotted in EXPECTED and not (dotted in _ONLY_NAMED and entry.uses & _CALLING):
-        return "expected"
+    is_path = "." in entry.name
+    if dotted in EXPECTED and not is_path:
+        return "critical" if dotted in _ONLY_NAMED and entry.uses & _CALLING else "expected"
     if entry.uses & _CALLING:
         return "critical"
-    if "." in entry.name:
+    if is_path:
         return "high"
     if _EXPECTED_CLASS.fullmatch(dotted):
         return "expected"

@@ -1,0 +1,1 @@
+"""The hostile corpus: files made by code, and what the reader must say of each."""
