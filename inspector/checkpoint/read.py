@@ -56,8 +56,10 @@ def _read(path: Path, out: Path, draft: Draft) -> None:
         target = None if draft.is_stopped else out / CANONICAL_NAME
         draft.tensors, digest = write_canonical(opened.source, views, target, draft.limits)
         draft.canonical_sha256 = digest if target else None
+    family = None if draft.family is None else families.named(draft.family)
     for tensor in draft.tensors:
-        if tensor.nonfinite:
+        # A mask holds infinities, and is none of the weights.
+        if tensor.nonfinite and not (family and family.is_beside(tensor.name)):
             draft.add(
                 "non-finite-tensor",
                 f"{tensor.name} holds {tensor.nonfinite} NaN or infinite values",
