@@ -33,6 +33,18 @@ def fixed_prompts(
         BackboneMismatch: the rows are those of another backbone.
         AssemblyError: neither file nor manifest names the classes, or a prompt does not fit.
     """
+    prompts, classes = _prompts(parts, manifest, backbone)
+    sets = _sets(parts)
+    rows = None if parts.token_prefix is None else len(parts.token_prefix) // sets
+    if rows not in (None, classes.count):
+        raise ClassListMismatch(classes.count, rows)
+    return replace(prompts, ids=prompts.ids.repeat(sets, 1)), classes
+
+
+def _prompts(
+    parts: Parts, manifest: Manifest, backbone: Backbone
+) -> tuple[PromptTokens, ClassList]:
+    """Each prompt once, however many contexts meet it."""
     num_context = parts.context.shape[-2]
     if parts.token_suffix is None:
         return _stated_prompts(manifest, backbone, num_context, None)
@@ -49,28 +61,32 @@ def fixed_prompts(
             f"no row of token_suffix ({'x'.join(map(str, suffix.shape))}) is in the token embedding "
             f"of backbone {backbone.id!r} ({'x'.join(map(str, backbone.text.token_embedding.shape))})"
         )
-    ids, repeated = _of_one_set(ids, parts)
+    ids = _of_one_set(ids, parts)
     altered = find_altered(ids)
     if altered is not None:
         return _stated_prompts(manifest, backbone, num_context, (altered, len(ids)))
     whole = np.zeros((len(ids), length), np.int64)
     whole[:, 0], whole[:, 1 + num_context :] = START_OF_TEXT, ids
     classes = _class_list(ids, manifest, backbone, num_context)
-    return PromptTokens(torch.from_numpy(whole).repeat(repeated, 1), num_context), classes
+    return PromptTokens(torch.from_numpy(whole), num_context), classes
 
 
-def _of_one_set(ids: Ids, parts: Parts) -> tuple[Ids, int]:
-    """The rows of the classes where they stand several times over, and how many times.
+def _sets(parts: Parts) -> int:
+    """How many times over the rows of the classes stand."""
+    return len(parts.context) if parts.is_transported else 1
+
+
+def _of_one_set(ids: Ids, parts: Parts) -> Ids:
+    """The rows of the classes, which may stand several times over.
 
     Raises:
         AssemblyError: the repetitions differ.
     """
-    if not parts.is_transported:
-        return ids, 1
-    sets = ids.reshape(len(parts.context), -1, ids.shape[1])
+    sets = ids.reshape(_sets(parts), -1, ids.shape[1])
     if (sets != sets[0]).any():
         raise AssemblyError("token_suffix does not repeat the classes for every prompt")
-    return sets[0], len(sets)
+    first: Ids = sets[0]
+    return first
 
 
 def _stated_prompts(

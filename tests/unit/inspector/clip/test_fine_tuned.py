@@ -127,6 +127,7 @@ def test_weights_that_were_not_touched_are_no_finding(
         own["vision_model.embeddings.position_ids"] = torch.arange(5)[None]
     else:
         own |= {name: torch.tensor(size) for name, size in sizes.items()}
+        own["attn_mask"] = torch.full((77, 77), float("-inf")).triu_(1)
     path = saved(tmp_path, own)
     assembly = assembled(path, tmp_path / "out", vit, classnames=NAMES)
     assert assembly.findings == ()

@@ -125,3 +125,21 @@ def test_what_does_not_fit(build: Build, wide: Backbone, vit: Backbone) -> None:
 def test_other_names_are_a_finding(build: Build, wide: Backbone) -> None:
     names = [*NAMES[:2], "crow"]
     assert "class-list-mismatch" in ids(build(state_of(wide), wide, classnames=names))
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_without_usable_rows_the_manifest_speaks(
+    build: Build, wide: Backbone, is_missing: bool
+) -> None:
+    state = state_of(wide)
+    wanted, _ = expected(wide, pixels_of(wide), state["ctx"])
+    if is_missing:
+        del state["token_suffix"]
+    else:
+        state["token_suffix"] = state["token_suffix"] + 1e-3
+    assembly = build(state, wide, classnames=NAMES, template=TEMPLATE)
+    with pytest.raises(ClassListMismatch):
+        build(state, wide, classnames=NAMES[:2], template=TEMPLATE)
+    assert ids(assembly) == ([] if is_missing else ["token-suffix-altered"])
+    with torch.no_grad():
+        assert (assembly.classifier(pixels_of(wide)) - wanted).abs().max() <= 1e-4
