@@ -30,7 +30,7 @@ from inspector.checkpoint.rebuild import declared_storages
 from inspector.checkpoint.sniff import Kind, sniff
 from inspector.checkpoint.source import Source, open_source, sha256_of
 from inspector.checkpoint.statedict import StateDict, scalars, state_dict
-from inspector.checkpoint.tensors import View
+from inspector.checkpoint.tensors import View, run_count
 from inspector.checkpoint.walker import Ledger, walk
 from inspector.checkpoint.wording import printable
 from inspector.checkpoint.zipfiles import Member
@@ -39,6 +39,8 @@ from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, Un
 MEMBER_NAME, TAR_NAME = "member.tmp", "archive.tmp"
 _IGNORED_SHOWN = 200
 _SHARED, _SMALL_BYTES = 4, 64 * MIB
+_RUNS = 8_000_000
+"""Each piece of a transposed tensor takes a microsecond; a whole ResNet in channels-last has 2e6."""
 TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME)
 
 
@@ -109,6 +111,9 @@ def read_views(opened: Opened, draft: Draft) -> tuple[View, ...]:
     total, limit = sum(view.size for view in found.views), _total_limit(opened.source.size)
     if total > limit:
         raise LimitExceeded("bytes of all tensors", limit, total)
+    scattered = sum(run_count(view) for view in found.views)
+    if scattered > _RUNS:
+        raise LimitExceeded("pieces that the tensors lie in", _RUNS, scattered)
     return found.views
 
 

@@ -127,11 +127,7 @@ def runs(view: View) -> Iterator[tuple[int, int, int]]:
     """The values in row-major order, as (first value, count, step) relative to ``view.start``."""
     if not view.numel:
         return
-    axes = [[n, s] for n, s in zip(view.shape, view.stride, strict=True) if n > 1]
-    for inner in range(len(axes) - 1, 0, -1):
-        if axes[inner - 1][1] == axes[inner][0] * axes[inner][1]:
-            axes[inner - 1] = [axes[inner - 1][0] * axes[inner][0], axes[inner][1]]
-            del axes[inner]
+    axes = _merged(view)
     count, step = axes.pop() if axes else (1, 1)
     index, first = [0] * len(axes), 0
     while True:
@@ -146,6 +142,21 @@ def runs(view: View) -> Iterator[tuple[int, int, int]]:
             index[axis] = 0
         else:
             return
+
+
+def run_count(view: View) -> int:
+    """How many runs :func:`runs` would give."""
+    return prod(size for size, _ in _merged(view)[:-1]) if view.numel else 0
+
+
+def _merged(view: View) -> list[list[int]]:
+    """Size and stride of each axis, without those of size 1 and with neighbours made one."""
+    axes = [[n, s] for n, s in zip(view.shape, view.stride, strict=True) if n > 1]
+    for inner in range(len(axes) - 1, 0, -1):
+        if axes[inner - 1][1] == axes[inner][0] * axes[inner][1]:
+            axes[inner - 1] = [axes[inner - 1][0] * axes[inner][0], axes[inner][1]]
+            del axes[inner]
+    return axes
 
 
 def is_scattered(view: View, limits: Limits) -> bool:

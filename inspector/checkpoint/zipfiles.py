@@ -12,6 +12,7 @@ Layout: APPNOTE.TXT 6.3.10 sections 4.3 to 4.5. Deliberately knows nothing of to
 
 from __future__ import annotations
 
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ _FLAG_UTF8 = 0x0800
 _FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | _FLAG_UTF8
 _EXTRA_ZIP64, _EXTRA_UNICODE_NAME = 0x0001, 0x7075
 _MAX16, _MAX32 = 0xFFFF, 0xFFFF_FFFF
+_UNIX, _PLAIN_MODES = 3, (0, stat.S_IFREG, stat.S_IFDIR)
 _NEWEST = 63
 """The highest version of APPNOTE.TXT, times ten, that a member may need."""
 
@@ -195,6 +197,8 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
             raise UnsupportedFormat("unsupported-format", "the zip spans several disks")
         if row[2] & 0xFF > _NEWEST:
             raise UnsupportedFormat("unsupported-format", f"a member needs zip version {row[2]}")
+        if row[1] >> 8 == _UNIX and stat.S_IFMT(row[15] >> 16) not in _PLAIN_MODES:
+            raise malformed("a member is a link or a device to those who unpack it")
         if name_size > LONGEST:
             raise MalformedArtifact("zip-unsafe-name", f"a member name has {name_size} bytes")
         raw_name = source.read(position + _CENTRAL.size, name_size)
@@ -249,6 +253,8 @@ def _member(source: Source, entry: _Entry, position: int, limit: int) -> tuple[M
         raise malformed(f"{name} has the unusual flags 0x{entry.flags:04x}")
     if entry.method not in (STORED, DEFLATED):
         raise UnsupportedFormat("unsupported-format", f"{name}: zip method {entry.method}")
+    if name.endswith("/") and entry.size:
+        raise malformed(f"{name} is a folder with content")
     if entry.method == STORED and entry.stored_size != entry.size:
         raise malformed(f"{name} is not compressed but has two sizes")
     if entry.header_offset != position:

@@ -91,7 +91,7 @@ def _local(part: Part, has: Fields) -> bytes:
 
 def _central(part: Part, has: Fields) -> bytes:
     head = struct.pack(
-        "<4s6H3I5H2I", b"PK\x01\x02", 20, 20, has["flags"], has["method"], 0, 0x21, has["crc"],
+        "<4s6H3I5H2I", b"PK\x01\x02", 20 + 256 * has.get("system", 0), 20, has["flags"], has["method"], 0, 0x21, has["crc"],
         has["stored"], has["size"], len(part.raw_name), len(part.central_extra), len(part.comment),
         has.get("disk", 0), 0, has.get("attributes", 0), has["offset"],
     )  # fmt: skip

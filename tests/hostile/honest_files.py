@@ -131,6 +131,22 @@ def _folder(kind: str) -> Callable[[Path], Path]:
     return build
 
 
+def _old() -> bytes:
+    with zipfile.ZipFile(io.BytesIO(_dassl()())) as new:
+        records = {info.filename: new.read(info) for info in new.infolist()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as old:
+        for name, data in records.items():
+            if name.split("/", 1)[1].startswith(("data", "version")):
+                old.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _projection(state: State) -> None:
+    state["token_suffix"] = torch.randn(16, 72, 50).permute(2, 1, 0)
+    state["token_prefix"] = torch.randn(16, 1, 50).permute(2, 1, 0)
+
+
 def _numpy_rng() -> dict[str, object]:
     return {"python": (3, (1, 2, 3), None), "numpy": np.random.RandomState(0).get_state()}
 
@@ -177,6 +193,8 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("parameters", "parameters in place of tensors",
      _state(lambda s: s.update(ctx=torch.nn.Parameter(s["ctx"]))), ()),
     ("module-state", "a state_dict of a module, versions included", _module, ()),
+    ("old-torch", "the records of torch 1.6: no byte order, no serialisation id", _old, ()),
+    ("many-runs", "a large transposed matrix", _state(_projection), ()),
     ("bare", "the state_dict itself", lambda: _saved(coop_state()), ()),
     ("parallel", "keys of DataParallel", _state(_parallel), ("module-prefix-stripped",)),
     ("extra", "an entry that is no tensor",

@@ -180,6 +180,13 @@ ENTRIES: tuple[Entry, ...] = (
         lambda: torch_zip(a.program(a.mapping((a.text("state_dict"), a.call(
             "collections", "OrderedDict", a.mapping((a.text("ctx"), a.CTX))))))),
         "no-state-dict"),
+    bad("tensor-scattered", "60 tensors of a quarter of a million pieces each on 256 bytes",
+        "original",
+        lambda: torch_zip(a.checkpoint(
+            *((f"ctx{i}", a.tensor("0", 128, (2**18, 2), (0, 1), kind="HalfStorage"))
+              for i in range(60)))), "limit-exceeded"),
+    bad("key-homoglyph-beside", "a second context whose key looks the same", "original",
+        lambda: torch_zip(_two_dictionaries(a.CTX, "\u0441tx")), "unknown-family"),
     bad("nan", "not-a-number and infinity among the values", "original",
         lambda: torch_zip(storages={"0": (b"\0\0\xc0\x7f" + b"\0\0\x80\xff") * 32}),
         "non-finite-tensor", canonical=True),

@@ -225,6 +225,10 @@ ENTRIES: tuple[Entry, ...] = (
     bad("serialization-id", "an unexpected record beside the serialisation id", "original",
         _more(Part("archive/.data/serialization_id", b"1" * 40), Part("archive/.data/x", b"y")),
         "torch-malformed"),
+    bad("symlink", "a member that is a symbolic link to those who unpack it", "CVE-2025-4517",
+        _change(2, central={"system": 3, "attributes": 0o120777 << 16}), "zip-malformed"),
+    bad("folder-content", "a folder with content", "original",
+        _more(Part("archive/x/", b"content")), "zip-malformed"),
     bad("many-members", "30,000 members", "original",
         lambda: zip_of([Part(f"a/{i}", b"") for i in range(30_000)]), "limit-exceeded"),
 )  # fmt: skip
