@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: several processes share the cores, and waiting threads slow each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect clean
+.PHONY: help demo test check serve bench-detect fuzz clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -36,6 +36,15 @@ serve: $(VENV)/runtime  ## the embedded service on this machine
 
 bench-detect: $(VENV)/development  ## build the small zoo from unseen seeds and inspect it
 	$(BIN)/python -m tests.bench.detect
+
+$(VENV)/fuzz: requirements-fuzz.txt $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.txt
+	touch $@
+
+FUZZ ?= pickle zip safetensors tar reader
+RUNS ?= 1000000
+fuzz: $(VENV)/fuzz  ## coverage-guided fuzzing of the reader, Linux only (FUZZ="pickle zip" RUNS=1000000)
+	set -e; for target in $(FUZZ); do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS); done
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
