@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
 _EPOCH = re.compile(r"model\.pth\.tar-([0-9]{1,9})")
@@ -111,5 +112,5 @@ def _rank(name: str) -> tuple[int, int] | None:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
+    shown = ", ".join(printable(name) for name in names[:10])
     return shown if len(names) <= 10 else f"{shown}, … ({len(names)} in all)"

@@ -16,7 +16,7 @@ from typing import TypeGuard
 
 from inspector.checkpoint.inert import Call, Global, Mapping, Persistent, is_call_of
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_view
+from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_name, check_view
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 _STORAGE_DTYPES = {
@@ -50,6 +50,8 @@ _TENSOR = "torch._utils._rebuild_tensor"
 _TENSOR_V2 = "torch._utils._rebuild_tensor_v2"
 _TENSOR_V3 = "torch._utils._rebuild_tensor_v3"
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
+_KEY_LIMIT = 64
+"""Characters of a storage key; torch counts or uses addresses."""
 _WRAPPERS = 4
 """How many parameters may be wrapped around one another; honest files have one."""
 
@@ -92,6 +94,8 @@ def storage_id(identifier: object) -> StorageId:
     tag, kind, key, _device, count = identifier[:5]
     if tag != "storage" or not isinstance(kind, Global) or not isinstance(key, str):
         raise MalformedArtifact("tensor-malformed", "a persistent id is not torch's")
+    if len(key) > _KEY_LIMIT:
+        raise MalformedArtifact("tensor-malformed", f"a storage key of {len(key)} characters")
     if not _is_integer(count) or count < 0:
         raise MalformedArtifact("tensor-malformed", f"storage {key!a}: bad number of values")
     if len(identifier) == 6 and identifier[5] is not None:
@@ -133,7 +137,7 @@ def tensor_view(
         UnsupportedFormat: a kind of tensor that we do not read.
         MalformedArtifact, LimitExceeded: see :func:`check_view`.
     """
-    call = _unwrapped(name, value)
+    call = _unwrapped(check_name(name), value)
     arguments = _arguments(call)
     count, dtype, metadata = len(arguments), None, None
     if is_call_of(call, _TENSOR_V3) and count in (7, 8):

@@ -85,21 +85,31 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
+def check_name(name: str) -> str:
+    """Give ``name`` back when it can be shown.
+
+    Raises:
+        MalformedArtifact: it is empty, reserved or not printable.
+        LimitExceeded: it is too long.
+    """
+    if len(name) > _NAME_LIMIT:
+        raise LimitExceeded("characters of a tensor name", _NAME_LIMIT, len(name))
+    if not name.isprintable() or name in ("", "__metadata__"):
+        raise MalformedArtifact("tensor-malformed", f"a tensor is called {name!a}")
+    return name
+
+
 def check_view(view: View, limits: Limits) -> View:
     """Give ``view`` back when it is sound.
 
     Raises:
         MalformedArtifact: a dimension, stride or offset is negative, the numbers do not pair up,
             the view leaves its storage, or it repeats values until it is larger than its storage
-            and than 1 MiB; its sizes overflow elsewhere;
-            or the name is empty, reserved or not printable.
-        LimitExceeded: too many dimensions, or too long a name.
+            and than 1 MiB; its sizes overflow elsewhere.
+        LimitExceeded: too many dimensions.
+        MalformedArtifact, LimitExceeded: see :func:`check_name`.
     """
-    name = view.name
-    if len(name) > _NAME_LIMIT:
-        raise LimitExceeded("characters of a tensor name", _NAME_LIMIT, len(name))
-    if not name.isprintable() or name in ("", "__metadata__"):
-        raise MalformedArtifact("tensor-malformed", f"a tensor is called {name!a}")
+    name = check_name(view.name)
     if len(view.shape) > limits.dimensions:
         raise LimitExceeded("tensor dimensions", limits.dimensions, len(view.shape))
     if len(view.shape) != len(view.stride):

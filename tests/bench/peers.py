@@ -28,7 +28,7 @@ from tests.hostile.corpus import CORPUS
 from tests.hostile.entry import Entry
 
 TOOLS = ("picklescan", "fickling", "modelscan", "clipvet")
-TIMEOUT_S = 60
+TIMEOUT_S = 20
 MEMORY_BYTES = 4 * 2**30
 _PICKLESCAN = {0: "clean", 1: "issue", 2: "error"}
 _MODELSCAN = {0: "clean", 1: "issue", 2: "error", 3: "skipped"}

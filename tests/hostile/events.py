@@ -22,6 +22,7 @@ from inspector.findings import worst
 
 HARMLESS = frozenset({"open", "os.listdir", "os.scandir", "os.remove", "os.rename"})
 """Events of an honest reading; the paths of ``open`` are compared with the entry's own folder."""
+LONGEST_MESSAGE = 5000
 CODECS = ("ascii", "cp437", "latin-1", "raw-unicode-escape", "unicode-escape", "utf-8")
 """Modules that reading imports when a file first needs them; the child imports them beforehand."""
 
@@ -59,10 +60,12 @@ def main(files: str, folder: str) -> None:
             reading = read_here(Path(path), out, ReaderOptions(limits))
         finally:
             is_watching = False
+        messages = [finding.message for finding in reading.findings]
         row = {
             "id": identifier,
             "findings": sorted({finding.id for finding in reading.findings}),
             "worst": found.label if (found := worst(reading.findings)) is not None else None,
+            "unprintable": [m for m in messages if not m.isprintable() or len(m) > LONGEST_MESSAGE],
             "canonical": reading.canonical is not None,
             "left": sorted(item.name for item in out.iterdir()),
             "events": sorted(set(seen)),

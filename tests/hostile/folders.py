@@ -191,6 +191,11 @@ def _deep(root: Path) -> None:
     os.close(here)
 
 
+def _escapes(root: Path) -> None:
+    for name in (b"\x1b[2Ja.pt", b"\xff\nb.pt"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
+
+
 def _crowd(root: Path) -> None:
     for index in range(20_050):
         (root / str(index)).touch()
@@ -208,10 +213,23 @@ _FOLDERS: tuple[tuple[str, str, Callable[[Path], object], tuple[str, ...]], ...]
         zip_of([Part("model.pth.tar-1", torch_zip())])), ("archive-nested",)),
     ("bytes-name", "a file whose name is not UTF-8",
      lambda r: open(os.fsencode(r) + b"/\xff\xfe.pt", "wb").close(), ("empty-file",)),
+    ("escape-names", "two checkpoints whose names clear the screen", _escapes,
+     ("archive-ambiguous",)),
     ("empty", "an empty folder", lambda r: None, ("archive-no-checkpoint",)),
 )  # fmt: skip
 
+
+def _parts(root: Path) -> None:
+    """Tip-Adapter's three files, one of which calls."""
+    bare = a.program(a.CTX)
+    (root / "best_F_16shots.pt").write_bytes(torch_zip(bare))
+    (root / "keys_16shots.pt").write_bytes(torch_zip(bare))
+    (root / "values_16shots.pt").write_bytes(torch_zip(a.program(a.system() + b"0" + a.CTX)))
+
+
 ENTRIES: tuple[Entry, ...] = (
+    Entry("folder-parts", "code", "a model in three files, the last of which calls", "original",
+          _folder(_parts), ("pickle-code-execution", "shape-mismatch")),
     *(bad(f"tar-{n}", what, source, made, *found, name="run.tar")
       for n, what, source, made, found in _TARS),
     *(bad(f"gz-{n}", what, source, made, *found, name="run.tar.gz")

@@ -105,6 +105,8 @@ ENTRIES: tuple[Entry, ...] = (
         _ctx(a.tensor("7", 64, (4, 16), (16, 1))), "storage-out-of-range"),
     bad("storage-path", "a storage key that climbs out of its folder", "original",
         _ctx(a.tensor("../data.pkl", 64, (4, 16), (16, 1))), "storage-out-of-range"),
+    bad("storage-key-long", "a storage whose key has a million letters", "original",
+        _ctx(a.tensor("0" * 1_000_000, 64, (4, 16), (16, 1))), "tensor-malformed"),
     bad("storage-two-types", "one storage as float and as double", "CVE-2026-24747",
         lambda: torch_zip(a.checkpoint(("ctx", a.CTX), ("w", a.tensor(
             "0", 32, (32,), (1,), kind="DoubleStorage")))), "tensor-malformed"),

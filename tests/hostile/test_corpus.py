@@ -64,6 +64,7 @@ def test_every_row_ends_as_the_table_says(entry: Entry, watched: Rows) -> None:
     assert row["findings"] == sorted(entry.findings)
     assert row["worst"] == (entry.worst.label if entry.worst is not None else None)
     assert row["canonical"] is entry.canonical
+    assert row["unprintable"] == []
     assert row["seconds"] < entry.seconds
     assert row["left"] == (["canonical.safetensors"] if entry.canonical else [])
 

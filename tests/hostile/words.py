@@ -56,6 +56,9 @@ ENTRIES: tuple[Entry, ...] = (
     bad("key-case", "CTX: another key", "original", _keyed("CTX"), "unknown-family"),
     bad("key-long", "a key of 100,000 letters", "original", _keyed("x" * 100_000),
         "limit-exceeded"),
+    bad("key-long-sparse", "a key of a million letters for a sparse tensor", "original",
+        lambda: torch_zip(a.checkpoint(("x" * 1_000_000, a.call(
+            "torch._utils", "_rebuild_sparse_tensor", b")")))), "limit-exceeded"),
     bad("key-number", "a number for a key", "original", _raw_key(b"K\x01"), "tensor-malformed"),
     bad("key-bytes", "bytes for a key", "original", _raw_key(b"U\x01\xff"), "tensor-malformed"),
     bad("key-node", "an object for a key, whose hash would run", "original",
