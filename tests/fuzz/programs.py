@@ -50,10 +50,12 @@ def named(module: str, name: str) -> bytes:
     return f"c{module}\n{name}\n".encode()
 
 
-def tensor(key: str, count: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
-    """The program by which torch saves a float tensor."""
+def tensor(
+    key: str, count: int, shape: tuple[int, ...], stride: tuple[int, ...], end: bytes = b""
+) -> bytes:
+    """The program by which torch saves a float tensor; ``end`` closes the id of its storage."""
     kept = b"(" + text("storage") + named("torch", "FloatStorage") + text(key) + text("cpu")
-    kept += integer(count) + b"tQ"
+    kept += integer(count) + end + b"tQ"
     sizes = b"".join(b"(" + b"".join(map(integer, row)) + b"t" for row in (shape, stride))
     hooks = named("collections", "OrderedDict") + b")R"
     return (

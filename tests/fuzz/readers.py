@@ -158,7 +158,7 @@ def _state(width: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _pickle(keys: list[str], shapes: dict[str, tuple[int, ...]]) -> bytes:
+def _pickle(keys: list[str], shapes: dict[str, tuple[int, ...]], end: bytes = b"") -> bytes:
     entries = b""
     for key, (name, shape) in zip(keys, shapes.items(), strict=True):
         count, strides = 1, []
@@ -166,7 +166,7 @@ def _pickle(keys: list[str], shapes: dict[str, tuple[int, ...]]) -> bytes:
             strides.append(count)
             count *= extent
         strides.reverse()
-        entries += programs.text(name) + programs.tensor(key, count, shape, tuple(strides))
+        entries += programs.text(name) + programs.tensor(key, count, shape, tuple(strides), end)
     ordered = programs.named("collections", "OrderedDict") + b")R("
     program = b"\x80\x02}(" + programs.text("state_dict") + ordered + entries + b"u"
     return program + programs.text("epoch") + b"K\x02u."
@@ -179,6 +179,7 @@ def seeds() -> list[bytes]:
     sizes = [4 * _product(shape) for shape in shapes.values()]
     program = _pickle(keys, shapes)
     parts = [ziplayout.plain(b"archive/data.pkl", program)]
+    parts.append(ziplayout.plain(b"archive/version", b"3\n"))
     parts += [
         ziplayout.plain(f"archive/data/{key}".encode(), bytes(size))
         for key, size in zip(keys, sizes, strict=True)
@@ -188,7 +189,9 @@ def seeds() -> list[bytes]:
     machine = b"\x80\x02}" + programs.text("little_endian") + b"\x88s."
     listed = b"\x80\x02](" + b"".join(map(programs.text, keys)) + b"e."
     values = b"".join((size // 4).to_bytes(8, "little") + bytes(size) for size in sizes)
-    legacy = magic + b"\x80\x02M\xe9\x03." + machine + program + listed + values
+    # In this format the id of a storage ends with what it is a view of: nothing.
+    described = _pickle(keys, shapes, b"N") + listed
+    legacy = magic + b"\x80\x02M\xe9\x03." + machine + described + values
     rows, position = {}, 0
     for (name, shape), size in zip(shapes.items(), sizes, strict=True):
         offsets = [position, position + size]
