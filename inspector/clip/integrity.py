@@ -108,8 +108,11 @@ def _cache(cache: Cache) -> Iterator[Finding]:
 
 
 def _top(matrix: Tensor) -> float:
-    """The largest singular value."""
-    return float(torch.linalg.matrix_norm(matrix.detach().cpu().float(), 2))
+    """The largest singular value; 0 of a matrix that is not finite, which no assembly accepts."""
+    values = matrix.detach().cpu().float()
+    if not bool(torch.isfinite(values).all()):
+        return 0.0
+    return float(torch.linalg.matrix_norm(values, 2))
 
 
 def _ratio(large: float, small: float) -> str:

@@ -88,9 +88,10 @@ def test_tcp_of_another_backbone(build: Build, vit: Backbone) -> None:
     wide = {"meta_net.linear1.weight": random(12, vit.embed_dim + 1, seed=2)}
     with pytest.raises(BackboneMismatch, match=r"meta_net\.linear1\.weight has shape"):
         build(state | wide, vit, classnames=NAMES, template=WORDS)
-    spoilt = {"meta_net.linear2.bias": state["meta_net.linear2.bias"] / 0}
-    with pytest.raises(AssemblyError, match=r"meta_net\.linear2\.bias holds NaN or infinity"):
-        build(state | spoilt, vit, classnames=NAMES, template=WORDS)
+    for name in ("meta_net.linear1.weight", "meta_net.linear2.bias"):
+        spoilt = {name: state[name] / 0}
+        with pytest.raises(AssemblyError, match=f"{name} holds NaN or infinity"):
+            build(state | spoilt, vit, classnames=NAMES, template=WORDS)
 
 
 def coprompt_state(backbone: Backbone, depth: int) -> State:
