@@ -88,6 +88,8 @@ _UNCOMMON_VALUE = re.compile(
     r"|(ml_collections\.config_dict\.)+(Frozen)?ConfigDict"
     r"|torchvision\.transforms\.functional\.InterpolationMode"
     r"|numpy\.random\._pickle\.__(bit_)?(generator|randomstate)_ctor"
+    r"|numpy\.random\.__RandomState_ctor"
+    r"|numpy\.random\.bit_generator\.(__pyx_unpickle_)?SeedSequence"
     r"|numpy\.random\._(pcg64|mt19937|philox|sfc64)\.[A-Z][A-Z0-9a-z]*"
 )
 

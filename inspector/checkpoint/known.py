@@ -2,7 +2,8 @@
 those whose result is complete when it is made.
 
 Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.globals`'
-business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py`` and ``Lib/copyreg.py``.
+business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py`` and
+``Lib/copyreg.py``.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from collections.abc import Iterator
 
 from inspector.checkpoint.inert import Call, Global
 
-_CALLED_ARGUMENT = {
-    "torch._tensor._rebuild_from_type_v2": 0,
-    "torch._tensor._rebuild_from_type": 0,
-    "torch.tensor._rebuild_from_type": 0,
-    "collections.defaultdict": 0,
+_NUMPY_RANDOM = ("numpy.random._pickle.", "numpy.random.__RandomState_ctor")
+_CALLED_ARGUMENTS = {
+    "torch._tensor._rebuild_from_type_v2": (0,),
+    "torch._tensor._rebuild_from_type": (0,),
+    "torch.tensor._rebuild_from_type": (0,),
+    "collections.defaultdict": (0,),
     # base.__init__ runs with a state of the file's choice, unless it is object's.
-    "copyreg._reconstructor": 1,
-    "copy_reg._reconstructor": 1,
+    "copyreg._reconstructor": (1,),
+    "copy_reg._reconstructor": (1,),
+    "numpy.random._pickle.__bit_generator_ctor": (0,),
+    "numpy.random._pickle.__generator_ctor": (0, 1),
+    "numpy.random._pickle.__randomstate_ctor": (0, 1),
+    "numpy.random.__RandomState_ctor": (0, 1),
 }
-"""By function, the place of the argument that it calls, at once or later."""
+"""By function, the places of the arguments that it calls, at once or later."""
 _HARMLESS = frozenset(
     {"object", "dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bytes", "bool"}
 )
@@ -30,9 +36,15 @@ _FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "to
 
 def called_in_turn(function: object, arguments: tuple[object, ...]) -> Iterator[object]:
     """The arguments that ``function`` would call; none for what is not known to call any."""
-    place = _CALLED_ARGUMENT.get(function.dotted) if isinstance(function, Global) else None
-    if place is not None and len(arguments) > place and not _is_harmless(arguments[place]):
-        yield arguments[place]
+    if not isinstance(function, Global):
+        return
+    for place in _CALLED_ARGUMENTS.get(function.dotted, ()):
+        if len(arguments) <= place or _is_harmless(arguments[place]):
+            continue
+        # numpy's take a class, or an object that it made itself.
+        is_object = place == 0 and not isinstance(arguments[0], Global)
+        if not (is_object and function.dotted.startswith(_NUMPY_RANDOM)):
+            yield arguments[place]
 
 
 def is_fixed(target: Call) -> bool:

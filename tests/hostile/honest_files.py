@@ -161,6 +161,8 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("numpy-array", "a numpy array beside the tensors", _dassl(curve=np.arange(10.0)), ()),
     ("random-state", "states of the random number generators",
      _dassl(rng=_numpy_rng(), torch=torch.get_rng_state()), ()),
+    ("generators", "numpy's random generators, live",
+     _dassl(a=np.random.default_rng(0), b=np.random.RandomState(0)), _UNUSUAL),
     ("namespace", "the arguments as argparse.Namespace", _dassl(args=argparse.Namespace(lr=0.1)),
      _UNUSUAL),
     ("simple-namespace", "the arguments as SimpleNamespace",
