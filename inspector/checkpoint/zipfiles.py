@@ -36,6 +36,7 @@ _FLAG_DESCRIPTOR = 0x0008
 _FLAG_UTF8 = 0x0800
 _FLAGS_ALLOWED = 0x0002 | 0x0004 | _FLAG_DESCRIPTOR | _FLAG_UTF8
 _EXTRA_ZIP64, _EXTRA_UNICODE_NAME = 0x0001, 0x7075
+_DOS_FOLDER = 0x10
 _MAX16, _MAX32 = 0xFFFF, 0xFFFF_FFFF
 _UNIX, _PLAIN_MODES = 3, (0, stat.S_IFREG, stat.S_IFDIR)
 _NEWEST = 63
@@ -199,6 +200,9 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
             raise UnsupportedFormat("unsupported-format", f"a member needs zip version {row[2]}")
         if row[1] >> 8 == _UNIX and stat.S_IFMT(row[15] >> 16) not in _PLAIN_MODES:
             raise malformed("a member is a link or a device to those who unpack it")
+        if row[15] & _DOS_FOLDER and not raw_name.endswith(b"/"):
+            # torch takes it for a folder and returns whatever its memory held.
+            raise malformed("a file is marked as a folder")
         if name_size > LONGEST:
             raise MalformedArtifact("zip-unsafe-name", f"a member name has {name_size} bytes")
         raw_name = source.read(position + _CENTRAL.size, name_size)

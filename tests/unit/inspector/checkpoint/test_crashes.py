@@ -214,3 +214,11 @@ def test_an_honest_tar_with_long_names(layout: int, tmp_path: Path) -> None:
     path.write_bytes(tar_of((tarfile.TarInfo(name), b"x"), layout=layout))
     with open_source(path) as source:
         assert [member.name for member in read_tar(source, Limits())] == [name]
+
+
+def test_a_record_marked_as_a_folder(tmp_path: Path) -> None:
+    """torch reads nothing of it, says nothing, and returns memory that it never wrote to."""
+    data = small_zip()
+    data[row_of(data) + 38] |= 0x10
+    with pytest.raises(MalformedArtifact, match="marked as a folder"):
+        names_in(bytes(data), tmp_path)
