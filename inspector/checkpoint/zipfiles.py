@@ -200,12 +200,12 @@ def _entries(source: Source, start: int, size: int, count: int) -> Iterator[_Ent
             raise UnsupportedFormat("unsupported-format", f"a member needs zip version {row[2]}")
         if row[1] >> 8 == _UNIX and stat.S_IFMT(row[15] >> 16) not in _PLAIN_MODES:
             raise malformed("a member is a link or a device to those who unpack it")
-        if row[15] & _DOS_FOLDER and not raw_name.endswith(b"/"):
-            # torch takes it for a folder and returns whatever its memory held.
-            raise malformed("a file is marked as a folder")
         if name_size > LONGEST:
             raise MalformedArtifact("zip-unsafe-name", f"a member name has {name_size} bytes")
         raw_name = source.read(position + _CENTRAL.size, name_size)
+        if row[15] & _DOS_FOLDER and not raw_name.endswith(b"/"):
+            # torch takes it for a folder and returns whatever its memory held.
+            raise malformed("a file is marked as a folder")
         extra = source.read(position + _CENTRAL.size + name_size, extra_size)
         _check_unicode_name(extra, raw_name)
         stored, plain, offset = _widen(extra, row[8], row[9], row[16])
