@@ -160,8 +160,9 @@ def _unpack(opened: Opened, scratch: Path, draft: Draft) -> tuple[Path, tuple[Pa
 
 def _from_tar(source: Source, out: Path, draft: Draft) -> tuple[Choice, tuple[Part, ...]]:
     files, _others = bundle.tar_files(source, draft.limits)
-    if set(bundle.TORCH_TAR) <= set(files):
-        for name in bundle.TORCH_TAR:
+    if bundle.TORCH_TAR[0] in files:
+        # torch loads one member after another, and would run the first before it misses the next.
+        for name in filter(files.__contains__, bundle.TORCH_TAR):
             size = min(files[name].size, draft.limits.pickle_bytes)
             gather(source.read(files[name].offset, size), 0, draft.ledger, draft.limits)
         raise UnsupportedFormat("unsupported-format", "a tar as torch 0.1 wrote it")

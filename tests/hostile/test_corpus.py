@@ -35,7 +35,7 @@ for path in sys.argv[1:]:
 LIVE = (
     "opcode-global-reduce", "opcode-inst", "opcode-obj", "opcode-memo-confusion", "opcode-dotted",
     "bare-protocol-0", "planted-protocol-5", "legacy-pickle-0", "legacy-pickle-4",
-    "legacy-protocol-0", "legacy-dynamic-magic", "then-garbage", "nested-20", "torch-tar",
+    "legacy-protocol-0", "legacy-dynamic-magic", "then-garbage", "nested-20", "torch-tar", "torch-tar-alone",
     "bad-crc-payload", "frame-straddle", "frame-buried",
 )  # fmt: skip
 
