@@ -46,9 +46,9 @@ _WIDTH, _ROWS = 4, 2
 def check(data: bytes) -> bool:
     """Read ``data`` as a file; True when canonical tensors come out."""
     path, out = Path(_folder.name) / "model", Path(_folder.name)
-    canonical = out / CANONICAL_NAME
+    written = out / CANONICAL_NAME
     path.write_bytes(data)
-    canonical.unlink(missing_ok=True)
+    written.unlink(missing_ok=True)
     reading = read_here(path, out, OPTIONS)
     for finding in reading.findings:
         if finding.id == "reader-error":
@@ -56,14 +56,19 @@ def check(data: bytes) -> bool:
         check_refusal(ArtifactError(finding.id, finding.message))
     json.dumps(reading.to_json(), allow_nan=False)
     is_stopped = any(REASONS[finding.id].stops for finding in reading.findings)
-    if canonical.exists() != (reading.canonical_sha256 is not None):
+    if written.exists() != (reading.canonical_sha256 is not None):
         raise Disagreement("the reading and the folder disagree on the canonical tensors")
     if reading.canonical_sha256 is None:
         return False
     if is_stopped:
         raise Disagreement("canonical tensors in spite of a finding that forbids them")
-    _check_canonical(canonical.read_bytes(), reading)
+    _check_canonical(canonical(), reading)
     return True
+
+
+def canonical() -> bytes:
+    """The canonical tensors of the last file that was accepted."""
+    return (Path(_folder.name) / CANONICAL_NAME).read_bytes()
 
 
 def _check_canonical(data: bytes, reading: Reading) -> None:
