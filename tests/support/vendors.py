@@ -131,30 +131,34 @@ def ensemble(model: Any, names: Sequence[str], templates: Sequence[str]) -> Tens
 def plot_logits(
     model: Any, inputs: Tensor, names: Sequence[str], contexts: Tensor, template: str
 ) -> tuple[Tensor, int]:
-    """PLOT's logits (B, K), one transport problem for each image and class, and its iterations.
-
-    The stop averages over all problems of the batch, as the code does.
-    """
+    """PLOT's logits (B, K), and how many iterations its transport took."""
     image = functional.normalize(image_positions(model, inputs)[:, 1:], dim=-1)
     sets = []
     for context in contexts:
         embedded, ends = prompted(model, names, template, context)
         sets.append(functional.normalize(encode_text(model, embedded, ends), dim=-1))
-    text = torch.stack(sets)  # (N, K, D)
-    pairs = [(b, k) for b in range(len(inputs)) for k in range(len(names))]
+    gained, iterations = transported(image, torch.stack(sets))
+    return float(model.logit_scale.exp()) * gained, iterations
+
+
+def transported(image: Tensor, text: Tensor, stop: float = 1e-2) -> tuple[Tensor, int]:
+    """Cosines (B, K) of positions (B, P, D) and prompts (N, K, D), and the number of iterations.
+
+    One transport problem for each image and class; the stop averages over all, as the code does.
+    """
+    pairs = [(b, k) for b in range(len(image)) for k in range(text.shape[1])]
     similar = torch.stack([image[b] @ text[:, k].T for b, k in pairs])  # (Q, P, N)
     kernel = torch.exp((similar - 1) / 0.1)
     rows = torch.ones(kernel.shape[:2])
     columns = torch.ones(kernel.shape[0], kernel.shape[2])
     iterations, change = 0, math.inf
-    while iterations < 100 and change >= 1e-2:
+    while iterations < 100 and change >= stop:
         before = rows
         rows = (1 / kernel.shape[1]) / torch.einsum("qpn,qn->qp", kernel, columns)
         columns = (1 / kernel.shape[2]) / torch.einsum("qpn,qp->qn", kernel, rows)
         change, iterations = float((rows - before).abs().mean()), iterations + 1
     plan = rows[:, :, None] * columns[:, None] * kernel
-    gained = (plan * similar).sum((1, 2)).view(len(inputs), len(names))
-    return float(model.logit_scale.exp()) * gained, iterations
+    return (plan * similar).sum((1, 2)).view(len(image), -1), iterations
 
 
 def cache_logits(

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.matching import Matching
 from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
 from tests.support.assembling import assembled, assert_columns, ids, pixels_of
 from tests.support.backbones import write_backbone
 from tests.support.checkpoints import save_dassl_folder
-from tests.support.vendors import normalised_pixels, plot_logits, random, token_ids
+from tests.support.vendors import normalised_pixels, plot_logits, random, token_ids, transported
 from tests.unit.inspector.clip.conftest import Build
 
 NAMES = ["traffic light", "tall ship", "owl"]
@@ -70,6 +72,22 @@ def test_logits_are_those_of_the_transport(build: Build, wide: Backbone, sets: i
         assert (wanted - wanted[:1]).abs().max() > 0.1 or count == 1
         with torch.no_grad():
             assert (assembly.classifier(images) - wanted).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("stop", [1e-2, 0.0])
+def test_the_transport_stops_where_the_original_does(stop: float) -> None:
+    """Of positions and prompts so alike that it stops before it has settled."""
+    together = random(1, 1, 16, seed=1)
+    image = functional.normalize(together + random(3, 49, 16, seed=2, scale=0.5), dim=-1)
+    text = functional.normalize(together + random(4, 5, 16, seed=3, scale=0.5), dim=-1)
+    wanted, iterations = transported(image, text, stop)
+    matching = Matching(prompts_per_class=4, is_transported=True)
+    found = matching.cosines(image, matching.gather(text.flatten(0, 1)))
+    if stop:
+        assert iterations < 10
+        assert (100 * (found - wanted)).abs().max() <= 1e-4
+    else:
+        assert (100 * (found - wanted)).abs().max() > 1e-2
 
 
 def test_names_are_decoded_and_the_stated_position_is_ignored(
