@@ -11,7 +11,7 @@ from typing import Literal
 from inspector.checkpoint.legacy import looks_like_legacy
 from inspector.checkpoint.safetensors import looks_like_safetensors
 from inspector.checkpoint.source import Source
-from inspector.checkpoint.tars import is_header
+from inspector.checkpoint.tars import may_be_header
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 Kind = Literal[
@@ -34,7 +34,7 @@ def sniff(source: Source) -> Kind:
         raise UnsupportedFormat("empty-file", "the file has no bytes")
     head = source.read(0, min(512, source.size))
     # torch tries a file as a tar before it tries it as a pickle, and needs no mark, only a checksum.
-    is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar" or is_header(head)
+    is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar" or may_be_header(head)
     is_zip = head[:4] in (b"PK\x03\x04", _ZIP_END)
     if is_tar and is_zip:
         raise MalformedArtifact("polyglot", "the file is a zip and a tar at once")
@@ -43,6 +43,8 @@ def sniff(source: Source) -> Kind:
     if _ends_as_zip(source):
         raise MalformedArtifact("polyglot", "a zip follows after the beginning of another format")
     if head[:2] == b"\x1f\x8b":
+        if is_tar:
+            raise MalformedArtifact("polyglot", "the file is a gzip and a tar at once")
         return "gzip"
     kind = _plain_kind(source, head)
     if is_tar and kind != "unknown":

@@ -21,6 +21,7 @@ from inspector.errors import LimitExceeded, MalformedArtifact
 BLOCK = 512
 _NUMBERS = ((100, 8), (108, 8), (116, 8), (136, 12), (329, 8), (337, 8))
 """Offset and width of what is not used here: mode, owner, group, time, device."""
+_LENIENT = re.compile(rb"[0-7][0-7_]*")
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 _REGULAR, _DIRECTORY, _NO_CONTENT = b"0\0007", b"5", b"12346"
 _PAX_BYTES = 64 * 1024
@@ -52,15 +53,25 @@ class _Override:
 
 def is_header(block: bytes) -> bool:
     """Whether ``block`` has the checksum of a tar header; V7 had no other mark."""
-    if len(block) < BLOCK:
-        return False
     try:
-        stored = _number(block[148:156])
+        return len(block) >= BLOCK and _number(block[148:156]) in _sums(block)
     except MalformedArtifact:
         return False
+
+
+def may_be_header(block: bytes) -> bool:
+    """The same by the most lenient of readers: ``tarfile`` takes ``0o17``, ``+1_7`` and blanks."""
+    if len(block) < BLOCK:
+        return False
+    runs = (run.replace(b"_", b"") for run in _LENIENT.findall(block[148:156]))
+    numbers = {int(run, 8) for run in runs} | {int.from_bytes(block[149:156], "big")}
+    return not numbers.isdisjoint(_sums(block))
+
+
+def _sums(block: bytes) -> tuple[int, int]:
+    """The checksum of a header, over bytes without and with a sign."""
     plain = block[:148] + b" " * 8 + block[156:BLOCK]
-    signed = sum(plain) - 256 * sum(byte > 127 for byte in plain)
-    return stored in (sum(plain), signed)
+    return sum(plain), sum(plain) - 256 * sum(byte > 127 for byte in plain)
 
 
 def read_members(source: Source, limits: Limits) -> Iterator[TarMember]:

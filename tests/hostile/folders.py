@@ -148,9 +148,19 @@ _GZIPS: tuple[tuple[str, str, str, _Made, tuple[str, ...]], ...] = (
      lambda: _gz(_tar())()[:-8] + b"\0\0\0\0" + _gz(_tar())()[-4:], (_BAD,)),
     ("pickle", "a compressed pickle, as joblib writes it", "arXiv-2508.19774",
      lambda: gzip.compress(a.program(a.system())), ("unsupported-format",)),
+    ("tar-header", "a gzip whose extra field makes it a tar", "original", lambda: _gz_and_tar(),
+     ("polyglot",)),
     ("gzip", "a gzip in a gzip", "CVE-2025-1889",
      lambda: gzip.compress(gzip.compress(_tar()())), ("unsupported-format",)),
 )  # fmt: skip
+
+
+def _gz_and_tar() -> bytes:
+    plain = gzip.compress(tar_of(tar_member(_MODEL, torch_zip())), mtime=0)
+    block = bytearray(plain[:3] + b"\x04" + plain[4:10] + b"\x58\x02" + bytes(500))
+    block[124:136], block[148:156] = b"00000000000\0", b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + bytes(600 - 500) + plain[10:]
 
 
 def _gigabyte() -> bytes:

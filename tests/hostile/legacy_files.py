@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.hostile import assemble as a
-from tests.hostile.boxes import FLOATS, legacy_coop, legacy_file
+from tests.hostile.boxes import FLOATS, legacy_coop, legacy_file, tar_member, tar_of
 from tests.hostile.entry import Entry, bad
 
 _HEAD = len(legacy_file(legacy_coop())) - 8 - 256
+
+
+_MAGIC = b"\x8a\x0a" + (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 
 
 def _bomb(count: int) -> bytes:
@@ -27,6 +30,35 @@ def _tar_and_pickle(thing: bytes) -> bytes:
     block[124:136], block[148:156] = b"00000000000\0", b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block) + (begin + thing)[512:]
+
+
+def _two_programs(checksum: bytes) -> bytes:
+    """A legacy file of honest tensors, which torch opens as a tar whose first member calls.
+
+    The header of the tar is a string that the first pickle drops, its members are the values of a
+    tensor beside the state_dict.
+    """
+    members = tar_of(tar_member("storages", a.program(a.system())))
+    thing = a.program(a.mapping(
+        (a.text("state_dict"), a.mapping((a.text("ctx"), a.CTX))),
+        (a.text("x"), a.tensor("1", len(members), (len(members),), (1,), kind="ByteStorage")),
+    )).replace(b"tQ", b"NtQ")  # fmt: skip
+    storages = [("0", 64, FLOATS), ("1", len(members), members)]
+
+    def build(dropped: bytes) -> bytes:
+        string = b"T" + struct.pack("<I", len(dropped)) + dropped + b"0"
+        return legacy_file(thing, storages=storages, magic=a.program(_MAGIC, string))
+
+    begin = len(build(bytes(600))) - len(members)
+    size = 600 + -begin % 512
+    block = bytearray(build(bytes(size))[:512])
+    content = len(build(bytes(size))) - len(members) - 512
+    block[124:136] = b"%011o\0" % content
+    block[156:157], block[148:156] = b"0", b" " * 8
+    block[148:156] = (checksum % sum(block)).ljust(8, b"\0")
+    whole = build(bytes(block[19:]).ljust(size, b"\0"))
+    assert whole[:512] == bytes(block)
+    return whole
 
 
 def _cut(length: int) -> bytes:
@@ -67,6 +99,10 @@ ENTRIES: tuple[Entry, ...] = (
         lambda: pickle.dumps(0x1950A86A20F9469CFC6C, 2), "pickle-malformed"),
     bad("legacy-tar", "a V7 tar that is a pickle at once", "original",
         lambda: _tar_and_pickle(a.coop()), "polyglot"),
+    bad("legacy-tar-runs", "honest tensors in a file that torch opens as a tar, and runs", "original",
+        lambda: _two_programs(b"%06o"), "polyglot"),
+    bad("legacy-tar-lenient", "the same with a checksum that only lenient readers take", "original",
+        lambda: _two_programs(b"0o%o"), "polyglot"),
     *(
         bad(f"legacy-cut-{name}", f"a legacy file that ends {where}", "original",
             partial(_cut, cut), finding)

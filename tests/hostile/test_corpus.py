@@ -36,6 +36,7 @@ LIVE = (
     "opcode-global-reduce", "opcode-inst", "opcode-obj", "opcode-memo-confusion", "opcode-dotted",
     "bare-protocol-0", "planted-protocol-5", "legacy-pickle-0", "legacy-pickle-4",
     "legacy-protocol-0", "legacy-dynamic-magic", "then-garbage", "nested-20", "torch-tar", "torch-tar-alone",
+    "legacy-tar-runs", "legacy-tar-lenient",
     "bad-crc-payload", "frame-straddle", "frame-buried",
 )  # fmt: skip
 
