@@ -23,7 +23,7 @@ from tests.roundtrip.containers import Container, clear, containers
 from tests.roundtrip.drawn import Drawn
 
 STRATEGIES = {**learners.STRATEGIES, **wholes.STRATEGIES}
-EXAMPLES = int(os.environ.get("ROUNDTRIP_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("ROUNDTRIP_EXAMPLES", "9"))
 """For each family and property; the environment may ask for more."""
 DETERMINISTIC = settings(
     deadline=None,

@@ -154,7 +154,7 @@ def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
 @settings(
     deadline=None,
     derandomize=True,
-    max_examples=int(os.environ.get("ROUNDTRIP_EXAMPLES", "8")),
+    max_examples=int(os.environ.get("ROUNDTRIP_EXAMPLES", "5")),
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
