@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from inspector.findings import Finding
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Changes whenever the same bytes would give other canonical tensors or another reading."""
 
 CANONICAL_NAME = "canonical.safetensors"

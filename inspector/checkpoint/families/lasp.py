@@ -2,8 +2,8 @@
 
 The whole model is saved, its text encoder inside ``DataParallel`` (``text_encoder.module.*``).
 ``prompt_learner.w`` (1, D) is added to raw text features; ``class_text_features`` and ``token_*_all``
-are what the training compares with. The layer norms of the vision blocks may be tuned, nothing else
-of the encoders is. Source: 1adrianb/lasp ``prompting/lasp.py``.
+are what the training compares with. The layer norms of the vision blocks may be tuned, and training moves
+the running statistics of a ResNet; nothing else of the encoders changes. Source: 1adrianb/lasp ``prompting/lasp.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from inspector.checkpoint.reading import Scalar
 
 _TEXT = "text_encoder.module."
 _SHIFT = f"{LEARNER}w"
-_TUNED = re.compile(r"visual\.transformer\.resblocks\.[0-9]+\.ln_[12]\.(weight|bias)")
+_TUNED = re.compile(
+    r"visual\.transformer\.resblocks\.[0-9]+\.ln_[12]\.(weight|bias)|visual\..+\.running_(mean|var)"
+)
 _COMPARED = frozenset(
     LEARNER + name for name in ("class_text_features", "token_prefix_all", "token_suffix_all")
 )
