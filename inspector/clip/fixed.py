@@ -61,8 +61,9 @@ def _prompts(
             f"no row of token_suffix ({'x'.join(map(str, suffix.shape))}) is in the token embedding "
             f"of backbone {backbone.id!r} ({'x'.join(map(str, backbone.text.token_embedding.shape))})"
         )
-    ids = _of_one_set(ids, parts)
-    altered = find_altered(ids)
+    sets = ids.reshape(_sets(parts), -1, ids.shape[1])
+    ids = sets[0]
+    altered = find_altered(ids) or _unequal(sets)
     if altered is not None:
         return _stated_prompts(manifest, backbone, num_context, (altered, len(ids)))
     whole = np.zeros((len(ids), length), np.int64)
@@ -76,17 +77,13 @@ def _sets(parts: Parts) -> int:
     return len(parts.context) if parts.is_transported else 1
 
 
-def _of_one_set(ids: Ids, parts: Parts) -> Ids:
-    """The rows of the classes, which may stand several times over.
-
-    Raises:
-        AssemblyError: the repetitions differ.
-    """
-    sets = ids.reshape(_sets(parts), -1, ids.shape[1])
-    if (sets != sets[0]).any():
-        raise AssemblyError("token_suffix does not repeat the classes for every prompt")
-    first: Ids = sets[0]
-    return first
+def _unequal(sets: Ids) -> Finding | None:
+    """A finding where the rows of the classes, which stand several times over, are not the same."""
+    odd = int((sets != sets[0]).any(2).sum())
+    if not odd:
+        return None
+    said = f"{odd} of {sets[..., 0].size} rows of token_suffix do not repeat those of the first prompts"
+    return Finding("token-suffix-altered", Severity.HIGH, said)
 
 
 def _stated_prompts(

@@ -129,15 +129,20 @@ def test_what_does_not_fit(build: Build, wide: Backbone, vit: Backbone) -> None:
         build(state_of(vit), vit)
     with pytest.raises(ClassListMismatch):
         build(state_of(wide), wide, classnames=NAMES[:2])
-    odd = state_of(wide)
-    odd["token_suffix"] = odd["token_suffix"].roll(1, 0)
-    odd["token_suffix"][:3] = state_of(wide)["token_suffix"][:3]
-    with pytest.raises(AssemblyError, match="does not repeat the classes"):
-        build(odd, wide)
     spoilt = state_of(wide)
     spoilt["ctx"][0, 0, 0] = float("nan")
     with pytest.raises(AssemblyError, match="ctx holds NaN"):
         build(spoilt, wide)
+
+
+def test_rows_that_do_not_repeat_the_classes_are_a_finding(build: Build, wide: Backbone) -> None:
+    odd = state_of(wide)
+    odd["token_suffix"] = odd["token_suffix"].roll(1, 0)
+    odd["token_suffix"][:3] = state_of(wide)["token_suffix"][:3]
+    assembly = build(odd, wide)
+    assert "token-suffix-altered" in ids(assembly)
+    assert "do not repeat" in assembly.findings[0].message
+    assert assembly.classes.match is False
 
 
 def test_other_names_are_a_finding(build: Build, wide: Backbone) -> None:
