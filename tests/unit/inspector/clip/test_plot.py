@@ -139,7 +139,7 @@ def test_rows_that_do_not_repeat_the_classes_are_a_finding(build: Build, wide: B
     odd = state_of(wide)
     odd["token_suffix"] = odd["token_suffix"].roll(1, 0)
     odd["token_suffix"][:3] = state_of(wide)["token_suffix"][:3]
-    assembly = build(odd, wide)
+    assembly = build(odd, wide, classnames=NAMES)
     assert "token-suffix-altered" in ids(assembly)
     assert "do not repeat" in assembly.findings[0].message
     assert assembly.classes.match is False
