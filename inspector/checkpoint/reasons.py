@@ -78,6 +78,11 @@ REASONS: dict[str, Reason] = {
 }
 
 
+_LONGEST = 4000
+"""Characters of a message. Names in a file may be as long as the file."""
+
+
 def report(identifier: str, message: str) -> Finding:
     """The finding of row ``identifier``; an unknown id is a bug (``KeyError``)."""
-    return Finding(identifier, REASONS[identifier].severity, message)
+    shown = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
+    return Finding(identifier, REASONS[identifier].severity, shown)

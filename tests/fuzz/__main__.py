@@ -34,6 +34,9 @@ _REPORT_EVERY = 100_000
 _NATIVE_SHARE = 0.2
 """How often libFuzzer's own mutations are taken, which know what the code compares with."""
 
+_SEED_SHARE = 0.3
+"""How often a mutation begins at a seed: the corpus fills with files that are refused."""
+
 
 class Meter:
     """What the executions of one run were like."""
@@ -91,15 +94,19 @@ def main() -> None:
         meter.report()
         return
 
+    seeds = target.seeds()
+
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         rng = Random(seed)
+        if rng.random() < _SEED_SHARE:
+            data = rng.choice(seeds)
         if rng.random() < _NATIVE_SHARE:
             return bytes(atheris.Mutate(data, longest))
         return target.mutate(data, rng, longest)
 
     _FAILURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as corpus:
-        for index, seed in enumerate(target.seeds()):
+        for index, seed in enumerate(seeds):
             (Path(corpus) / str(index)).write_bytes(seed)
         arguments = [
             sys.argv[0], f"-runs={options.runs}", f"-seed={options.seed}",

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import safetensors
 
-from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.limits import Limits, ReaderOptions
+from inspector.checkpoint.read import read_here
 from inspector.checkpoint.safetensors import read_views
 from inspector.checkpoint.source import open_source
 from inspector.checkpoint.tars import read_members as read_tar
@@ -222,3 +223,18 @@ def test_a_record_marked_as_a_folder(tmp_path: Path) -> None:
     data[row_of(data) + 38] |= 0x10
     with pytest.raises(MalformedArtifact, match="marked as a folder"):
         names_in(bytes(data), tmp_path)
+
+
+def test_a_name_as_long_as_the_file(tmp_path: Path) -> None:
+    """The key of a storage, 200,000 characters long, stood in the finding."""
+    key = b"X" + struct.pack("<I", 200_000) + b"\x01" * 200_000
+    kept = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + key + b"NK\x01tQ"
+    pickle = b"\x80\x02" + kept + b"."
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "archive/data.pkl", pickle[:-1] + b"0" + kept.replace(b"K\x01", b"K\x02") + b"."
+        )
+    reading = read_here(path, tmp_path, ReaderOptions())
+    assert [finding.id for finding in reading.findings] == ["tensor-malformed"]
+    assert len(reading.findings[0].message) < 5000
