@@ -30,6 +30,8 @@ _PAX_HARMLESS = re.compile(
     r"|(LIBARCHIVE|SCHILY|RHT|APPLE|MSWINDOWS|com\.apple)\..*"
 )
 
+_CHARSETS = re.compile(rb"hdrcharset=(BINARY|ISO-IR 10646 2000 UTF-8)\n")
+
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
@@ -153,6 +155,9 @@ def _extend(override: _Override, kind: bytes, content: bytes) -> None:
             raise _malformed("a long name does not end where it should")
         _set_name(override, _text(name))
         return
+    if b"hdrcharset=" in _CHARSETS.sub(b"", content):
+        # tarfile looks for it anywhere, in the values of other keys too.
+        raise _malformed("an extended header has an unknown character set")
     for key, value in _pax_records(content):
         if not _PAX_HARMLESS.fullmatch(key):
             raise _malformed(f"an extended header sets {shown(key)}")
