@@ -35,7 +35,7 @@ def small_zip(name: str = "a") -> bytearray:
     return bytearray(file.getvalue())
 
 
-def row_of(data: bytes) -> int:
+def row_of(data: bytes | bytearray) -> int:
     """Offset of the only row of the central directory."""
     return data.index(b"PK\1\2")
 
