@@ -15,13 +15,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from inspector.checkpoint.canonical import whole_file
+from inspector.checkpoint.levels import as_level, described, is_below, level_of
 from inspector.checkpoint.limits import Limits, ReaderOptions
 from inspector.checkpoint.protocol import EXIT_BELOW_FLOOR, EXIT_REFUSED, EXIT_STORAGE_FULL
 from inspector.checkpoint.read import read_here
 from inspector.checkpoint.reading import READING_NAME
 from inspector.checkpoint.rewrite import RewritePaths, rewrite_here
 from inspector.checkpoint.sandbox import cage
-from inspector.checkpoint.sandbox.levels import as_level, described, is_below, level_of
 from inspector.checkpoint.sandbox.reach import Reach
 from inspector.errors import ArtifactError, StorageFull
 

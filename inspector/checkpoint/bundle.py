@@ -15,12 +15,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inspector.checkpoint import tars, zipfiles
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.choice import Choice, choose
+from inspector.checkpoint.formats import tars, zipfiles
+from inspector.checkpoint.formats.zipfiles import Member
 from inspector.checkpoint.limits import MIB, Limits
 from inspector.checkpoint.source import Source, open_source
-from inspector.checkpoint.zipfiles import Member
 from inspector.errors import LimitExceeded, MalformedArtifact
 
 _RATIO = 200

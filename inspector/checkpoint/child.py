@@ -20,15 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-from inspector.checkpoint import safetensors
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.choice import part_name
+from inspector.checkpoint.formats import safetensors
+from inspector.checkpoint.levels import level_of
 from inspector.checkpoint.limits import MIB, Limits, ReaderOptions
 from inspector.checkpoint.opening import TEMPORARY_NAMES
 from inspector.checkpoint.protocol import EXIT_BELOW_FLOOR, EXIT_REFUSED, EXIT_STORAGE_FULL
 from inspector.checkpoint.reading import CANONICAL_NAME, READING_NAME, ArtifactInfo, Reading
 from inspector.checkpoint.reasons import report
-from inspector.checkpoint.sandbox.levels import level_of
 from inspector.checkpoint.sandbox.reach import Reach
 from inspector.checkpoint.source import open_source, sha256_of
 from inspector.errors import (

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inspector.checkpoint.globals import summarise
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.globals import summarise
+from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reading import (
     CANONICAL_NAME,
     ArtifactInfo,
@@ -20,7 +21,6 @@ from inspector.checkpoint.reading import (
     TensorInfo,
 )
 from inspector.checkpoint.reasons import REASONS, report
-from inspector.checkpoint.walker import Ledger
 from inspector.errors import ArtifactError, TransientError
 from inspector.findings import Finding
 

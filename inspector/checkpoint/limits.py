@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-from inspector.checkpoint.sandbox.levels import Level
+from inspector.checkpoint.levels import Level
 
 MIB = 1024 * 1024
 

@@ -11,29 +11,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.checkpoint import (
-    bundle,
-    foreign,
-    legacy,
-    safetensors,
-    several,
-    torchzip,
-    zipfiles,
-)
+from inspector.checkpoint import bundle, several
 from inspector.checkpoint.bundle import Part
 from inspector.checkpoint.choice import Choice
 from inspector.checkpoint.draft import Draft
-from inspector.checkpoint.evidence import gather, would_run
+from inspector.checkpoint.formats import foreign, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint.formats.sniff import Kind, sniff
+from inspector.checkpoint.formats.zipfiles import Member
 from inspector.checkpoint.limits import MIB
+from inspector.checkpoint.pickles.evidence import gather, would_run
+from inspector.checkpoint.pickles.rebuild import declared_storages
+from inspector.checkpoint.pickles.statedict import StateDict, scalars, state_dict
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.checkpoint.reading import ContainerInfo
-from inspector.checkpoint.rebuild import declared_storages
-from inspector.checkpoint.sniff import Kind, sniff
 from inspector.checkpoint.source import Source, open_source, sha256_of
-from inspector.checkpoint.statedict import StateDict, scalars, state_dict
 from inspector.checkpoint.tensors import View, run_count
-from inspector.checkpoint.walker import Ledger, walk
 from inspector.checkpoint.wording import printable
-from inspector.checkpoint.zipfiles import Member
 from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 MEMBER_NAME, TAR_NAME = "member.tmp", "archive.tmp"

@@ -15,9 +15,9 @@ from inspector.checkpoint.canonical import write_canonical
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.opening import TEMPORARY_NAMES, open_checkpoint, read_views
+from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reading import CANONICAL_NAME, Reading
 from inspector.checkpoint.tensors import View
-from inspector.checkpoint.walker import Ledger
 from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 

@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.checkpoint import safetensors
 from inspector.checkpoint.canonical import whole_file
+from inspector.checkpoint.formats import safetensors
 from inspector.checkpoint.limits import Limits, ReaderOptions
 from inspector.checkpoint.opening import Opened, open_checkpoint, read_views
 from inspector.checkpoint.read import new_draft

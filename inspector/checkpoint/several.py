@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from inspector.checkpoint import legacy, torchzip, zipfiles
 from inspector.checkpoint.bundle import Part
 from inspector.checkpoint.choice import part_name
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.families.zero_shot import STATEMENT, check_statement
-from inspector.checkpoint.rebuild import declared_storages, is_tensor, tensor_view
-from inspector.checkpoint.sniff import sniff
+from inspector.checkpoint.formats import legacy, torchzip, zipfiles
+from inspector.checkpoint.formats.sniff import sniff
+from inspector.checkpoint.pickles.rebuild import declared_storages, is_tensor, tensor_view
+from inspector.checkpoint.pickles.walker import walk
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import Storage, View
-from inspector.checkpoint.walker import walk
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 

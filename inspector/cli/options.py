@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from inspector.checkpoint.sandbox.levels import Level
+from inspector.checkpoint.levels import Level
 from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
 

@@ -12,8 +12,8 @@ from random import Random
 
 import safetensors
 
+from inspector.checkpoint.formats.safetensors import looks_like_safetensors, read_views
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.safetensors import looks_like_safetensors, read_views
 from inspector.errors import ArtifactError
 from tests.fuzz.chance import bytewise, number, poke
 from tests.fuzz.target import Disagreement, Scratch, Target, check_refusal

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from random import Random
 
-from inspector.checkpoint.globals import summarise
-from inspector.checkpoint.inert import Call, Global, Group, Mapping, Persistent
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.rebuild import declared_storages
-from inspector.checkpoint.statedict import state_dict
+from inspector.checkpoint.pickles.globals import summarise
+from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping, Persistent
+from inspector.checkpoint.pickles.rebuild import declared_storages
+from inspector.checkpoint.pickles.statedict import state_dict
+from inspector.checkpoint.pickles.walker import Ledger, Walked, walk
 from inspector.checkpoint.tensors import Storage
-from inspector.checkpoint.walker import Ledger, Walked, walk
 from inspector.errors import ArtifactError
 from tests.fuzz import programs
 from tests.fuzz.target import Disagreement, Target, check_refusal

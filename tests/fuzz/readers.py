@@ -20,7 +20,7 @@ from random import Random
 
 import safetensors
 
-from inspector.checkpoint.legacy import MAGIC
+from inspector.checkpoint.formats.legacy import MAGIC
 from inspector.checkpoint.limits import Limits, ReaderOptions
 from inspector.checkpoint.read import read_here
 from inspector.checkpoint.reading import CANONICAL_NAME, Reading

@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Callable
 from random import Random
 
+from inspector.checkpoint.formats.tars import BLOCK, read_members
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.tars import BLOCK, read_members
 from inspector.errors import ArtifactError
 from tests.fuzz.chance import bytewise, number
 from tests.fuzz.target import Disagreement, Scratch, Target, check_refusal

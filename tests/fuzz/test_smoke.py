@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from inspector.checkpoint import safetensors, walker, zipfiles
-from inspector.checkpoint import tars as tar_reader
+from inspector.checkpoint.formats import safetensors, zipfiles
+from inspector.checkpoint.formats import tars as tar_reader
+from inspector.checkpoint.pickles import walker
 from tests.fuzz import headers, pickles, readers, tars, zips
 from tests.fuzz.target import Disagreement, Target
 

@@ -10,10 +10,10 @@ import io
 import zipfile
 from dataclasses import replace
 
-from inspector.checkpoint import zipfiles
+from inspector.checkpoint.formats import zipfiles
+from inspector.checkpoint.formats.torchzip import looks_like_torch, open_torch_zip
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.source import Source
-from inspector.checkpoint.torchzip import looks_like_torch, open_torch_zip
 from inspector.errors import ArtifactError
 from tests.fuzz.target import Disagreement, Scratch, Target, check_refusal
 from tests.fuzz.ziplayout import Layout, build, mutate, plain

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from inspector.checkpoint.globals import EXPECTED, summarise
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.walker import Ledger, walk
+from inspector.checkpoint.pickles.globals import EXPECTED, summarise
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.errors import ArtifactError
 from inspector.findings import Severity
 from tests.hostile import assemble as a

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspector.checkpoint.levels import CALL_FILTER, FILE_RULES, PRIVATE_ROOT
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.sandbox import cage, capabilities, landlock, namespaces, rlimits, seccomp
 from inspector.checkpoint.sandbox.kernel import machine
-from inspector.checkpoint.sandbox.levels import CALL_FILTER, FILE_RULES, PRIVATE_ROOT
 from inspector.checkpoint.sandbox.reach import Reach
 from inspector.checkpoint.sandbox.syscalls import X86_64
 

@@ -9,8 +9,8 @@ import os
 import struct
 import sys
 
+from inspector.checkpoint.levels import refused
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import refused
 
 _LAYER = "dropped-capabilities"
 _VERSION_3 = 0x20080522

@@ -13,8 +13,8 @@ import os
 import struct
 from pathlib import Path
 
+from inspector.checkpoint.levels import FILE_RULES, refused
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import FILE_RULES, refused
 from inspector.checkpoint.sandbox.reach import Reach
 
 _ASK_VERSION = 1

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from inspector.checkpoint.levels import refused
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import refused
 from inspector.checkpoint.sandbox.reach import Reach
 from inspector.checkpoint.sandbox.rlimits import die_with_parent
 from inspector.checkpoint.sandbox.root import take_private_root

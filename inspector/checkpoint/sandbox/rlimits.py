@@ -13,9 +13,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from inspector.checkpoint.levels import NO_NEW_PRIVILEGES, PARENT_DEATH, refused
 from inspector.checkpoint.limits import MIB, Limits
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import NO_NEW_PRIVILEGES, PARENT_DEATH, refused
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38

@@ -12,8 +12,8 @@ import stat
 import struct
 from pathlib import Path
 
+from inspector.checkpoint.levels import PRIVATE_ROOT
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import PRIVATE_ROOT
 from inspector.checkpoint.sandbox.reach import Reach
 
 _HERE = -100  # AT_FDCWD

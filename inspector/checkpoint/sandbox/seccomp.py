@@ -16,8 +16,8 @@ import struct
 from ctypes import addressof, create_string_buffer
 from dataclasses import dataclass
 
+from inspector.checkpoint.levels import CALL_FILTER, refused
 from inspector.checkpoint.sandbox import kernel
-from inspector.checkpoint.sandbox.levels import CALL_FILTER, refused
 from inspector.checkpoint.sandbox.syscalls import NEWEST, Machine
 
 Instruction = tuple[int, int, int, int]

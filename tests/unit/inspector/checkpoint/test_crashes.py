@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import safetensors
 
+from inspector.checkpoint.formats.safetensors import read_views
+from inspector.checkpoint.formats.tars import read_members as read_tar
+from inspector.checkpoint.formats.zipfiles import read_members
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.rebuild import StorageId
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.checkpoint.reasons import report
-from inspector.checkpoint.rebuild import StorageId
-from inspector.checkpoint.safetensors import read_views
 from inspector.checkpoint.source import open_source
-from inspector.checkpoint.tars import read_members as read_tar
 from inspector.checkpoint.tensors import Storage, View, check_view
-from inspector.checkpoint.walker import Ledger, walk
-from inspector.checkpoint.zipfiles import read_members
 from inspector.errors import ArtifactError, MalformedArtifact, UnsupportedFormat
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inspector.checkpoint import ReaderOptions, read_artifact, rewrite_artifact
-from inspector.checkpoint.sandbox.levels import (
+from inspector.checkpoint.levels import (
     LEVELS,
     Level,
     as_level,

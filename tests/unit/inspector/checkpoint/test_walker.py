@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspector.checkpoint.inert import Call, Global, Group, Mapping
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.walker import Ledger, walk
+from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.errors import LimitExceeded, MalformedArtifact
 
 LIMITS = Limits()

@@ -18,8 +18,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from inspector.checkpoint.formats.names import LONGEST, folded, is_safe, shown
 from inspector.checkpoint.limits import MIB, Limits
-from inspector.checkpoint.names import LONGEST, folded, is_safe, shown
 from inspector.checkpoint.source import Source
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 

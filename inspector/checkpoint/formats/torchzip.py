@@ -2,7 +2,7 @@
 
 ``<root>/data.pkl`` describes the objects, ``<root>/data/<key>`` holds raw little-endian values,
 ``<root>/byteorder`` and ``<root>/version`` say how. All records are STORED. Knows the container
-only; what the pickle means is :mod:`inspector.checkpoint.rebuild`'s business. Layout from
+only; what the pickle means is :mod:`inspector.checkpoint.pickles.rebuild`'s business. Layout from
 ``caffe2/serialize/inline_container.cc`` and ``torch/serialization.py``.
 """
 
@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inspector.checkpoint import zipfiles
+from inspector.checkpoint.formats import zipfiles
+from inspector.checkpoint.formats.zipfiles import STORED, Member
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.rebuild import StorageId
+from inspector.checkpoint.pickles.rebuild import StorageId
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import Storage
-from inspector.checkpoint.zipfiles import STORED, Member
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 _KNOWN = frozenset(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from inspector.checkpoint.legacy import looks_like_legacy
-from inspector.checkpoint.safetensors import looks_like_safetensors
+from inspector.checkpoint.formats.legacy import looks_like_legacy
+from inspector.checkpoint.formats.safetensors import looks_like_safetensors
+from inspector.checkpoint.formats.tars import may_be_header
 from inspector.checkpoint.source import Source
-from inspector.checkpoint.tars import may_be_header
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 Kind = Literal[

@@ -11,7 +11,7 @@ honest explanation: a dangerous function may be handed to something harmless tha
     critical   on the deny-list, or unknown and called; or anything called that was itself computed
 
 Nothing here decides what is loaded: even an expected global is only ever interpreted by our own
-code (:mod:`inspector.checkpoint.rebuild`). The allow-list starts from
+code (:mod:`inspector.checkpoint.pickles.rebuild`). The allow-list starts from
 ``torch/_weights_only_unpickler.py``; the deny-list from the published scanner bypasses.
 """
 
@@ -21,9 +21,9 @@ import re
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 
+from inspector.checkpoint.pickles.walker import Ledger, Mentions
 from inspector.checkpoint.reading import GlobalSeverity, GlobalUse
 from inspector.checkpoint.reasons import report
-from inspector.checkpoint.walker import Ledger, Mentions
 from inspector.checkpoint.wording import printable
 from inspector.findings import Finding
 

@@ -6,9 +6,9 @@ yield nothing. Knows no container.
 
 from __future__ import annotations
 
-from inspector.checkpoint.globals import judge
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.walker import Ledger, walk
+from inspector.checkpoint.pickles.globals import judge
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.errors import ArtifactError
 
 _PICKLES = 16

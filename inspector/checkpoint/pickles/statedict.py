@@ -2,7 +2,7 @@
 
 Only ``state_dict``, or a bare top-level mapping of nothing but tensors, is ever looked at;
 optimisers and schedules are not. Keys are unique strings. Knows no container, and of a tensor only
-that :mod:`inspector.checkpoint.rebuild` makes one.
+that :mod:`inspector.checkpoint.pickles.rebuild` makes one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inspector.checkpoint.inert import Call, Mapping, is_call_of
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.inert import Call, Mapping, is_call_of
+from inspector.checkpoint.pickles.rebuild import is_tensor, tensor_view
 from inspector.checkpoint.reading import Scalar
 from inspector.checkpoint.reasons import report
-from inspector.checkpoint.rebuild import is_tensor, tensor_view
 from inspector.checkpoint.tensors import Storage, View
 from inspector.checkpoint.wording import printable
 from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat

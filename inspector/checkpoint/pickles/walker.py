@@ -4,7 +4,7 @@ Covers protocols 0 to 5. ``GLOBAL`` and ``STACK_GLOBAL`` give placeholders; ``RE
 ``INST``, ``OBJ`` and ``BUILD`` give nodes and an entry in the :class:`Ledger`, written at the very
 opcode, so that a payload followed by garbage is still evidence. Whatever the real machine might
 tolerate and this one does not ends in a rejection, never in silence. Knows no tensor and passes no
-judgement (see :mod:`inspector.checkpoint.globals`). The idea of walking instead of loading is
+judgement (see :mod:`inspector.checkpoint.pickles.globals`). The idea of walking instead of loading is
 fickling's and ``pickletools``'.
 """
 
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from inspector.checkpoint.inert import (
+from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.inert import (
     Call,
     Global,
     Group,
@@ -22,9 +23,8 @@ from inspector.checkpoint.inert import (
     Node,
     Persistent,
 )
-from inspector.checkpoint.known import called_in_turn, is_fixed
-from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.operands import LITERALS, Cursor
+from inspector.checkpoint.pickles.known import called_in_turn, is_fixed
+from inspector.checkpoint.pickles.operands import LITERALS, Cursor
 from inspector.errors import LimitExceeded
 
 _N = TypeVar("_N")

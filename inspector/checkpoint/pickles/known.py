@@ -1,7 +1,7 @@
 """What is known of the few functions that honest pickles call: those that call others in turn, and
 those whose result is complete when it is made.
 
-Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.globals`'
+Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.pickles.globals`'
 business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py`` and
 ``Lib/copyreg.py``.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from inspector.checkpoint.inert import Call, Global
+from inspector.checkpoint.pickles.inert import Call, Global
 
 _NUMPY_RANDOM = ("numpy.random._pickle.", "numpy.random.__RandomState_ctor")
 _CALLED_ARGUMENTS = {

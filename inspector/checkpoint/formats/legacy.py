@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inspector.checkpoint.inert import Mapping
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.rebuild import StorageId, declared_storages
+from inspector.checkpoint.pickles.inert import Mapping
+from inspector.checkpoint.pickles.rebuild import StorageId, declared_storages
+from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage
-from inspector.checkpoint.walker import Ledger, walk
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 MAGIC = 0x1950A86A20F9469CFC6C

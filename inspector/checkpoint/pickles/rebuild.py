@@ -14,8 +14,8 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from inspector.checkpoint.inert import Call, Global, Mapping, Persistent, is_call_of
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.inert import Call, Global, Mapping, Persistent, is_call_of
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_name, check_view
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
