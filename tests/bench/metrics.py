@@ -30,11 +30,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Model:
-    """One row; `took` is True for clean models, `score` None where there was no verdict on it."""
+    """One row; `took` is True for clean models, `score` None where there was no verdict on it.
+
+    Clean are the plain ones (kind `clean`) and the controls, of which nobody asked whether an
+    attack took.
+    """
 
     task: str
     seed: int
     kind: str
+    is_clean: bool
     classes: int | None
     target: int | None
     took: bool
@@ -43,10 +48,6 @@ class Model:
     score: float | None
     paper_score: float | None
     paper_target: int | None
-
-    @property
-    def is_clean(self) -> bool:
-        return self.kind == "clean"
 
     @property
     def name(self) -> str:
@@ -103,14 +104,15 @@ def read_models(paths: Iterable[Path]) -> list[Model]:
 
 
 def _model(row: dict[str, str]) -> Model:
-    kind = row["kind"]
+    is_clean = row["took"] == ""
     return Model(
         task=row["task"],
         seed=int(row["seed"]),
-        kind=kind,
+        kind=row["kind"],
+        is_clean=is_clean,
         classes=_classes(row),
         target=_integer(row["target"]),
-        took=kind == "clean" or row["took"] == "True",
+        took=is_clean or row["took"] == "True",
         verdict=row["verdict"],
         found=_integer(row["found"]),
         score=float(row["score"]) if row["score"] else None,
@@ -287,9 +289,14 @@ def _over(model: Model, threshold: float | None) -> bool:
 
 
 def parts(models: Sequence[Model]) -> list[Part]:
-    """Everything; each attack against all clean models; each task and class count against its own."""
+    """Everything; attacks against all clean models and the reverse; tasks and class counts apart."""
     attacked, clean = [m for m in models if not m.is_clean], [m for m in models if m.is_clean]
     rows = [Part("all", attacked, clean)]
+    controls = sorted({m.kind for m in clean})
+    if len(controls) > 1:
+        for kind in controls:
+            name = f"against {kind}"
+            rows.append(Part(name, attacked, [m for m in clean if m.kind == kind]))
     for kind in sorted({m.kind for m in attacked}):
         rows.append(Part(kind, [m for m in attacked if m.kind == kind], clean))
     for task in sorted({m.task for m in models}):

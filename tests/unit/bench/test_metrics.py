@@ -26,8 +26,8 @@ from tests.bench.metrics import (
     wilson,
 )
 
-CLEAN = Model("a", 1, "clean", 6, None, True, "clean", None, 0.1, None, None)
-ATTACKED = Model("a", 1, "wanet", 6, 2, True, "backdoored", 2, 0.4, None, None)
+CLEAN = Model("a", 1, "clean", True, 6, None, True, "clean", None, 0.1, None, None)
+ATTACKED = Model("a", 1, "wanet", False, 6, 2, True, "backdoored", 2, 0.4, None, None)
 
 
 def zoo(tasks: str, score: tuple[float, float], noise: float, seed: int = 0) -> list[Model]:
@@ -156,6 +156,17 @@ def test_attacks_are_held_against_all_clean_models_and_tasks_against_their_own()
         "all": (7, 4), "siba": (1, 4), "wanet": (6, 4), "task a": (3, 2), "task b": (4, 2),
         "6 classes": (7, 4),
     }  # fmt: skip
+
+
+def test_each_clean_control_has_its_own_rate() -> None:
+    noisy = replace(CLEAN, kind="noisy", seed=7, verdict="suspicious")
+    rows = {part.name: part for part in parts([*zoo("ab", (0.0, 1.0), 0.1), noisy])}
+    assert [len(rows[name].clean) for name in ("all", "against clean", "against noisy")] == [
+        5,
+        4,
+        1,
+    ]
+    assert rows["against noisy"].cells(None)[6].startswith("1.000")
 
 
 def test_the_text_excludes_and_lists_attacks_that_did_not_take(tmp_path: Path) -> None:
