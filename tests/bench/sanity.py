@@ -171,10 +171,17 @@ def confound_rows(models: Sequence[Weighed]) -> list[tuple[str, str, str]]:
         name: np.asarray([each.statistics[name] for each in models], np.float64)
         for name in models[0].statistics
     }
-    if len({each.model.task for each in models}) > 1:
+    if _can_leave_out(models):
         columns["all, logistic, task left out"] = held_out_scores(models, logistic)
         columns["all, nearest mean, task left out"] = held_out_scores(models, nearest_mean)
     return [(name, *_told_apart(models, scores)) for name, scores in columns.items()]
+
+
+def _can_leave_out(models: Sequence[Weighed]) -> bool:
+    """Whether clean and attacked models are left without any one task."""
+    tasks = {each.model.task for each in models}
+    left = [{e.model.is_clean for e in models if e.model.task != task} for task in tasks]
+    return all(len(kinds) == 2 for kinds in left)
 
 
 def _told_apart(models: Sequence[Weighed], scores: Floats) -> tuple[str, str]:
