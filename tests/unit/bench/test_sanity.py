@@ -117,6 +117,12 @@ def test_one_task_alone_has_nothing_to_leave_out(tmp_path: Path) -> None:
     assert "| gain | 1.000!" in text
 
 
+def test_a_task_that_holds_all_clean_models_cannot_be_left_out() -> None:
+    models = weighed(np.random.default_rng(4).random(20))
+    lopsided = [each for each in models if each.model.task == "a" or not each.model.is_clean]
+    assert [name for name, _, _ in confound_rows(lopsided)] == ["s"]
+
+
 def test_a_clean_control_counts_as_clean_and_stands_apart(tmp_path: Path) -> None:
     for kind, scale in (("clean", 1.0), ("siba", 3.0), ("noisy", 2.0)):
         write_model(tmp_path, kind, 1, scale)
