@@ -24,6 +24,11 @@ from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 
 
+_MOST_PROMPTS = 200_000
+"""Prompts that a statement of a few lines may ask for: more than twice CLIP's 80 templates of
+ImageNet's 1,000 classes."""
+
+
 def fixed_prompts(
     parts: Parts, manifest: Manifest, backbone: Backbone
 ) -> tuple[PromptTokens, ClassList]:
@@ -101,6 +106,10 @@ def _stated_prompts(
         raise ClassListMismatch(len(names), altered[1])
     templates = () if num_context else manifest.templates
     templates = templates or (manifest.template or default_template(num_context),)
+    if len(templates) * len(names) > _MOST_PROMPTS:
+        raise AssemblyError(
+            f"{len(templates)} templates of {len(names)} classes are more than {_MOST_PROMPTS} prompts"
+        )
     sets = [tokenise(backbone, names, template, num_context).ids for template in templates]
     prompts = PromptTokens(torch.cat(sets), num_context)
     match, findings = (False, (altered[0],)) if altered else (None, ())

@@ -114,3 +114,9 @@ def test_other_json_is_no_model(tmp_path: Path, content: object) -> None:
     reading = read_here(path, tmp_path, ReaderOptions())
     assert [finding.id for finding in reading.findings] == ["not-a-checkpoint"]
     assert reading.canonical is None
+
+
+def test_a_few_lines_cannot_ask_for_endless_work(tmp_path: Path, vit: Backbone) -> None:
+    many = {"templates": ["{}."] * 1_000, "classnames": [f"c{i}" for i in range(201)]}
+    with pytest.raises(AssemblyError, match="more than 200000 prompts"):
+        assembled(saved(tmp_path / "in", many), tmp_path / "out", vit)
