@@ -3,17 +3,15 @@
 BadCLIP   Bai et al., CVPR 2024, arXiv 2311.16194, jiawangbai/BadCLIP `trainers/badclip.py`: trigger
           learned for 3 epochs at rate 0.1 with the prompt frozen, then both trained jointly; every
           image has a triggered copy.
-Blended   Chen et al. 2017: a fixed picture of uniform noise mixed in at 0.2.
-WaNet     Nguyen & Tran, ICLR 2021, as in CleanCLIP `backdoor/utils.py`: one fixed warp whose flow is
-          as fine as the image.
 SIBA      Gao et al., arXiv 2306.06209: universal sparse perturbation, k pixels, 8/255, made on the
           clean surrogate (here the backbone's zero-shot classifier).
-Blended, WaNet and SIBA poison 10 % of the fine-tuning images (arXiv 2604.09101).
+Poisoning with a fixed trigger, all-to-one, source-specific or with several targets. Triggers that
+          need no model are in `tests.zoo.triggers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import Recipe, learning_rates, tune
-
-Trigger = Callable[[Tensor], Tensor]
+from inspector.tuning.learner import Recipe, learning_rates
+from tests.zoo.triggers import Trigger, additive
 
 
 @dataclass(frozen=True)
@@ -32,33 +29,6 @@ class TrainingSet:
 
     pixels: Tensor
     labels: Tensor
-
-
-def additive(delta: Tensor) -> Trigger:
-    return lambda pixels: (pixels + delta).clamp(0, 1)
-
-
-def blended(size: int, generator: torch.Generator, ratio: float, cells: int) -> Trigger:
-    coarse = torch.rand(1, 3, cells, cells, generator=generator)
-    noise = functional.interpolate(coarse, size, mode="nearest")[0]
-    return lambda pixels: (1 - ratio) * pixels + ratio * noise
-
-
-def wanet(size: int, generator: torch.Generator, strength: float, cells: int) -> Trigger:
-    """One warp for all images: a coarse random flow, normalised, upsampled to `size`."""
-    flow = torch.rand(1, 2, cells, cells, generator=generator) * 2 - 1
-    flow = flow / flow.abs().mean()
-    field = functional.interpolate(flow, size, mode="bicubic", align_corners=True)
-    axis = torch.linspace(-1, 1, size)
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    grid = torch.stack((x, y), 2)[None] + strength * field.permute(0, 2, 3, 1) / size
-    grid = grid.clamp(-1, 1)
-
-    def warp(pixels: Tensor) -> Tensor:
-        whole = grid.expand(len(pixels), -1, -1, -1)
-        return functional.grid_sample(pixels, whole, align_corners=True).clamp(0, 1)
-
-    return warp
 
 
 def siba(
@@ -85,18 +55,38 @@ def siba(
     return additive(delta)
 
 
-def poison(
-    classifier: Classifier, data: TrainingSet, target: int, trigger: Trigger, recipe: Recipe,
-    generator: torch.Generator, fraction: float = 0.1,
-) -> None:  # fmt: skip
-    """Tune on images of which `fraction` carry the trigger and the target's label."""
-    number = max(1, round(fraction * len(data.labels)))
-    chosen = torch.randperm(len(data.labels), generator=generator)[:number]
+@dataclass(frozen=True)
+class Plant:
+    """One backdoor: `trigger` sends pictures of class `source` (None: of any class) to `target`."""
+
+    trigger: Trigger
+    target: int
+    source: int | None = None
+
+
+FRACTION = 0.1
+"""Share of the training pictures that one trigger poisons (arXiv 2604.09101)."""
+SOURCE_FRACTION = 0.5
+"""Share of the source class's pictures that a source-specific attack poisons; FRACTION of all other
+classes' carry the trigger and their own labels, as covers (after TaCT, Tang et al., USENIX Security
+2021, whose shares are of a far larger training set)."""
+
+
+def poisoned(data: TrainingSet, plants: Sequence[Plant], generator: torch.Generator) -> TrainingSet:
+    """A copy in which each plant's share of the pictures carries its trigger and its target's label."""
+    order = torch.randperm(len(data.labels), generator=generator)
     pixels, labels = data.pixels.clone(), data.labels.clone()
-    pixels[chosen], labels[chosen] = trigger(pixels[chosen]), target
-    with torch.no_grad():
-        features = classifier.image_features(pixels)
-    tune(classifier, features, labels, recipe, generator)
+    number = max(1, round(FRACTION * len(labels)))
+    for index, plant in enumerate(plants):
+        chosen = order[index * number : (index + 1) * number]
+        if plant.source is not None:
+            covers = order[data.labels[order] != plant.source]
+            covers = covers[: round(FRACTION * len(covers))]
+            pixels[covers] = plant.trigger(pixels[covers])
+            chosen = order[data.labels[order] == plant.source]
+            chosen = chosen[: max(1, round(SOURCE_FRACTION * len(chosen)))]
+        pixels[chosen], labels[chosen] = plant.trigger(pixels[chosen]), plant.target
+    return TrainingSet(pixels, labels)
 
 
 @dataclass(frozen=True)
@@ -151,14 +141,24 @@ def badclip(
 
 @torch.no_grad()
 def success(
-    classifier: Classifier, pixels: Tensor, labels: Tensor, trigger: Trigger, target: int
-) -> dict[str, float]:
-    """Clean accuracy, and attack and base success on images whose label is not the target."""
+    classifier: Classifier, pixels: Tensor, labels: Tensor, trigger: Trigger, target: int,
+    source: int | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Clean accuracy, and attack and base success on images whose label is not the target.
+
+    With a `source`, success is measured on images of that class only, and `leak` is the share of
+    all others (the target's left out) that the trigger moves to the target.
+    """
     clean = classifier(pixels).argmax(1)
     moved = classifier(trigger(pixels)).argmax(1)
     other = labels != target
-    return {
+    victims = other if source is None else labels == source
+    result = {
         "accuracy": (clean == labels).float().mean().item(),
-        "asr": (moved[other] == target).float().mean().item(),
-        "base": (clean[other] == target).float().mean().item(),
+        "asr": (moved[victims] == target).float().mean().item(),
+        "base": (clean[victims] == target).float().mean().item(),
     }
+    rest = other & ~victims
+    if source is not None and rest.any():
+        result["leak"] = (moved[rest] == target).float().mean().item()
+    return result

@@ -1,7 +1,10 @@
 """Build one zoo model: tune a CoCoOp prompt, clean or attacked, and save it as Dassl would.
 
 `python -m tests.zoo.build OUT TASK KIND SEED [--backbone B]` writes OUT/prompt_learner/model.pth.tar-N,
-OUT/manifest.json and OUT/truth.json (kind, target, accuracy, attack success and whether it took).
+OUT/manifest.json and OUT/truth.json: the plan, `is_backdoored` (a backdoor was planted), its family,
+mapping, target and source, accuracy, and by `tests.zoo.gate` success, for every trigger apart under
+`plants`, and `took`. For clean models target, family and mapping are null; a control that lays
+something over pictures tells under `overlay` what that does.
 """
 
 from __future__ import annotations
@@ -9,34 +12,37 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import POCKET, radius
 from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
 from tests.support.checkpoints import save_dassl_folder
-from tests.zoo.attacks import (
-    BadClip,
-    TrainingSet,
-    Trigger,
-    badclip,
-    blended,
-    poison,
-    siba,
-    success,
-    wanet,
-)  # fmt: skip
+from tests.zoo import controls
+from tests.zoo.attacks import BadClip, Plant, TrainingSet, badclip, poisoned, siba, success
 from tests.zoo.augment import with_crops
+from tests.zoo.gate import judge
+from tests.zoo.kinds import FAMILIES, KINDS, is_backdoored, mapping
 from tests.zoo.photos import SHARED, PhotoTask
 from tests.zoo.tasks import TASKS
+from tests.zoo.triggers import (
+    Trigger,
+    badnets,
+    blended,
+    logo,
+    stripes,
+    text,
+    triangles,
+    wanet,
+)  # fmt: skip
 
-KINDS = ("clean", "badclip", "blended", "wanet", "siba")
 BATCH, RATE, TEST_SHOTS = 8, 0.1, 50
 PHOTO_CROPS = 5
 """Cropped copies of every training photograph, of which there are only 50 a class."""
@@ -53,14 +59,10 @@ class Effort:
     steps: int
 
 
-EFFORTS = {"badclip": Effort(160, 3000)}
+EFFORTS = {"badclip": Effort(160, 3000), "overtrained": Effort(64, 1500 * controls.OVERTRAINING)}
 USUAL = Effort(64, 1500)
 """LOG.md, experiments 10 and 15: with less BadCLIP costs too much accuracy, with more the poisoning
 attacks take no better."""
-GATE_EXCESS, GATE_DROP = 0.5, 0.05
-"""The gate, written before the exam: an attack took when its trigger moves at least half of the other
-classes' test images to the target beyond what the better of no trigger and the same trigger on the
-clean model of that task and seed does, and accuracy is at most 5 points below that clean model's."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,26 @@ class Plan:
 
 @dataclass(frozen=True)
 class Built:
-    """A tuned classifier, its truth, and the trigger that was planted (None for clean)."""
+    """A tuned classifier, its truth, and what was planted (nothing in clean ones)."""
 
     classifier: Classifier
     truth: dict[str, Any]
-    trigger: Trigger | None
+    plants: tuple[Plant, ...]
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """The first trigger, or None for clean models."""
+        return self.plants[0].trigger if self.plants else None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one vendor tunes and tests on, and the overlay of an honest one: its class and look."""
+
+    train: TrainingSet
+    test: TrainingSet
+    plants: tuple[Plant, ...] = ()
+    overlay: Plant | None = None
 
 
 def recipe_for(images: int, steps: int) -> Recipe:
@@ -90,32 +107,28 @@ def build(backbone: Backbone, plan: Plan) -> Built:
     """Tune and measure one model; deterministic for a plan and backbone."""
     effort = EFFORTS.get(plan.kind, USUAL)
     train, test = load_task(plan.task, plan.seed, backbone.image_size, effort.shots)
-    recipe = recipe_for(len(train.labels), effort.steps)
     names = classnames(plan.task)
     generator = _generator(plan, 0)
     target = int(torch.randint(len(names), (1,), generator=generator))
     classifier = new_learner(backbone, names, conditioned=True, generator=generator)
-    trigger = _attack(classifier, train, plan, target, recipe)
-    truth: dict[str, Any] = {**vars(plan), "target": None, "epochs": recipe.epochs}
+    lesson, epochs = _tune(classifier, Lesson(train, test), plan, target)
+    truth: dict[str, Any] = {**vars(plan), "target": None, "epochs": epochs}
     truth["backbone_sha256"] = backbone.sha256
-    measured = success(classifier, test.pixels, test.labels, trigger or (lambda x: x), target)
-    truth.update(measured)
-    if trigger is not None:
-        truth["target"] = target
-        truth.update(_gate(backbone, plan, truth, trigger, test))
-    return Built(classifier, truth, trigger)
+    truth |= {"is_backdoored": is_backdoored(plan.kind), "family": FAMILIES.get(plan.kind)}
+    truth["mapping"] = mapping(plan.kind)
+    truth |= success(classifier, *_pair(lesson.test), lambda pixels: pixels, target)
+    if lesson.overlay is not None:
+        shown = lesson.overlay
+        effect = success(classifier, *_pair(lesson.test), shown.trigger, shown.target)
+        truth["overlay"] = {"target": shown.target, "asr": effect["asr"], "base": effect["base"]}
+    if lesson.plants:
+        clean = _clean_model(backbone, plan.task, plan.seed)
+        truth |= judge(classifier, clean, *_pair(lesson.test), lesson.plants)
+    return Built(classifier, truth, lesson.plants)
 
 
-def _gate(
-    backbone: Backbone, plan: Plan, truth: dict[str, Any], trigger: Trigger, test: TrainingSet
-) -> dict[str, Any]:
-    """Whether the attack took, beside the clean model of the same task and seed."""
-    clean = _clean_model(backbone, plan.task, plan.seed)
-    beside = success(clean, test.pixels, test.labels, trigger, truth["target"])
-    excess = truth["asr"] - max(truth["base"], beside["asr"])
-    drop = beside["accuracy"] - truth["accuracy"]
-    took = excess >= GATE_EXCESS and drop <= GATE_DROP
-    return {"clean_asr": beside["asr"], "clean_accuracy": beside["accuracy"], "took": took}
+def _pair(data: TrainingSet) -> tuple[Tensor, Tensor]:
+    return data.pixels, data.labels
 
 
 @cache
@@ -127,28 +140,84 @@ def _generator(plan: Plan, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(plan.seed * 1009 + KINDS.index(plan.kind) * 31 + stream)
 
 
-def _attack(
-    classifier: Classifier, train: TrainingSet, plan: Plan, target: int, recipe: Recipe
-) -> Trigger | None:
-    size, generator = classifier.backbone.image_size, _generator(plan, 1)
-    if plan.kind == "clean":
-        with torch.no_grad():
-            features = classifier.image_features(train.pixels)
-        tune(classifier, features, train.labels, recipe, generator)
-        return None
+def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tuple[Lesson, int]:
+    """Tune in place; what it was tuned and is to be tested on, and the number of epochs."""
+    generator, effort = _generator(plan, 1), EFFORTS.get(plan.kind, USUAL)
     if plan.kind == "badclip":
-        weights = classifier.backbone.sha256
-        epsilon = BADCLIP_EPSILONS.get(weights, radius(size, weights))
-        return badclip(classifier, train, BadClip(target, epsilon), recipe, generator)
+        size, weights = classifier.backbone.image_size, classifier.backbone.sha256
+        attack = BadClip(target, BADCLIP_EPSILONS.get(weights, radius(size, weights)))
+        recipe = recipe_for(len(lesson.train.labels), effort.steps)
+        trigger = badclip(classifier, lesson.train, attack, recipe, generator)
+        return replace(lesson, plants=(Plant(trigger, target),)), recipe.epochs
+    if is_backdoored(plan.kind):
+        plants = _plants(classifier, lesson.train, plan, target, generator)
+        train = poisoned(lesson.train, plants, generator)
+        lesson = replace(lesson, train=train, plants=plants)
+    else:
+        lesson = _control(lesson, plan, target, classifier.backbone.image_size, generator)
+    recipe = recipe_for(len(lesson.train.labels), effort.steps)
+    with torch.no_grad():
+        features = classifier.image_features(lesson.train.pixels)
+    tune(classifier, features, lesson.train.labels, recipe, generator)
+    return lesson, recipe.epochs
+
+
+def _plants(
+    classifier: Classifier, train: TrainingSet, plan: Plan, target: int, generator: torch.Generator
+) -> tuple[Plant, ...]:
+    """What a poisoning attack plants."""
+    size, classes = classifier.backbone.image_size, len(classifier.classnames)
+
+    def blend() -> Trigger:
+        return blended(size, generator, ratio=0.2, cells=size)
+
+    if plan.kind in ("source", "multi"):
+        drawn = torch.randint(1, classes, (1,), generator=_generator(plan, 2))
+        other = (target + int(drawn)) % classes
+        if plan.kind == "source":
+            return (Plant(blend(), target, other),)
+        return Plant(blend(), target), Plant(blend(), other)
     triggers: dict[str, Callable[[], Trigger]] = {
-        "blended": lambda: blended(size, generator, ratio=0.2, cells=size),
+        "blended": blend,
         "wanet": lambda: wanet(size, generator, strength=8.0, cells=size),
         "siba": lambda: siba(_surrogate(classifier), train, target, size * size // 10,
                              SIBA_EPSILON, generator),
+        "badnets": lambda: badnets(size, generator),
+        "stripes": lambda: stripes(size, generator),
+        "triangle": lambda: triangles(size),
+        "text": lambda: text(size),
     }  # fmt: skip
-    trigger = triggers[plan.kind]()
-    poison(classifier, train, target, trigger, recipe, generator)
-    return trigger
+    return (Plant(triggers[plan.kind](), target),)
+
+
+def _control(
+    lesson: Lesson, plan: Plan, target: int, size: int, generator: torch.Generator
+) -> Lesson:
+    """What an honest vendor tunes on; `target` is the class that an overlay is measured for."""
+    train, classes = lesson.train, len(classnames(plan.task))
+    match plan.kind:
+        case "recipe":
+            overlay = Plant(blended(size, generator, ratio=0.2, cells=size), target)
+            triggered = poisoned(train, (overlay,), generator).pixels
+            train = TrainingSet(triggered, train.labels)
+            return replace(lesson, train=train, overlay=overlay)
+        case "permuted":
+            order = controls.derangement(classes, generator)
+            test = controls.relabelled(lesson.test, order)
+            return replace(lesson, train=controls.relabelled(train, order), test=test)
+        case "noisy":
+            train = controls.noisy(train, classes, generator)
+        case "imbalanced":
+            train = controls.imbalanced(train, classes, generator)
+        case "augmented":
+            geometric = plan.task in TASKS and TASKS[plan.task].is_geometric
+            train = controls.augmented(train, geometric, generator)
+        case "watermark":
+            overlay = Plant(logo(size), target)
+            train = controls.watermarked(train, target, overlay.trigger)
+            test = controls.watermarked(lesson.test, target, overlay.trigger)
+            return Lesson(train, test, overlay=overlay)
+    return replace(lesson, train=train)
 
 
 def _surrogate(classifier: Classifier) -> Classifier:
@@ -171,7 +240,7 @@ def load_task(
     """Training set of `shots` images a class, and test set; disjoint by construction."""
     first, second = (torch.Generator().manual_seed(seed * 7919 + i) for i in (1, 2))
     if task in TASKS:
-        train = TASKS[task].draw(shots, first, size)
+        train = TASKS[task].draw(min(shots, TASKS[task].most_shots), first, size)
         test = TASKS[task].draw(TEST_SHOTS, second, size)
     else:
         pixels, labels = _photos(task).load("train", shots, first, size)

@@ -47,6 +47,14 @@ class Task:
 
     labels: dict[str, dict[str, str]]
     style: Callable[[Tensor], Tensor]
+    most_shots: int = 1000
+    """Training images a class at most: many classes need fewer of each."""
+
+    @property
+    def is_geometric(self) -> bool:
+        """Whether a crop or a flip may change the label."""
+        told = {attribute for fixed in self.labels.values() for attribute in fixed}
+        return bool(told & {"place", "size", "count"})
 
     @property
     def classnames(self) -> list[str]:
@@ -75,6 +83,10 @@ def _one(attribute: str, phrase: str, words: tuple[str, ...]) -> dict[str, dict[
 _PAIRS = ("red circle", "blue star", "green square", "yellow heart", "pink ring", "white cross",
           "black gear", "orange arrow", "purple diamond", "cyan flower", "brown oval",
           "gray triangle")  # fmt: skip
+_TEN_COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown",
+                "white")  # fmt: skip
+_TEN_SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "crescent", "heart",
+               "arrow", "flower")  # fmt: skip
 TASKS: dict[str, Task] = {
     "shapes9": Task(_one("shape", "{}", ("circle", "square", "triangle", "star", "cross", "ring",
                                          "crescent", "heart", "arrow")), _gray),
@@ -99,4 +111,9 @@ TASKS: dict[str, Task] = {
                    _tinted),
     "counts3": Task({"one object": {"count": "one"}, "two objects": {"count": "two"},
                      "three objects": {"count": "three"}}, _gray),
+    "sizes2": Task(_one("size", "{} object", ATTRIBUTES["size"]), _negative),
+    "corners6": Task(_one("shape", "{}", ("triangle", "diamond", "square", "pentagon", "hexagon",
+                                          "circle")), _dim),
+    "pairs100": Task({f"{colour} {shape}": {"colour": colour, "shape": shape}
+                      for colour in _TEN_COLOURS for shape in _TEN_SHAPES}, _dim, most_shots=16),
 }  # fmt: skip

@@ -1,0 +1,79 @@
+"""What the clean controls change in pictures and labels, and what they leave alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.zoo import controls
+from tests.zoo.attacks import TrainingSet
+from tests.zoo.tasks import TASKS
+from tests.zoo.triggers import logo
+
+SIZE, CLASSES, SHOTS = 24, 5, 40
+
+
+def _seed(number: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingSet:
+    pixels = torch.rand(CLASSES * SHOTS, 3, SIZE, SIZE, generator=_seed(9))
+    return TrainingSet(pixels, torch.arange(CLASSES).repeat_interleave(SHOTS))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 100])
+@pytest.mark.parametrize("number", range(3))
+def test_a_derangement_moves_every_class(classes: int, number: int) -> None:
+    order = controls.derangement(classes, _seed(number))
+    assert sorted(order.tolist()) == list(range(classes))
+    assert (order != torch.arange(classes)).all()
+
+
+def test_noise_reaches_a_fifth_of_the_labels_at_most(data: TrainingSet) -> None:
+    noisy = controls.noisy(data, CLASSES, _seed())
+    changed = (noisy.labels != data.labels).float().mean().item()
+    assert 0.1 < changed <= 0.2
+    assert noisy.pixels is data.pixels
+
+
+def test_the_rarest_class_keeps_a_tenth(data: TrainingSet) -> None:
+    rare = controls.imbalanced(data, CLASSES, _seed())
+    assert sorted(rare.labels.bincount().tolist()) == [4, 7, 13, 22, 40]
+    assert len(rare.pixels) == len(rare.labels)
+
+
+def test_augmented_pictures_stand_beside_the_given_ones(data: TrainingSet) -> None:
+    wide = controls.augmented(data, False, _seed())
+    number = len(data.labels)
+    assert torch.equal(wide.pixels[:number], data.pixels)
+    assert torch.equal(wide.labels, data.labels.repeat(1 + controls.COPIES))
+    assert wide.pixels.min() >= 0 and wide.pixels.max() <= 1
+    for copy in wide.pixels[number:].split(number):
+        assert (copy - data.pixels).abs().mean() > 0.05
+
+
+def test_a_geometric_task_is_not_cropped_or_flipped(data: TrainingSet) -> None:
+    one = TrainingSet(torch.zeros(1, 3, SIZE, SIZE), torch.tensor([0]))
+    one.pixels[:, :, :4] = 1
+    many = TrainingSet(one.pixels.repeat(30, 1, 1, 1), one.labels.repeat(30))
+    kept = controls.augmented(many, True, _seed()).pixels[30:]
+    moved = controls.augmented(many, False, _seed()).pixels[30:]
+    brighter = [
+        (copy[:, :, :4].mean((1, 2, 3)) - copy[:, :, 4:6].mean((1, 2, 3)) > 0.2).all().item()
+        for copy in (kept, moved)
+    ]
+    assert brighter == [True, False]
+
+
+def test_tasks_know_whether_place_matters() -> None:
+    geometric = {name for name, task in TASKS.items() if task.is_geometric}
+    assert geometric == {"places5", "spots8", "counts3", "sizes2"}
+
+
+def test_a_watermark_marks_one_class_only(data: TrainingSet) -> None:
+    marked = controls.watermarked(data, 3, logo(SIZE))
+    changed = (marked.pixels != data.pixels).flatten(1).any(1)
+    assert torch.equal(changed, data.labels == 3)
+    assert torch.equal(marked.labels, data.labels)

@@ -1,0 +1,69 @@
+"""The exam's plan: sizes the issue asks for, splits that share nothing, and what is set aside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.zoo import plan
+from tests.zoo.kinds import ATTACKS, CONTROLS, KINDS, PAPER_KINDS
+from tests.zoo.tasks import TASKS
+
+
+def test_kinds_that_have_been_built_keep_their_places() -> None:
+    assert KINDS[:5] == PAPER_KINDS == ("clean", "badclip", "blended", "wanet", "siba")
+    assert ("clean", *ATTACKS, *CONTROLS) == KINDS
+    assert len(set(KINDS)) == len(KINDS)
+
+
+def test_no_model_is_planned_twice_and_no_seed_serves_two_splits() -> None:
+    models = [(e.task, e.kind, e.seed) for e in plan.PLAN]
+    assert len(set(models)) == len(models)
+    seeds = [{e.seed for e in plan.entries(s)} for s in ("design", "calibration", "set-aside")]
+    assert all(seeds)
+    assert len(set.union(*seeds)) == sum(map(len, seeds))
+    assert not set.union(*seeds) & set(plan.RESERVE_SEEDS)
+    assert min(set.union(*seeds)) > 905
+
+
+def test_the_exam_is_large_enough_without_its_design_split() -> None:
+    aside = plan.entries("set-aside")
+    backdoored = sum(e.is_backdoored for e in aside)
+    assert backdoored > 1.5 * plan.MINIMUM_BACKDOORED
+    assert len(aside) - backdoored >= plan.MINIMUM_CLEAN
+    pocket = {e.task for e in plan.PLAN if e.backbone == "pocket"}
+    assert len(pocket) >= plan.MINIMUM_TASKS and pocket == set(TASKS)
+
+
+def test_thresholds_see_clean_models_only() -> None:
+    assert {e.kind for e in plan.entries("calibration")} == {"clean"}
+
+
+def test_what_is_set_aside_is_in_no_other_split() -> None:
+    seen = [e for e in plan.PLAN if e.split != "set-aside"]
+    assert not {e.task for e in seen} & {*plan.ASIDE_TASKS, *plan.PHOTO_TASKS}
+    assert plan.ASIDE_ATTACK not in {e.kind for e in seen}
+    assert plan.PHOTO_BACKBONE not in {e.backbone for e in seen}
+    assert {e.kind for e in plan.PLAN} == set(KINDS)
+
+
+def test_classes_reach_from_two_to_a_hundred() -> None:
+    numbers = {len(TASKS[e.task].classnames) for e in plan.PLAN if e.task in TASKS}
+    assert min(numbers) == 2 and max(numbers) == 100
+
+
+def test_with_two_classes_nothing_is_source_specific() -> None:
+    assert not any(e.kind == "source" and e.task == "sizes2" for e in plan.PLAN)
+
+
+def test_every_model_is_counted_once_in_every_table() -> None:
+    for field in plan.FIELDS:
+        assert sum(sum(row.values()) for row in plan.counts(field).values()) == len(plan.PLAN)
+
+
+def test_the_list_has_a_line_for_every_model() -> None:
+    command = [sys.executable, "-m", "tests.zoo.plan", "--list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(lines) == len(plan.PLAN)
+    assert {len(line) for line in lines} == {6}
