@@ -5,9 +5,9 @@ prints Markdown. Builds and inspects nothing. Attacks that did not take are list
 A model without a score counts against the detector: an attacked one ranks last, a clean one first.
 
 Intervals are 95 % percentile bootstraps that draw whole groups of models with replacement: tasks, or
-task and seed within one task, because models of one data set err together. Where no resample can
-differ (a share of 0 or 1) the interval is Wilson's (1927) over single models and marked `w`: the
-bootstrap would claim certainty. An AUROC of 0 or 1 cannot be given one and is marked `!`.
+task and seed within one task, because models of one data set err together. Where no resample differs
+(a share of 0 or 1, or a single group) the interval is Wilson's (1927) over single models and marked
+`w`: the bootstrap would claim certainty. Such an AUROC has no interval and is marked `!`.
 """
 
 from __future__ import annotations
@@ -190,9 +190,8 @@ def auroc_estimate(models: Sequence[Model], scores: Sequence[float]) -> Estimate
     value = auroc([s for m, s in pairs if not m.is_clean], [s for m, s in pairs if m.is_clean])
     if value is None:
         return Estimate(None)
-    if value in (0.0, 1.0) or len(set(groups_of(models))) < 2:
-        return Estimate(value, mark="!" if value in (0.0, 1.0) else "")
-    return Estimate(value, *_interval(auroc_draws(models, scores)))
+    low, high = _interval(auroc_draws(models, scores))
+    return Estimate(value, mark="!") if low == high else Estimate(value, low, high)
 
 
 def share(models: Sequence[Model], hits: Callable[[Model], bool]) -> Estimate:
@@ -202,13 +201,14 @@ def share(models: Sequence[Model], hits: Callable[[Model], bool]) -> Estimate:
     struck = [hits(model) for model in models]
     value = sum(struck) / len(struck)
     groups = groups_of(models)
-    if value in (0.0, 1.0) or len(set(groups)) < 2:
-        return Estimate(value, *wilson(sum(struck), len(struck)), mark="w")
     names, counts = _draws(groups)
     pairs = list(zip(groups, struck, strict=True))
     number = np.asarray([groups.count(name) for name in names], np.float64)
     hit = np.asarray([sum(h for g, h in pairs if g == name) for name in names], np.float64)
-    return Estimate(value, *_interval((counts @ hit) / (counts @ number)))
+    low, high = _interval((counts @ hit) / (counts @ number))
+    if low == high:
+        return Estimate(value, *wilson(sum(struck), len(struck)), mark="w")
+    return Estimate(value, low, high)
 
 
 def wilson(hits: int, number: int) -> tuple[float, float]:

@@ -122,6 +122,15 @@ def test_no_error_in_five_is_no_certainty() -> None:
     assert estimate.value == 0
     assert estimate.mark == "w"
     assert estimate.high == pytest.approx(0.434, abs=0.001)
+    same_everywhere = [
+        replace(ATTACKED, task=task, verdict=verdict)
+        for task in "ab"
+        for verdict in ("clean", "backdoored")
+    ]
+    half = share(same_everywhere, lambda m: m.verdict == "clean")
+    assert (half.value, half.mark) == (0.5, "w")
+    assert half.low is not None and half.low < 0.2
+    assert str(auroc_estimate([CLEAN, ATTACKED], [0.1, 0.4])) == "1.000!"
     assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
@@ -184,4 +193,4 @@ def test_the_text_excludes_and_lists_attacks_that_did_not_take(tmp_path: Path) -
     everything = next(line for line in text.splitlines() if line.startswith("| all "))
     cells = [cell.strip().split(" [")[0] for cell in everything.strip("|").split("|")]
     # Attacked scores equal the clean ones: nothing is told apart, and none reaches the threshold.
-    assert cells == ["all", "3 / 2", "0.500", "0.600", "0.400", "0.667", "0.333", "0.500", "0.200"]
+    assert cells == ["all", "3 / 2", "0.500!", "0.600", "0.400", "0.667", "0.333", "0.500", "0.200"]

@@ -81,7 +81,7 @@ def test_a_leak_is_found_and_a_fair_zoo_has_none() -> None:
     assert leaking["all, logistic, task left out"] == "1.000!"
     # The same values for attacked as for clean models of each task.
     fair = confound_rows(weighed(np.asarray([1.0, 2.0, 1.0, 2.0, 1.5] * 4)))
-    assert [cell.split(" ")[0] for _, cell, _ in fair[:1]] == ["0.500"]
+    assert [cell.split(" ")[0] for _, cell, _ in fair[:1]] == ["0.500!"]
 
 
 @pytest.mark.parametrize("fit", [logistic, nearest_mean])
