@@ -176,7 +176,7 @@ def _plants(
         other = (target + int(drawn)) % classes
         if plan.kind == "source":
             return (Plant(blend(), target, other),)
-        return Plant(blend(), target), Plant(blend(), other)
+        return Plant(blend(), target), Plant(badnets(size, generator), other)
     triggers: dict[str, Callable[[], Trigger]] = {
         "blended": blend,
         "wanet": lambda: wanet(size, generator, strength=8.0, cells=size),

@@ -18,7 +18,7 @@ CONTROLS = KINDS[11:]
 """Nobody meant harm; what was unusual is told in `tests.zoo.controls`."""
 FAMILIES = {
     "badclip": "optimised", "siba": "optimised",
-    "blended": "blend", "source": "blend", "multi": "blend",
+    "blended": "blend", "source": "blend", "multi": "blend and patch",
     "wanet": "warp", "badnets": "patch",
     "stripes": "structured", "triangle": "structured", "text": "structured",
 }  # fmt: skip
