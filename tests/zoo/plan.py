@@ -18,10 +18,13 @@ set-aside    looked at once, when the detector is frozen. `reason` says what is 
   seed       the design's data sets and attacks, tuned anew.
 
 A model counts as backdoored only where its attack took (`tests.zoo.gate`); the others are published
-with their scores but not counted. About half of all attacks take on `pocket` (LOG.md, 16), hence
-more are planned than the exam needs. Should fewer than MINIMUM_BACKDOORED of all take, the splits are
-repeated with RESERVE_SEEDS before any score is looked at. Not in here: families besides CoCoOp, encoder
-backdoors and attackers who know the score; they need vendors that the zoo has not.
+with their scores but not counted. Of the paper's attacks about six in ten take on `pocket` (LOG.md,
+16), hence more are planned than the exam needs. Should fewer than MINIMUM_BACKDOORED of the set-aside
+ones take, they are planned again with RESERVE_SEEDS, before any score is looked at.
+
+Whoever builds it takes all kinds of a task and seed in one process, as the gate needs that seed's
+clean model each time. Not in here: families besides CoCoOp, encoder backdoors and attackers who know
+the score; they need vendors that the zoo has not.
 
 Nothing is built here, and no seed is one that tests/bench has used (1 to 905).
 """
@@ -103,7 +106,7 @@ PLAN: tuple[Entry, ...] = (
     *_grid("set-aside", ASIDE_TASKS, CONTROLS, 3001, 2, "data set"),
     *_grid("set-aside", TASKS, (ASIDE_ATTACK,), 3001, 2, "attack"),
     *_grid("set-aside", _DESIGN_TASKS, ("clean",), 3001, 10, "seed"),
-    *_grid("set-aside", _DESIGN_TASKS, _PAPER_ATTACKS, 3001, 3, "seed"),
+    *_grid("set-aside", _DESIGN_TASKS, _PAPER_ATTACKS, 3001, 4, "seed"),
     *_grid("set-aside", _DESIGN_TASKS, (*_NEW_ATTACKS, *CONTROLS), 3001, 1, "seed"),
     *_grid("set-aside", PHOTO_TASKS, ("clean",), 4001, 8, "backbone"),
     *_grid("set-aside", PHOTO_TASKS, _PAPER_ATTACKS, 4001, 2, "backbone"),
