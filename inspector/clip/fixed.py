@@ -23,7 +23,6 @@ from inspector.errors import AssemblyError, BackboneMismatch, ClassListMismatch
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 
-
 _MOST_PROMPTS = 200_000
 """Prompts that a statement of a few lines may ask for: more than twice CLIP's 80 templates of
 ImageNet's 1,000 classes."""
