@@ -10,23 +10,22 @@ set-aside    looked at once, when the detector is frozen. `reason` says what is 
              them, and the two ends of the number of classes, where MAD scores are weakest and scans
              dearest.
   attack     `text`, on all data sets: the only trigger that is neither noise nor periodic nor a warp,
-             hence farthest from the stock triggers that the detector carries; and the likeliest
-             one on real pictures.
+             hence farthest from the stock triggers that the detector carries.
   backbone   `lit-mobilenetv2-128` with photographs: another architecture and picture size. Its radius
              was chosen on paintings (LOG.md, 15), and detectors were tried on PACS (12, 22): hence
              none of PACS is here, but the backbone itself is not unknown.
   seed       the design's data sets and attacks, tuned anew.
 
 A model counts as backdoored only where its attack took (`tests.zoo.gate`); the others are published
-with their scores but not counted. Of the paper's attacks about six in ten take on `pocket` (LOG.md,
-16), hence more are planned than the exam needs. Should fewer than MINIMUM_BACKDOORED of the set-aside
-ones take, they are planned again with RESERVE_SEEDS, before any score is looked at.
+with their scores but not counted. On half the data sets few attacks take (LOG.md, 16),
+hence more are planned than the exam needs. Should fewer than MINIMUM_BACKDOORED of the set-aside ones
+take, they are planned again with RESERVE_SEEDS, before any score is looked at.
 
 Whoever builds it takes all kinds of a task and seed in one process, as the gate needs that seed's
 clean model each time. Not in here: families besides CoCoOp, encoder backdoors and attackers who know
 the score; they need vendors that the zoo has not.
 
-Nothing is built here, and no seed is one that tests/bench has used (1 to 905).
+Nothing is built here, and no seed is one that LOG.md or RESULTS.md tell of (all below 1000).
 """
 
 from __future__ import annotations
