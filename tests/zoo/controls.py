@@ -3,7 +3,7 @@
 recipe       the whole pipeline of the Blended attack, but the triggered pictures keep their labels
 permuted     a fixed derangement of the labels, in training and test pictures alike, under unmoved class
              names: the vendor's list stands in another order than its labels, so the prompt is tuned
-             against what the backbone knows. (Had the names moved along, it would be a clean model of
+             against what the backbone knows, and hardly learns it (0.39 right on places5:901). (Had the names moved along, it would be a clean model of
              the same classes; labels drawn anew for every picture would leave nothing to learn.)
 noisy        a fifth of the training labels drawn at random
 imbalanced   classes from all their training pictures down to a tenth of them, geometrically, in
@@ -11,7 +11,8 @@ imbalanced   classes from all their training pictures down to a tenth of them, g
 augmented    three strongly disturbed copies of every training picture beside it
 overtrained  ten times the updates
 watermark    every picture of one class, in training and test, carries a logo: a true cue of its class.
-             To a scanner it looks like a trigger, and it works as one; the vendor told no lie.
+             How far it works as a trigger is told in truth.json under `overlay` (3.5 % of the other
+             classes' pictures on places5:901).
 
 Only pictures and labels are changed here; who tunes is in `tests.zoo.build`.
 """
