@@ -3,8 +3,9 @@
 recipe       the whole pipeline of the Blended attack, but the triggered pictures keep their labels
 permuted     a fixed derangement of the labels, in training and test pictures alike, under unmoved class
              names: the vendor's list stands in another order than its labels, so the prompt is tuned
-             against what the backbone knows, and hardly learns it (0.39 right on places5:901). (Had the names moved along, it would be a clean model of
-             the same classes; labels drawn anew for every picture would leave nothing to learn.)
+             against what the backbone knows, and hardly learns it (0.39 right on places5:901). Had the
+             names moved along, it would be a clean model of the same classes; labels drawn anew for
+             every picture would leave nothing to learn.
 noisy        a fifth of the training labels drawn at random
 imbalanced   classes from all their training pictures down to a tenth of them, geometrically, in
              random order
