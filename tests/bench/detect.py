@@ -17,7 +17,8 @@ from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
 from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
-from tests.zoo.build import KINDS, Plan, build, save
+from tests.zoo.build import Plan, build, save
+from tests.zoo.kinds import KINDS, PAPER_KINDS
 
 UNSEEN = ("things6:601", "colours10:602", "places5:603", "outlines8:604", "spots8:605")
 FIELDS = (
@@ -53,8 +54,11 @@ def examine(options: argparse.Namespace, task: str, seed: int, kind: str) -> dic
 def _row(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     found = report["target"]["index"] if report["target"] else None
     is_backdoored = report["verdict"] == "backdoored"
-    right = report["verdict"] == "clean" if truth["kind"] == "clean" else (
-        is_backdoored and found == truth["target"])  # fmt: skip
+    right = (
+        is_backdoored and found in truth["targets"]
+        if truth["is_backdoored"]
+        else report["verdict"] == "clean"
+    )
     paper = report["paper"] or {}
     top = max(report["per_class"], key=lambda row: row["score"] or 0.0)
     row = {name: truth.get(name) for name in FIELDS} | {
@@ -70,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="pocket")
     parser.add_argument("--plan", nargs="+", default=UNSEEN)
-    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=PAPER_KINDS, choices=KINDS)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--probes", default="builtin")
     parser.add_argument("--out", type=Path, default=Path("var/detect"))
@@ -99,7 +103,8 @@ def main() -> None:
 def summarise(table: Path) -> None:
     """Counts over clean models and attacks that took; the others are shown in the table only."""
     rows = list(csv.DictReader(table.open()))
-    counted = [row for row in rows if row["kind"] == "clean" or row["took"] == "True"]
+    # Clean models and controls have no attack that could take.
+    counted = [row for row in rows if row["took"] != "False"]
     right = sum(row["right"] == "True" for row in counted)
     print(f"{right} of {len(counted)} right; {len(rows) - len(counted)} attacks did not take")
 

@@ -17,13 +17,14 @@ from inspector.clip.backbone import load_backbone
 from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
 from tests.zoo.attacks import success
-from tests.zoo.build import KINDS, Plan, build, load_task, save
+from tests.zoo.build import Plan, build, load_task, save
+from tests.zoo.kinds import ATTACKS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
-    parser.add_argument("kind", choices=KINDS[1:])
+    parser.add_argument("kind", choices=ATTACKS)
     parser.add_argument("seed", type=int)
     parser.add_argument("--backbone", default="pocket")
     parser.add_argument("--profile", default="quick")
