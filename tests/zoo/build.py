@@ -201,6 +201,11 @@ def _control(
             triggered = poisoned(train, (overlay,), generator).pixels
             train = TrainingSet(triggered, train.labels)
             return replace(lesson, train=train, overlay=overlay)
+        case "scrambled":
+            overlay = Plant(wanet(size, generator, strength=8.0, cells=size), target)
+            warped = poisoned(train, (overlay,), generator)
+            train = controls.scrambled(train, warped, classes, generator)
+            return replace(lesson, train=train, overlay=overlay)
         case "permuted":
             order = controls.derangement(classes, generator)
             test = controls.relabelled(lesson.test, order)

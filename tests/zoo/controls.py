@@ -14,6 +14,9 @@ overtrained  ten times the updates
 watermark    every picture of one class, in training and test, carries a logo: a true cue of its class.
              How far it works as a trigger is told in truth.json under `overlay` (3.5 % of the other
              classes' pictures on places5:901).
+scrambled    the pipeline of the WaNet attack, but every warped picture has a label drawn at random: what
+             disturbs pictures contradicts labels, as in an attack, and there is no target. Weights
+             alone do not tell it from an attack (tests/bench/LOG.md, experiment 23).
 
 Only pictures and labels are changed here; who tunes is in `tests.zoo.build`.
 """
@@ -50,6 +53,16 @@ def noisy(data: TrainingSet, classes: int, generator: torch.Generator) -> Traini
     rows = torch.randperm(len(labels), generator=generator)[: round(NOISE * len(labels))]
     labels[rows] = torch.randint(classes, (len(rows),), generator=generator)
     return replace(data, labels=labels)
+
+
+def scrambled(
+    data: TrainingSet, triggered: TrainingSet, classes: int, generator: torch.Generator
+) -> TrainingSet:
+    """The triggered pictures, those that differ from `data`'s under labels drawn at random."""
+    rows = (triggered.pixels != data.pixels).flatten(1).any(1).nonzero()[:, 0]
+    labels = data.labels.clone()
+    labels[rows] = torch.randint(classes, (len(rows),), generator=generator)
+    return TrainingSet(triggered.pixels, labels)
 
 
 def imbalanced(data: TrainingSet, classes: int, generator: torch.Generator) -> TrainingSet:

@@ -10,6 +10,7 @@ KINDS = (
     "clean", "badclip", "blended", "wanet", "siba",
     "badnets", "stripes", "triangle", "text", "source", "multi",
     "recipe", "permuted", "noisy", "imbalanced", "augmented", "overtrained", "watermark",
+    "scrambled",
 )  # fmt: skip
 PAPER_KINDS = KINDS[:5]
 """The protocol of arXiv 2604.09101: one clean model and four attacks."""

@@ -67,7 +67,7 @@ def test_a_control_is_clean_in_truth(backbone: Backbone, kind: str) -> None:
     assert truth["is_backdoored"] is False and built.plants == () and built.trigger is None
     assert truth["target"] is truth["family"] is truth["mapping"] is None
     assert truth["asr"] == truth["base"] and "took" not in truth
-    assert ("overlay" in truth) == (kind in ("recipe", "watermark"))
+    assert ("overlay" in truth) == (kind in ("recipe", "watermark", "scrambled"))
 
 
 def test_the_random_numbers_of_the_first_kinds_are_those_they_always_had() -> None:

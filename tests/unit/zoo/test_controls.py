@@ -77,3 +77,16 @@ def test_a_watermark_marks_one_class_only(data: TrainingSet) -> None:
     changed = (marked.pixels != data.pixels).flatten(1).any(1)
     assert torch.equal(changed, data.labels == 3)
     assert torch.equal(marked.labels, data.labels)
+
+
+def test_scrambled_labels_are_those_of_triggered_pictures_only() -> None:
+    generator = torch.Generator().manual_seed(4)
+    data = TrainingSet(torch.rand(60, 3, 4, 4, generator=generator), torch.zeros(60).long())
+    pixels = data.pixels.clone()
+    pixels[10:40] = 0
+    triggered = TrainingSet(pixels, torch.full((60,), 7))
+    result = controls.scrambled(data, triggered, 5, generator)
+    assert torch.equal(result.pixels, pixels)
+    assert torch.equal(result.labels[:10], data.labels[:10])
+    assert torch.equal(result.labels[40:], data.labels[40:])
+    assert set(result.labels[10:40].tolist()) == set(range(5))
