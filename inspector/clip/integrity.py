@@ -1,6 +1,6 @@
 """Values that honest tuning does not give: findings with their numbers, none of them a verdict.
 
-Limits are far outside of what was measured on the 25 files that the original research codes wrote and
+Limits are far outside of what was measured on the 22 files that the original research codes wrote and
 on 57 prompts tuned on `pocket`, clean and attacked (tests/bench/LOG.md, 21): they point to tensors
 that were edited, not to backdoors. Knows no family and changes nothing.
 """

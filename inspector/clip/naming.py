@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from inspector.checkpoint import Reading, TensorInfo
+from inspector.checkpoint import Reading, TensorInfo, families
 from inspector.checkpoint.families.zero_shot import STATEMENT
 from inspector.clip.classlist import decode_names
 from inspector.clip.registry import locate
@@ -28,8 +28,6 @@ from inspector.errors import AssemblyError, BackboneError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 
-AVERAGED = ("PromptSRC",)
-"""Families whose files hold embedding rows that are no longer bit for bit those of a backbone."""
 _TYPES: dict[str, type[np.floating[Any]]] = {
     "F16": np.float16,
     "F32": np.float32,
@@ -146,7 +144,9 @@ def _suffix_info(reading: Reading) -> TensorInfo | None:
 
 
 def _is_exact(reading: Reading, info: TensorInfo) -> bool:
-    return info.dtype in _TYPES and reading.family not in AVERAGED
+    """Whether rows are still bit for bit those of a backbone, in a type that numpy has."""
+    is_rounded = reading.family is not None and families.named(reading.family).rounding > 0
+    return info.dtype in _TYPES and not is_rounded
 
 
 def _ids(path: Path, info: TensorInfo, lookup: Callable[[NDArray[Any]], Ids]) -> Ids:

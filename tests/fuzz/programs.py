@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.fuzz.chance import NUMBERS, bytewise, number
+from tests.hostile.assemble import number as integer
 
 WORDS = (
     "ctx", "state_dict", "token_prefix", "epoch", "module.ctx", "storage", "cpu", "0", "1", "",
@@ -68,15 +69,6 @@ def tensor(
         + hooks
         + b"tR"
     )
-
-
-def integer(value: int) -> bytes:
-    if 0 <= value < 256:
-        return b"K" + bytes([value])
-    if -(2**31) <= value < 2**31:
-        return b"J" + struct.pack("<i", value)
-    raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return b"\x8a" + bytes([len(raw)]) + raw
 
 
 def _word(rng: Random, _depth: int) -> bytes:
