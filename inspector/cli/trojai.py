@@ -160,12 +160,16 @@ def _manifest(model: Path, parameters: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _object(field: str, path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except (OSError, ValueError) as problem:
         raise RequestError(field, f"cannot read {path.name}: {problem}") from problem
     if not isinstance(data, dict):
         raise RequestError(field, f"{path.name} is no JSON object")
     return data
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:

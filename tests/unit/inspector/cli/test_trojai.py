@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator  # type: ignore[import-untyped]
+from jsonschema import Draft7Validator
 
-from inspector.cli.metaparameters import check
 from inspector.cli.trojai import SCHEMA, probability, read_metaparameters
 from inspector.config import PROFILES, Profile
 from inspector.errors import RequestError
@@ -71,7 +70,7 @@ def test_an_older_answer_does_not_survive_a_wrong_request(tmp_path: Path, trojai
     (tmp_path / "result.txt").write_text("0.97\n")
     ended = trojai(seed=-1)
     assert ended.code == 4
-    assert "seed: must be at least 0" in ended.err
+    assert "seed: -1 is less than the minimum of 0" in ended.err
     assert not (tmp_path / "result.txt").exists()
 
 
@@ -105,7 +104,7 @@ def test_another_schema_is_told_and_not_used(tmp_path: Path, trojai: Trojai) -> 
     other.write_text('{"type": "object"}')
     ended = trojai("--schema_filepath", other, classes=["only one"])
     assert ended.code == 4
-    assert "classes: must have at least 2 items" in ended.err
+    assert "classes: ['only one'] is too short" in ended.err
     ended = trojai("--schema_filepath", other)
     assert "another schema" in ended.err
 
@@ -147,9 +146,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("field", CASES)
-def test_the_checker_agrees_with_a_whole_one_and_names_the_field(
-    field: str, tmp_path: Path
-) -> None:
+def test_the_schema_is_kept_and_the_field_named(field: str, tmp_path: Path) -> None:
     Draft7Validator.check_schema(OWN_SCHEMA)
     path = tmp_path / "metaparameters.json"
     path.write_text(json.dumps(CASES[field]))
@@ -173,5 +170,3 @@ def test_more_that_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(both))
     with pytest.raises(RequestError, match="manifest_name: stands beside manifest"):
         read_metaparameters(path)
-    with pytest.raises(ValueError, match="oneOf"):
-        check({}, {"type": "object", "oneOf": []})
