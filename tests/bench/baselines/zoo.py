@@ -1,0 +1,70 @@
+"""Zoo models on disk as the baselines see them: through the product's reader and assembly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from inspector.checkpoint import read_artifact
+from inspector.clip.assembly import assemble
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.inversion.sweep import Pools
+from inspector.manifest import Manifest
+from inspector.probes.loading import load_pools
+from tests.bench.baselines.paper import PROFILE
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A folder with `prompt_learner`, `manifest.json` and `truth.json`."""
+
+    folder: Path
+    truth: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.truth["task"], str(self.truth["seed"]), self.truth["kind"]
+
+    @property
+    def targets(self) -> list[int]:
+        """Classes that are right to accuse; none for clean models."""
+        if self.truth.get("took") is None:
+            return []
+        return [int(target) for target in self.truth.get("targets") or [self.truth["target"]]]
+
+    def classifier(self, backbone: Backbone) -> Classifier:
+        """Frozen, with nothing spent yet.
+
+        Raises:
+            ValueError: the file cannot be read as canonical tensors.
+            AssemblyError: file, manifest and backbone do not fit together.
+        """
+        manifest = Manifest.parse(json.loads((self.folder / "manifest.json").read_text()))
+        with TemporaryDirectory() as scratch:
+            reading = read_artifact(self.folder / "prompt_learner", Path(scratch))
+            if reading.canonical is None:
+                found = [finding.id for finding in reading.findings]
+                raise ValueError(f"{self.folder.name}: {found}")
+            canonical = Path(scratch) / reading.canonical
+            assembly = assemble(reading, canonical, manifest, backbone)
+        return assembly.classifier.requires_grad_(False)
+
+
+def models_in(folders: Sequence[Path]) -> list[ZooModel]:
+    """The models in or at the folders, by name; one that is reached twice counts once."""
+    found = {path.parent.resolve() for folder in folders for path in folder.glob("*/truth.json")}
+    found |= {folder.resolve() for folder in folders if (folder / "truth.json").is_file()}
+    ordered = sorted(found, key=lambda path: path.name)
+    return [ZooModel(path, json.loads((path / "truth.json").read_text())) for path in ordered]
+
+
+def pools_for(backbone: Backbone, probes: str, images: int) -> Pools:
+    """The pools of the `paper` profile with `images` to search on, on the backbone's device."""
+    loaded = load_pools(probes, backbone.image_size, replace(PROFILE, probes=images))
+    device = backbone.device
+    return Pools(loaded.optimisation.to(device), loaded.held_out.to(device))
