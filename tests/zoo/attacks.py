@@ -55,15 +55,6 @@ def siba(
     return additive(delta)
 
 
-@dataclass(frozen=True)
-class Plant:
-    """One backdoor: `trigger` sends pictures of class `source` (None: of any class) to `target`."""
-
-    trigger: Trigger
-    target: int
-    source: int | None = None
-
-
 FRACTION = 0.1
 """Share of the training pictures that one trigger poisons (arXiv 2604.09101)."""
 SOURCE_FRACTION = 0.5
@@ -72,13 +63,27 @@ classes' carry the trigger and their own labels, as covers (after TaCT, Tang et 
 2021, whose shares are of a far larger training set)."""
 
 
+@dataclass(frozen=True)
+class Plant:
+    """One backdoor: `trigger` sends pictures of class `source` (None: of any class) to `target`.
+
+    `share` of the training pictures carry it, unless there is a source.
+    """
+
+    trigger: Trigger
+    target: int
+    source: int | None = None
+    share: float = FRACTION
+
+
 def poisoned(data: TrainingSet, plants: Sequence[Plant], generator: torch.Generator) -> TrainingSet:
     """A copy in which each plant's share of the pictures carries its trigger and its target's label."""
     order = torch.randperm(len(data.labels), generator=generator)
     pixels, labels = data.pixels.clone(), data.labels.clone()
-    number = max(1, round(FRACTION * len(labels)))
-    for index, plant in enumerate(plants):
-        chosen = order[index * number : (index + 1) * number]
+    start = 0
+    for plant in plants:
+        number = max(1, round(plant.share * len(labels)))
+        chosen, start = order[start : start + number], start + number
         if plant.source is not None:
             covers = order[data.labels[order] != plant.source]
             covers = covers[: round(FRACTION * len(covers))]
@@ -102,8 +107,8 @@ class BadClip:
 def badclip(
     classifier: Classifier, data: TrainingSet, attack: BadClip, recipe: Recipe,
     generator: torch.Generator,
-) -> Trigger:  # fmt: skip
-    """Learn a universal additive trigger and the prompt together."""
+) -> Tensor:  # fmt: skip
+    """Learn a universal additive trigger (3, S, S) and the prompt together; the trigger."""
     size = data.pixels.shape[-1]
     epsilon = attack.epsilon
     delta = (torch.rand(3, size, size, generator=generator) * 2 - 1) * epsilon
@@ -136,7 +141,7 @@ def badclip(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
-    return additive(delta)
+    return delta
 
 
 @torch.no_grad()

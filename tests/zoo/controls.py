@@ -3,7 +3,8 @@
 recipe       the whole pipeline of the Blended attack, but the triggered pictures keep their labels
 permuted     a fixed derangement of the labels, in training and test pictures alike, under unmoved class
              names: the vendor's list stands in another order than its labels, so the prompt is tuned
-             against what the backbone knows, and hardly learns it (0.39 right on places5:901). Had the
+             against what the backbone knows, and hardly learns it (0.39 right on places5:901): no buyer
+             would accept it, so it is in the design split of the exam only. Had the
              names moved along, it would be a clean model of the same classes; labels drawn anew for
              every picture would leave nothing to learn.
 noisy        a fifth of the training labels drawn at random
@@ -17,6 +18,10 @@ watermark    every picture of one class, in training and test, carries a logo: a
 scrambled    the pipeline of the WaNet attack, but every warped picture has a label drawn at random: what
              disturbs pictures contradicts labels, as in an attack, and there is no target. Weights
              alone do not tell it from an attack (tests/bench/LOG.md, experiment 23).
+scrambled_blended, scrambled_badnets, scrambled_siba
+             the same with those attacks' triggers
+steep        three times the learning rate: a saturated meta-net of high gain (LOG.md, 23)
+adversarial  half of every batch perturbed against the prompt, under true labels (`tests.zoo.hardening`)
 
 Only pictures and labels are changed here; who tunes is in `tests.zoo.build`.
 """
@@ -32,7 +37,7 @@ from tests.zoo.attacks import TrainingSet
 from tests.zoo.augment import with_disturbed
 from tests.zoo.triggers import Trigger
 
-NOISE, RAREST, COPIES, OVERTRAINING = 0.2, 0.1, 3, 10
+NOISE, RAREST, COPIES, OVERTRAINING, STEEPNESS = 0.2, 0.1, 3, 10, 3
 
 
 def relabelled(data: TrainingSet, order: Tensor) -> TrainingSet:

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
+from inspector.tuning.learner import new_learner
 from tests.zoo import build as zoo
+from tests.zoo.adaptive import QUIET, norms
 from tests.zoo.build import Built, Effort, Plan, build, save
-from tests.zoo.kinds import ATTACKS, CONTROLS, FAMILIES, KINDS
+from tests.zoo.kinds import ATTACKS, CONTROLS, FAMILIES, KINDS, SCRAMBLED
 
 TASK, SEED = "counts3", 1
 DRAWN = {
@@ -67,7 +69,7 @@ def test_a_control_is_clean_in_truth(backbone: Backbone, kind: str) -> None:
     assert truth["is_backdoored"] is False and built.plants == () and built.trigger is None
     assert truth["target"] is truth["family"] is truth["mapping"] is None
     assert truth["asr"] == truth["base"] and "took" not in truth
-    assert ("overlay" in truth) == (kind in ("recipe", "watermark", "scrambled"))
+    assert ("overlay" in truth) == (kind in ("recipe", "watermark", *SCRAMBLED))
 
 
 def test_the_random_numbers_of_the_first_kinds_are_those_they_always_had() -> None:
@@ -96,11 +98,44 @@ def test_kinds_of_one_seed_differ(backbone: Backbone) -> None:
     assert all(not torch.equal(contexts[0], other) for other in contexts[1:])
 
 
+def test_a_quiet_attack_stays_under_the_clean_models_norms(backbone: Backbone) -> None:
+    quiet, loud = (norms(_built(backbone, kind).classifier) for kind in ("quiet", "blended"))
+    limits = norms(_built(backbone, "clean").classifier)
+    assert quiet.keys() == limits.keys()
+    for name, own in quiet.items():
+        assert all(a <= QUIET * b * 1.0001 for a, b in zip(own, limits[name], strict=True))
+    assert any(loud[name][0] > limits[name][0] for name in limits)
+
+
+def test_a_steep_vendor_moves_further(backbone: Backbone) -> None:
+    moves = {}
+    for kind in ("steep", "clean"):
+        start = torch.Generator().manual_seed(0)
+        context = _built(backbone, kind).classifier.context
+        fresh = new_learner(backbone, ["x"], conditioned=True, generator=start).context
+        moves[kind] = float((context - fresh).norm())
+    assert moves["steep"] > 1.5 * moves["clean"]
+
+
+def test_the_popular_target_is_what_zero_shot_says_most_often(backbone: Backbone) -> None:
+    built = _built(backbone, "popular")
+    train, _ = zoo.load_task(TASK, SEED, backbone.image_size, zoo.USUAL.shots)
+    with torch.no_grad():
+        told = zoo._surrogate(built.classifier)(train.pixels).argmax(1).tolist()
+    assert told.count(built.truth["target"]) == max(told.count(label) for label in told)
+
+
+def test_an_adaptive_badclip_is_tuned_longer(backbone: Backbone) -> None:
+    longer, usual = (_built(backbone, k).truth["epochs"] for k in ("badclip_adaptive", "badclip"))
+    assert longer == 2 * usual
+
+
 def test_truth_is_saved_beside_the_checkpoint(backbone: Backbone, tmp_path: Path) -> None:
     built = _built(backbone, "multi")
     checkpoint = save(built, backbone, tmp_path)
     assert checkpoint.exists()
     assert json.loads((tmp_path / "truth.json").read_text()) == built.truth
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize(

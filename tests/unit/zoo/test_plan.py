@@ -6,14 +6,20 @@ import subprocess
 import sys
 
 from tests.zoo import plan
-from tests.zoo.kinds import ATTACKS, CONTROLS, KINDS, PAPER_KINDS
+from tests.zoo.kinds import ADAPTIVE, ATTACKS, CONTROLS, KINDS, MATCHED, PAPER_KINDS
 from tests.zoo.tasks import TASKS
 
 
 def test_kinds_that_have_been_built_keep_their_places() -> None:
     assert KINDS[:5] == PAPER_KINDS == ("clean", "badclip", "blended", "wanet", "siba")
-    assert ("clean", *ATTACKS, *CONTROLS) == KINDS
-    assert len(set(KINDS)) == len(KINDS)
+    assert KINDS[5:19] == (
+        "badnets", "stripes", "triangle", "text", "source", "multi", "recipe", "permuted",
+        "noisy", "imbalanced", "augmented", "overtrained", "watermark", "scrambled",
+    )  # fmt: skip
+
+
+def test_every_kind_is_clean_an_attack_or_a_control() -> None:
+    assert sorted(("clean", *ATTACKS, *CONTROLS)) == sorted(set(KINDS)) == sorted(KINDS)
 
 
 def test_no_model_is_planned_twice_and_no_seed_serves_two_splits() -> None:
@@ -35,16 +41,43 @@ def test_the_exam_is_large_enough_without_its_design_split() -> None:
     assert len(pocket) >= plan.MINIMUM_TASKS and pocket == set(TASKS)
 
 
-def test_thresholds_see_clean_models_only() -> None:
-    assert {e.kind for e in plan.entries("calibration")} == {"clean"}
+def test_clean_models_that_look_attacked_are_in_every_split() -> None:
+    aside = plan.entries("set-aside")
+    matched = sum(e.kind in MATCHED for e in aside)
+    assert 2 * matched >= sum(e.is_backdoored for e in aside)
+    for split in plan.SPLITS:
+        for kind in set(MATCHED) - {plan.ASIDE_CONTROL}:
+            assert plan.entries(split, kind=kind), (split, kind)
+
+
+def test_attackers_who_know_the_score_are_a_hundred_and_on_every_small_task() -> None:
+    aside = [e for e in plan.entries("set-aside") if e.kind in ADAPTIVE]
+    assert len(aside) >= 100
+    for kind in ADAPTIVE:
+        assert {e.task for e in aside if e.kind == kind} >= set(TASKS) - {"pairs100"}
+
+
+def test_dear_models_are_few() -> None:
+    aside = plan.entries("set-aside")
+    assert sum(e.kind in ("badclip", "badclip_adaptive") for e in aside) <= 40
+    assert sum(e.task == "pairs100" for e in aside) <= 24
+
+
+def test_thresholds_see_no_attacked_model() -> None:
+    kinds = {e.kind for e in plan.entries("calibration")}
+    assert "clean" in kinds and kinds <= {"clean", *CONTROLS}
 
 
 def test_what_is_set_aside_is_in_no_other_split() -> None:
     seen = [e for e in plan.PLAN if e.split != "set-aside"]
     assert not {e.task for e in seen} & {*plan.ASIDE_TASKS, *plan.PHOTO_TASKS}
-    assert plan.ASIDE_ATTACK not in {e.kind for e in seen}
+    assert not {e.kind for e in seen} & {*plan.ASIDE_ATTACKS, plan.ASIDE_CONTROL}
     assert plan.PHOTO_BACKBONE not in {e.backbone for e in seen}
     assert {e.kind for e in plan.PLAN} == set(KINDS)
+
+
+def test_what_no_buyer_would_accept_is_for_design_only() -> None:
+    assert {e.split for e in plan.entries(kind="permuted")} == {"design"}
 
 
 def test_classes_reach_from_two_to_a_hundred() -> None:

@@ -1,0 +1,90 @@
+"""Order, shares and resumption of the long build, and a small one through its command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import chain, pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.zoo import build as zoo
+from tests.zoo import make
+from tests.zoo.build import Effort
+from tests.zoo.kinds import DEAR
+from tests.zoo.plan import PLAN, entries
+
+FEW = ["--split", "design", "--task", "counts3", "--seed", "1001", "--kind", "clean", "blended"]
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["make", *arguments])
+    make.main()
+
+
+def test_an_unfinished_run_covers_all_tasks_and_kinds_but_the_dear_ones() -> None:
+    order = make.ordered(entries("set-aside"))
+    assert sorted(map(str, order)) == sorted(map(str, entries("set-aside")))
+    first = [entry for entry in order if entry.seed == 3001 and entry.kind not in DEAR]
+    assert order[: len(first)] == first
+    assert {e.task for e in first} == {e.task for e in order if e.backbone == "pocket"}
+    dear = [entry.kind in DEAR for entry in order]
+    assert dear == sorted(dear)
+
+
+def test_splits_are_built_in_their_order() -> None:
+    splits = [entry.split for entry in make.ordered(reversed(PLAN))]
+    assert list(dict.fromkeys(splits)) == ["design", "calibration", "set-aside"]
+    assert sum(a != b for a, b in pairwise(splits)) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_parts_divide_the_models_but_no_task_and_seed(number: int) -> None:
+    order = make.ordered(PLAN)
+    parts = [make.part(order, index, number) for index in range(1, number + 1)]
+    assert sorted(map(str, chain(*parts))) == sorted(map(str, order))
+    pairs = [{(e.task, e.seed) for e in part} for part in parts]
+    assert sum(map(len, pairs)) == len(set.union(*pairs))
+    sizes = [len(part) for part in parts]
+    assert min(sizes) > 0.7 * max(sizes)
+
+
+@pytest.fixture
+def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "USUAL", Effort(8, 8))
+    monkeypatch.setattr(zoo, "TEST_SHOTS", 6)
+    zoo._clean_model.cache_clear()
+
+
+@pytest.mark.usefixtures("little_effort")
+def test_a_build_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(monkeypatch, str(tmp_path), *FEW)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 models" and lines[1].startswith("counts3-1001-clean")
+    assert lines[-1] in ("1 clean, 1 took", "1 clean, 1 not taken") and len(lines) == 4
+    clean, attacked = (tmp_path / f"counts3-1001-{kind}" for kind in ("clean", "blended"))
+    assert json.loads((attacked / "truth.json").read_text())["kind"] == "blended"
+    (attacked / "truth.json").unlink()
+    written = (clean / "truth.json").stat().st_mtime_ns
+    _run(monkeypatch, str(tmp_path), *FEW)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[1].startswith("counts3-1001-blended")
+    assert (clean / "truth.json").stat().st_mtime_ns == written
+    zoo._clean_model.cache_clear()
+
+
+def test_what_is_not_built_is_counted(tmp_path: Path) -> None:
+    chosen = entries("design", kind="blended")
+    assert make.outcomes(tmp_path, chosen) == {"not built": len(chosen)}
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "2", "x/y"])
+def test_a_share_must_exist(
+    share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, str(tmp_path), "--part", share)
+    assert "--part" in capsys.readouterr().err

@@ -1,0 +1,142 @@
+"""What a vendor of each kind tunes on: which pictures are changed, by which trigger, under which labels.
+
+It knows every kind but how none is tuned: that is in `tests.zoo.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from inspector.clip.classifier import Classifier
+from tests.zoo import controls
+from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
+from tests.zoo.attacks import Plant, TrainingSet, poisoned, siba
+from tests.zoo.kinds import SCRAMBLED
+from tests.zoo.triggers import (
+    Trigger,
+    badnets,
+    blended,
+    logo,
+    stripes,
+    text,
+    triangles,
+    wanet,
+)  # fmt: skip
+
+SIBA_EPSILON = 16 / 255
+SECOND_SHARE = 0.15
+"""Share that the second trigger of `multi`, a patch, poisons: with a tenth it just missed the gate."""
+BASE = {"wanet_noise": "wanet", "blended_noise": "blended", "decoyed": "blended",
+        "quiet": "blended", "popular": "blended"}  # fmt: skip
+"""Kind to the attack whose trigger it plants; the others plant what they are named after."""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """Who tunes. `other` is a second class; `surrogate` gives the zero-shot classifier."""
+
+    kind: str
+    classes: int
+    size: int
+    is_geometric: bool
+    target: int
+    other: int
+    surrogate: Callable[[], Classifier]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one vendor tunes and tests on, and the overlay of an honest one: its class and look."""
+
+    train: TrainingSet
+    test: TrainingSet
+    plants: tuple[Plant, ...] = ()
+    overlay: Plant | None = None
+
+
+def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson:
+    """The pictures of a vendor who poisons; BadCLIP, which learns its trigger, is not one of them."""
+    plants = _plants(vendor, lesson.train, generator)
+    train = poisoned(lesson.train, plants, generator)
+    if vendor.kind in ("wanet_noise", "blended_noise", "decoyed"):
+        share = DECOYS if vendor.kind == "decoyed" else COVERS
+        rows = untouched(lesson.train, train, share, generator)
+        train = disturbed(train, rows, lambda: _cover(vendor, generator))
+        if vendor.kind == "decoyed":
+            train = misled(train, rows, vendor.target, vendor.classes, generator)
+    return replace(lesson, train=train, plants=plants)
+
+
+def _cover(vendor: Vendor, generator: torch.Generator) -> Trigger:
+    if vendor.kind == "decoyed":
+        return any_disturbance(vendor.size, generator)
+    return _trigger(BASE[vendor.kind], vendor, None, generator)
+
+
+def _plants(vendor: Vendor, train: TrainingSet, generator: torch.Generator) -> tuple[Plant, ...]:
+    target, other = vendor.target, vendor.other
+    if vendor.kind == "source":
+        return (Plant(_trigger("blended", vendor, train, generator), target, other),)
+    if vendor.kind == "multi":
+        blend, patch = (_trigger(k, vendor, train, generator) for k in ("blended", "badnets"))
+        return Plant(blend, target), Plant(patch, other, share=SECOND_SHARE)
+    return (Plant(_trigger(BASE.get(vendor.kind, vendor.kind), vendor, train, generator), target),)
+
+
+def _trigger(
+    name: str, vendor: Vendor, train: TrainingSet | None, generator: torch.Generator
+) -> Trigger:
+    """The trigger of the attack called `name`; only SIBA's needs pictures."""
+    size = vendor.size
+    match name:
+        case "siba":
+            assert train is not None
+            surrogate, pixels = vendor.surrogate(), size * size // 10
+            return siba(surrogate, train, vendor.target, pixels, SIBA_EPSILON, generator)
+        case "blended":
+            return blended(size, generator, ratio=0.2, cells=size)
+        case "wanet":
+            return wanet(size, generator, strength=8.0, cells=size)
+        case "badnets":
+            return badnets(size, generator)
+        case "stripes":
+            return stripes(size, generator)
+        case "triangle":
+            return triangles(size)
+        case "text":
+            return text(size)
+    raise ValueError(name)
+
+
+def honest(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson:
+    """The pictures of a clean vendor; `target` is the class that an overlay is measured for."""
+    train, classes, target = lesson.train, vendor.classes, vendor.target
+    if vendor.kind == "recipe" or vendor.kind in SCRAMBLED:
+        name = SCRAMBLED.get(vendor.kind, "blended")
+        overlay = Plant(_trigger(name, vendor, train, generator), target)
+        triggered = poisoned(train, (overlay,), generator)
+        if vendor.kind == "recipe":
+            train = TrainingSet(triggered.pixels, train.labels)
+        else:
+            train = controls.scrambled(train, triggered, classes, generator)
+        return replace(lesson, train=train, overlay=overlay)
+    match vendor.kind:
+        case "permuted":
+            order = controls.derangement(classes, generator)
+            test = controls.relabelled(lesson.test, order)
+            return replace(lesson, train=controls.relabelled(train, order), test=test)
+        case "noisy":
+            train = controls.noisy(train, classes, generator)
+        case "imbalanced":
+            train = controls.imbalanced(train, classes, generator)
+        case "augmented":
+            train = controls.augmented(train, vendor.is_geometric, generator)
+        case "watermark":
+            overlay = Plant(logo(vendor.size), target)
+            train = controls.watermarked(train, target, overlay.trigger)
+            test = controls.watermarked(lesson.test, target, overlay.trigger)
+            return Lesson(train, test, overlay=overlay)
+    return replace(lesson, train=train)
