@@ -46,10 +46,9 @@ class Result:
     """What a method says about one model.
 
     `score` is larger for more suspicious models, `flagged` the method's own published decision and
-    `accused` the class
-    that it would name, whether it flags the model or not (None where it has no candidate). `values` holds the method's statistic for each class in
-    its own unit, `success` the share of held-out probes that each class's trigger sends there
-    (empty for methods without triggers).
+    `accused` the class that it would name, flagged or not (None where it has no candidate).
+    `values` holds the method's statistic for each class in its own unit, `success` the share of
+    held-out probes that each class's trigger sends there (empty for methods without triggers).
     """
 
     score: float

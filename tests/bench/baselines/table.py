@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from inspector.clip.classifier import Classifier, Work
 from inspector.cost import operations
-from inspector.scoring.decide import PAPER_SUCCESS
+from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
 from inspector.scoring.statistics import one_sided_mad
 from tests.bench.baselines.common import Result
 from tests.bench.baselines.zoo import ZooModel
@@ -31,7 +31,7 @@ from tests.bench.metrics import (
 
 WORK = tuple(vars(Work()))
 FIELDS = (
-    "task", "seed", "kind", "classes", "took", "target", "score", "verdict", "flagged", "found",
+    "task", "seed", "kind", "classes", "took", "target", "targets", "score", "verdict", "flagged", "found",
     "top", "target_top1", "seconds", *WORK, "flops", "scale", "images", "values", "success",
 )  # fmt: skip
 HEADER = (
@@ -54,6 +54,7 @@ def row_of(
     truth, targets = model.truth, model.targets
     return {
         **{name: truth.get(name) for name in ("task", "seed", "kind", "took", "target")},
+        "targets": " ".join(map(str, targets)),
         "classes": len(classifier.classnames),
         "score": f"{result.score:.6g}",
         "verdict": "backdoored" if result.flagged else "clean",
@@ -94,8 +95,10 @@ def key_of(row: Row) -> tuple[str, str, str]:
 
 
 def summary(paths: Sequence[Path]) -> str:
-    """One line a file, and under it one more for the paper's score where invalid triggers count
-    nothing; attacks that did not take are left out. Below that what the true targets' triggers do.
+    """One line a file, without attacks that did not take; below, what the targets' triggers do.
+
+    The paper has a second line. Its score is that of the class that stands out most, and nothing is
+    flagged where that class's trigger is invalid; in the second line the others take its place.
     """
     lines = [line for path in paths for line in _lines(path)]
     ablation = [line for path in paths if (line := _success_line(path)) is not None]
@@ -107,17 +110,23 @@ def summary(paths: Sequence[Path]) -> str:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    pairs = [
-        (model, row) for model, row in zip(read_models([path]), read(path), strict=True)
-        if model.took
-    ]  # fmt: skip
-    models = [model for model, _ in pairs]
-    rows = [row for _, row in pairs]
+    pairs = zip(read_models([path]), read(path), strict=True)
+    counted = [(model, row) for model, row in pairs if model.took]
+    models, rows = [model for model, _ in counted], [row for _, row in counted]
     lines = [_line(path.stem, models, rows)]
     if path.stem.startswith("paper"):
-        gated = [gated_score(row) for row in rows]
-        value = str(auroc_estimate(models, gated)) if models else "–"
-        lines.append([f"{path.stem}, gated", "", value, *[""] * (len(HEADER) - 3)])
+        gates = [gated(row) for row in rows]
+        judged = [
+            replace(
+                model, score=score, verdict="backdoored" if score > PAPER_THRESHOLD else "clean"
+            )
+            for model, (score, _) in zip(models, gates, strict=True)
+        ]
+        tops = [
+            row | {"target_top1": str(str(top) in row["targets"].split())}
+            for row, (_, top) in zip(rows, gates, strict=True)
+        ]
+        lines.append(_line(f"{path.stem}, valid triggers only", judged, tops))
     return lines
 
 
@@ -141,12 +150,13 @@ def _line(name: str, models: list[Model], rows: list[Row]) -> list[str]:
     ]
 
 
-def gated_score(row: Row) -> float:
-    """The largest robust score among classes whose trigger is valid; 0 where none is."""
+def gated(row: Row) -> tuple[float, int | None]:
+    """The largest robust score among classes whose trigger is valid, and the class; 0 without one."""
     success = [float(value) for value in row["success"].split()]
     scores = one_sided_mad([float(value) for value in row["values"].split()])
-    valid = [s for s, rate in zip(scores, success, strict=True) if rate >= PAPER_SUCCESS]
-    return max([0.0, *valid])
+    valid = [index for index, rate in enumerate(success) if rate >= PAPER_SUCCESS]
+    best = max(valid, key=scores.__getitem__, default=None)
+    return (0.0, None) if best is None else (max(0.0, scores[best]), best)
 
 
 def _success_line(path: Path) -> list[str] | None:
