@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: several processes share the cores, and waiting threads slow each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect fuzz clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-speed fuzz clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -36,6 +36,14 @@ serve: $(VENV)/runtime  ## the embedded service on this machine
 
 bench-detect: $(VENV)/development  ## build the small zoo from unseen seeds and inspect it
 	$(BIN)/python -m tests.bench.detect
+
+ZOO ?= var/detect
+METHODS ?= paper nc pixel karm mmbd
+bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")
+	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
+
+bench-speed: $(VENV)/development  ## encoder work and seconds of our profiles and of every baseline
+	$(BIN)/python -m tests.bench.speed $(SPEED)
 
 $(VENV)/fuzz: requirements-fuzz.txt $(VENV)/runtime
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.txt

@@ -37,6 +37,10 @@ class ZooModel:
             return []
         return [int(target) for target in self.truth.get("targets") or [self.truth["target"]]]
 
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.parse(json.loads((self.folder / "manifest.json").read_text()))
+
     def classifier(self, backbone: Backbone) -> Classifier:
         """Frozen, with nothing spent yet.
 
@@ -44,14 +48,13 @@ class ZooModel:
             ValueError: the file cannot be read as canonical tensors.
             AssemblyError: file, manifest and backbone do not fit together.
         """
-        manifest = Manifest.parse(json.loads((self.folder / "manifest.json").read_text()))
         with TemporaryDirectory() as scratch:
             reading = read_artifact(self.folder / "prompt_learner", Path(scratch))
             if reading.canonical is None:
                 found = [finding.id for finding in reading.findings]
                 raise ValueError(f"{self.folder.name}: {found}")
             canonical = Path(scratch) / reading.canonical
-            assembly = assemble(reading, canonical, manifest, backbone)
+            assembly = assemble(reading, canonical, self.manifest, backbone)
         return assembly.classifier.requires_grad_(False)
 
 
