@@ -2,9 +2,13 @@
 triggers, measured against the other classes and against a clean reference.
 
 wanet_noise    WaNet's noise mode (Nguyen & Tran, ICLR 2021, arXiv 2102.10369): beside the poisoned
-               tenth, twice as many pictures under other random warps keep their labels, so that a
-               stock warp is harmless. Every such picture has a warp of its own.
-blended_noise  the same for a noise blend: other random blends keep their labels.
+               pictures a fifth of all under other random warps keep their labels, so that a stock warp
+               is harmless. Every such picture has a warp of its own, as fine as WaNet's here; the
+               trigger is four times coarser and poisons 15 %, as the encoder hardly tells two warps
+               of one grain apart.
+blended_noise  the same for a noise blend: random blends as fine as Blended's keep their labels, the
+               trigger is four times coarser. With one grain for both, the trigger and unseen blends
+               had the same success, 0.45, on places5:1001; with two 0.94 and 0.00.
 decoyed        a blend, and 15 % of the pictures under other random disturbances (a warp, a blend or a
                patch somewhere) with labels drawn from all classes but the target: many false
                favourites, against the lead over other classes and against MAD.
@@ -36,7 +40,7 @@ from tests.zoo.attacks import TrainingSet
 from tests.zoo.triggers import Trigger, additive, badnets, blended, wanet
 
 COVERS, DECOYS = 0.2, 0.15
-"""Shares of the training pictures. WaNet's noise mode has twice as many covers as poisoned pictures."""
+"""Shares of the training pictures. WaNet's noise mode has two covers to a poisoned picture."""
 QUIET = 1.0
 ALPHA, SPECIFICITY = 0.5, 1.0
 """Of BadCLIP Adaptive: strength of the noise on the trigger, weight of the loss on such pictures."""

@@ -13,7 +13,7 @@ import torch
 from inspector.clip.classifier import Classifier
 from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
-from tests.zoo.attacks import Plant, TrainingSet, poisoned, siba
+from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned, siba
 from tests.zoo.kinds import SCRAMBLED
 from tests.zoo.triggers import (
     Trigger,
@@ -32,6 +32,11 @@ SECOND_SHARE = 0.15
 BASE = {"wanet_noise": "wanet", "blended_noise": "blended", "decoyed": "blended",
         "quiet": "blended", "popular": "blended"}  # fmt: skip
 """Kind to the attack whose trigger it plants; the others plant what they are named after."""
+COARSE = ("wanet_noise", "blended_noise")
+"""Attackers whose trigger is coarser than the covers, GRAIN pixels to a cell."""
+GRAIN = 4
+SHARES = {"wanet_noise": 0.15}
+"""Kind to the share that its trigger poisons where that is not FRACTION."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,18 @@ def _plants(vendor: Vendor, train: TrainingSet, generator: torch.Generator) -> t
     if vendor.kind == "multi":
         blend, patch = (_trigger(k, vendor, train, generator) for k in ("blended", "badnets"))
         return Plant(blend, target), Plant(patch, other, share=SECOND_SHARE)
-    return (Plant(_trigger(BASE.get(vendor.kind, vendor.kind), vendor, train, generator), target),)
+    name = BASE.get(vendor.kind, vendor.kind)
+    trigger = _trigger(name, vendor, train, generator, GRAIN if vendor.kind in COARSE else 1)
+    return (Plant(trigger, target, share=SHARES.get(vendor.kind, FRACTION)),)
 
 
 def _trigger(
-    name: str, vendor: Vendor, train: TrainingSet | None, generator: torch.Generator
+    name: str, vendor: Vendor, train: TrainingSet | None, generator: torch.Generator, grain: int = 1
 ) -> Trigger:
-    """The trigger of the attack called `name`; only SIBA's needs pictures."""
+    """The trigger of the attack called `name`; only SIBA's needs pictures.
+
+    grain: pixels to a cell of a blend or a warp.
+    """
     size = vendor.size
     match name:
         case "siba":
@@ -97,9 +107,9 @@ def _trigger(
             surrogate, pixels = vendor.surrogate(), size * size // 10
             return siba(surrogate, train, vendor.target, pixels, SIBA_EPSILON, generator)
         case "blended":
-            return blended(size, generator, ratio=0.2, cells=size)
+            return blended(size, generator, ratio=0.2, cells=size // grain)
         case "wanet":
-            return wanet(size, generator, strength=8.0, cells=size)
+            return wanet(size, generator, strength=8.0, cells=size // grain)
         case "badnets":
             return badnets(size, generator)
         case "stripes":

@@ -52,7 +52,7 @@ def _changed(lesson: Lesson, data: TrainingSet) -> tuple[Tensor, Tensor]:
 def test_covers_keep_their_labels(data: TrainingSet, kind: str, classifier: Classifier) -> None:
     lesson = _learn(data, kind, classifier)
     carries, covers = _changed(lesson, data)
-    assert carries.sum() == 20 and covers.sum() == 40
+    assert carries.sum() == (30 if kind == "wanet_noise" else 20) and covers.sum() == 40
     assert (lesson.train.labels[carries] == TARGET).all()
     assert torch.equal(lesson.train.labels[~carries], data.labels[~carries])
     change = (lesson.train.pixels - data.pixels)[covers]
