@@ -22,7 +22,8 @@ Parameters = tuple[float, float, float]
 
 OUTSIDE = 100 * math.log(np.finfo(np.float64).max)
 """What a value below the location adds to the negative log-likelihood."""
-ROUNDS, TOLERANCE = 600, 1e-4
+CALLS, TOLERANCE = 600, 1e-4
+"""SciPy's: 200 evaluations a parameter, and how near corners and heights must be."""
 
 
 def fit(values: Sequence[float]) -> Parameters:
@@ -89,14 +90,21 @@ def simplex(cost: Callable[[Floats], float], start: Floats) -> Floats:
     corners = [start] + [start.copy() for _ in start]
     for index, corner in enumerate(corners[1:]):
         corner[index] = corner[index] * 1.05 if corner[index] else 0.00025
-    ranked = sorted(((cost(corner), corner) for corner in corners), key=lambda pair: pair[0])
-    for _ in range(ROUNDS):
+    calls = 0
+
+    def counted(corner: Floats) -> float:
+        nonlocal calls
+        calls += 1
+        return cost(corner)
+
+    ranked = sorted(((counted(corner), corner) for corner in corners), key=lambda pair: pair[0])
+    while calls < CALLS:
         points = np.stack([corner for _, corner in ranked])
         heights = np.asarray([height for height, _ in ranked])
         is_small = np.abs(points[1:] - points[0]).max() <= TOLERANCE
         if is_small and np.abs(heights[1:] - heights[0]).max() <= TOLERANCE:
             break
-        ranked = sorted(_moved(cost, ranked), key=lambda pair: pair[0])
+        ranked = sorted(_moved(counted, ranked), key=lambda pair: pair[0])
     return ranked[0][1]
 
 
