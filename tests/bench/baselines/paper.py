@@ -7,13 +7,16 @@ the step is taken in pixel units, the radius is `inspector.config.radius`, the a
 robust one over the classes' held-out margins (median absolute deviation, one-sided), a model is
 flagged above k = 2, and a trigger of less than 50 % success is invalid.
 
+The search is written out here although the product has the same: what a rewritten detector is
+compared with must not change with it.
+
 The other objectives are those of the paper's ablation. They change the search only; classes are
 scored by their margin all the same.
 """
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,86 +24,73 @@ from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
 from inspector.config import PROFILES
-from inspector.inversion.search import SearchConfig, Views, invert, margins
-from inspector.inversion.sweep import Outcome, Pools
-from inspector.scoring.decide import paper_decision
-from tests.bench.baselines.common import Objective, Result, Setting, batches, triggered_logits
+from inspector.inversion.search import margins
+from inspector.inversion.sweep import Pools
+from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
+from inspector.scoring.statistics import one_sided_mad
+from tests.bench.baselines.common import (
+    Objective,
+    Result,
+    Setting,
+    batches,
+    margins_of,
+    triggered_logits,
+)
 
 PROFILE = PROFILES["paper"]
+"""Numbers of images."""
+BATCH, RATE = 32, 0.1
 
 
 def paper(classifier: Classifier, pools: Pools, setting: Setting) -> Result:
     """Search every class; `values` are held-out margins in logits."""
     pixels = pools.optimisation
     if setting.scale < 1:
-        steps = setting.steps(-(-len(pixels) // PROFILE.batch))
-        pixels = pixels[: steps * PROFILE.batch]
-    outcomes = []
+        steps = setting.steps(-(-len(pixels) // BATCH))
+        pixels = pixels[: steps * BATCH]
+    values, success = [], []
     for target in range(len(classifier.classnames)):
-        trigger = search(classifier, pixels, target, setting)
-        outcomes.append(_measured(classifier, pools.held_out, target, trigger))
-    decision = paper_decision(outcomes)
-    return Result(
-        score=decision["score"],
-        flagged=decision["flagged"],
-        accused=decision["target"],
-        values=[outcome.margin for outcome in outcomes],
-        success=[outcome.asr for outcome in outcomes],
-    )
+        delta = search(classifier, pixels, target, setting)
+        logits = triggered_logits(classifier, pools.held_out, partial(_added, delta))
+        values.append(margins(logits, target).mean().item())
+        success.append((logits.argmax(1) == target).float().mean().item())
+    return decided(values, success)
+
+
+def decided(values: list[float], success: list[float]) -> Result:
+    """The published rule on held-out margins and success of all classes."""
+    scores = one_sided_mad(values)
+    best = max(range(len(scores)), key=scores.__getitem__)
+    flagged = scores[best] > PAPER_THRESHOLD and success[best] >= PAPER_SUCCESS
+    return Result(scores[best], flagged, best, values, success)
 
 
 def search(classifier: Classifier, pixels: Tensor, target: int, setting: Setting) -> Tensor:
     """The perturbation (3, H, W) that one epoch over `pixels` finds for the target."""
     generator = setting.generator(target)
-    if setting.objective != "margin":
-        return _other_objective(classifier, pixels, target, setting, generator)
-    config = SearchConfig(setting.epsilon, PROFILE.epochs, PROFILE.batch, PROFILE.learning_rate)
-    # Clean features are the other objective's business; encoding them would be charged to the paper.
-    return invert(classifier, Views(pixels, pixels.new_empty(0)), target, config, generator)
-
-
-def _other_objective(
-    classifier: Classifier,
-    pixels: Tensor,
-    target: int,
-    setting: Setting,
-    generator: torch.Generator,
-) -> Tensor:
-    """As `invert` does it, with another loss."""
     start = torch.rand(pixels.shape[1:], generator=generator) * 2 - 1
     delta = (start * setting.epsilon).to(pixels.device).requires_grad_()
-    optimizer = torch.optim.Adam([delta], lr=PROFILE.learning_rate)
-    steps = PROFILE.epochs * -(-len(pixels) // PROFILE.batch)
-    for rows in batches(len(pixels), PROFILE.batch, steps, generator, pixels.device):
+    optimizer = torch.optim.Adam([delta], lr=RATE)
+    steps = -(-len(pixels) // BATCH)
+    for rows in batches(len(pixels), BATCH, steps, generator, pixels.device):
         features = classifier.image_features((pixels[rows] + delta).clamp(0, 1))
-        (delta.grad,) = torch.autograd.grad(
-            _loss(classifier, features, target, setting.objective), delta
-        )
+        loss = _loss(classifier, features, target, setting.objective)
+        (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
             delta.clamp_(-setting.epsilon, setting.epsilon)
     return delta.detach()
 
 
+def _added(delta: Tensor, pixels: Tensor) -> Tensor:
+    return (pixels + delta).clamp(0, 1)
+
+
 def _loss(classifier: Classifier, features: Tensor, target: int, objective: Objective) -> Tensor:
+    if objective == "margin":
+        return -margins_of(classifier, features, target).mean()
     if objective == "logit":
         only = torch.tensor([target], device=features.device)
         return -classifier.logits_from_features(features, only).mean()
     labels = torch.full((len(features),), target, device=features.device)
     return functional.cross_entropy(classifier.logits_from_features(features), labels)
-
-
-def _measured(classifier: Classifier, held_out: Tensor, target: int, trigger: Tensor) -> Outcome:
-    """Only what the published rule reads; the rest is not measured."""
-    logits = triggered_logits(classifier, held_out, lambda pixels: (pixels + trigger).clamp(0, 1))
-    return Outcome(
-        target=target,
-        margin=margins(logits, target).mean().item(),
-        margin_gain=math.nan,
-        asr=(logits.argmax(1) == target).float().mean().item(),
-        base_asr=math.nan,
-        prompt_gain=math.nan,
-        prompt_asr=math.nan,
-        text_shift=math.nan,
-        trigger=trigger,
-    )
