@@ -6,9 +6,10 @@ or given with `--models`. Operations are those of `inspector.cost`: passes times
 are shown apart for the delivered model, the sweep of the reference and its tuning; a cache would save
 the latter two. Seconds are wall-clock and include whatever is not an encoder pass.
 
-A baseline that is too dear is run on a share of its steps (`--scale nc=0.1`). Work and time are then
-divided by the share, which is said in the row; screening, measuring and an early end do not grow with
-the steps, so such figures are too large rather than too small.
+A baseline that is too dear is run on a share of its steps and on half of that (`--scale nc=0.1`);
+what grows between them is multiplied, what does not (screening, measuring) is not, and the row says
+so. Steps are whole numbers, so take shares that halve well (`paper` has 32 a class, `nc` and `pixel`
+160, `mmbd` 300). An early end is not foreseen: such figures are too large rather than too small.
 
 The peak is the best of several products of square fp32 matrices on the same device and threads.
 """
@@ -29,6 +30,7 @@ from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier, Work
 from inspector.config import profile_named, radius
 from inspector.cost import operations
+from inspector.inversion.sweep import Pools
 from inspector.pipeline import Request, inspect_reading
 from inspector.probes.loading import load_pools
 from inspector.tuning.twin import reference
@@ -116,14 +118,33 @@ def tuning_work(classifier: Classifier, probes: str, profile: str) -> Work:
 
 
 def baseline(model: ZooModel, options: argparse.Namespace, method: str, backbone: Backbone) -> Cost:
-    """One baseline at its share of steps; the figures are for all of them."""
-    classifier = model.classifier(backbone)
+    """One baseline; the figures are for all of its steps."""
     scale = options.scales.get(method, 1.0)
-    setting = Setting(radius(backbone.image_size, backbone.sha256), scale)
     pools = pools_for(backbone, options.probes, PROFILE.probes)
+    work, seconds = _spent(model, method, backbone, pools, scale)
+    if scale < 1:
+        half, half_seconds = _spent(model, method, backbone, pools, scale / 2)
+        work = Work(
+            **{name: round(whole(n, vars(half)[name], scale)) for name, n in vars(work).items()}
+        )
+        seconds = whole(seconds, half_seconds, scale)
+    return Cost(model.folder.name, method, work, Work(), Work(), seconds, scale)
+
+
+def whole(spent: float, at_half: float, scale: float) -> float:
+    """What all steps take, from what a share of them and half of that share took: a fixed part,
+    and one that grows with the steps."""
+    growing = 2 * (spent - at_half)
+    return spent - growing + growing / scale
+
+
+def _spent(
+    model: ZooModel, method: str, backbone: Backbone, pools: Pools, scale: float
+) -> tuple[Work, float]:
+    classifier = model.classifier(backbone)
+    setting = Setting(radius(backbone.image_size, backbone.sha256), scale)
     _, seconds = timed(method, classifier, pools, setting)
-    work = Work(**{name: round(n / scale) for name, n in vars(classifier.work).items()})
-    return Cost(model.folder.name, method, work, Work(), Work(), seconds / scale, scale)
+    return classifier.work, seconds
 
 
 def rows_of(
@@ -155,7 +176,7 @@ def rows_of(
                 f"{cost.seconds:.1f}",
                 f"{speed / 1e9:.1f}",
                 f"{speed / peak:.0%}",
-                "1" if cost.scale == 1 else f"{cost.scale:g}, multiplied",
+                "1" if cost.scale == 1 else f"{cost.scale:g}, extrapolated",
             ]
         )
     return rows

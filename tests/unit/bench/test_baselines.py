@@ -17,7 +17,7 @@ from inspector.tuning.learner import new_learner
 from tests.bench.baselines import gamma, mm_bd
 from tests.bench.baselines.__main__ import main
 from tests.bench.baselines.common import Setting, batches, margins_of, success
-from tests.bench.baselines.k_arm import Arm, Pair, _next, screen
+from tests.bench.baselines.k_arm import AREA, Arm, Pair, _next, race, screen
 from tests.bench.baselines.mm_bd import chance
 from tests.bench.baselines.neural_cleanse import smallest, smallest_stands_out
 from tests.bench.baselines.paper import paper, search
@@ -25,6 +25,7 @@ from tests.bench.baselines.penalty import Mask, Weight
 from tests.bench.baselines.pixel_backdoor import fewest, touched
 from tests.bench.baselines.table import gated, read
 from tests.bench.metrics import read_models
+from tests.bench.speed import whole
 from tests.zoo.build import Built, save
 from tests.zoo.tasks import TASKS
 
@@ -254,6 +255,26 @@ def test_the_bandit_warms_every_arm_up_and_then_pulls_the_most_promising() -> No
     assert _next(done, [new], True, quiet) is new
     assert _next(done, [], True, quiet) is None
     assert arm(2, 100.0, 0.0).merit == pytest.approx(100.0)
+
+
+def test_the_race_pulls_every_arm_and_keeps_masks_that_work(
+    clean: Classifier, pixels: Tensor
+) -> None:
+    with torch.no_grad():
+        chances = clean(pixels).softmax(1)
+    victims = [int(index) for index in chances.argmax(1).unique() if index != 3][:2]
+    pairs = [Pair(3, victim) for victim in victims]
+    arms = race(clean, pixels, chances, pairs, Setting(EPSILON, scale=0.06))
+    assert sum(each.pulls for each in arms) == 60
+    assert all(each.pulls for each in arms)
+    for each in arms:
+        assert each.kept is not None
+        assert success(clean, each.pixels, each.kept, 3) == 1.0
+        assert each.best == pytest.approx(each.kept.mask.mean().item() * AREA, rel=0.1)
+
+
+def test_what_grows_with_the_steps_is_told_from_what_does_not() -> None:
+    assert whole(10 + 5 * 0.5, 10 + 5 * 0.25, 0.5) == pytest.approx(15)
 
 
 def test_batches_shuffle_each_epoch_and_stop_in_time() -> None:
