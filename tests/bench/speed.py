@@ -7,8 +7,8 @@ are shown apart for the delivered model, the sweep of the reference and its tuni
 the latter two. Seconds are wall-clock and include whatever is not an encoder pass.
 
 A baseline that is too dear is run on a share of its steps and on half of that (`--scale nc=0.1`);
-what grows between them is multiplied, what does not (screening, measuring) is not, and the row says
-so. Steps are whole numbers, so take shares that halve well (`paper` has 32 a class, `nc` and `pixel`
+passes that grow between them are multiplied, others (screening, measuring) are not, seconds grow as
+operations do, and the row says so. Steps are whole numbers, so take shares that halve well (`paper` has 32 a class, `nc` and `pixel`
 160, `mmbd` 300). An early end is not foreseen: such figures are too large rather than too small.
 
 The peak is the best of several products of square fp32 matrices on the same device and threads.
@@ -123,16 +123,18 @@ def baseline(model: ZooModel, options: argparse.Namespace, method: str, backbone
     pools = pools_for(backbone, options.probes, PROFILE.probes)
     work, seconds = _spent(model, method, backbone, pools, scale)
     if scale < 1:
-        half, half_seconds = _spent(model, method, backbone, pools, scale / 2)
+        half, _ = _spent(model, method, backbone, pools, scale / 2)
+        measured = work
         work = Work(
             **{name: round(whole(n, vars(half)[name], scale)) for name, n in vars(work).items()}
         )
-        seconds = whole(seconds, half_seconds, scale)
+        classifier = model.classifier(backbone)
+        seconds *= operations(classifier, work) / operations(classifier, measured)
     return Cost(model.folder.name, method, work, Work(), Work(), seconds, scale)
 
 
 def whole(spent: float, at_half: float, scale: float) -> float:
-    """What all steps take, from what a share of them and half of that share took: a fixed part,
+    """Passes of all steps, from those of a share of them and of half of that share: a fixed part,
     and one that grows with the steps."""
     growing = 2 * (spent - at_half)
     return spent - growing + growing / scale
