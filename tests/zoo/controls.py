@@ -64,10 +64,14 @@ def noisy(data: TrainingSet, classes: int, generator: torch.Generator) -> Traini
 def scrambled(
     data: TrainingSet, triggered: TrainingSet, classes: int, generator: torch.Generator
 ) -> TrainingSet:
-    """The triggered pictures, those that differ from `data`'s under labels drawn at random."""
+    """The triggered pictures, those that differ from `data`'s under labels in random order.
+
+    Every class has as many of them: of twenty labels drawn one by one among three classes, half may
+    be of one class, and that is a backdoor by accident (LOG.md, experiment 26).
+    """
     rows = (triggered.pixels != data.pixels).flatten(1).any(1).nonzero()[:, 0]
-    labels = data.labels.clone()
-    labels[rows] = torch.randint(classes, (len(rows),), generator=generator)
+    labels, order = data.labels.clone(), torch.randperm(len(rows), generator=generator)
+    labels[rows] = (torch.randperm(classes, generator=generator)[order % classes]).to(labels)
     return TrainingSet(triggered.pixels, labels)
 
 
