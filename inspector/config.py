@@ -8,7 +8,6 @@ times the square root of the number of pixels, so the radius is scaled by 224 / 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from inspector.errors import RequestError
 
@@ -17,30 +16,40 @@ MINIMUM_PROBES = 64
 
 
 @dataclass(frozen=True)
+class Budget:
+    """`epochs` passes of `batch` pictures over `images` probes, and `judged` held-out ones that each
+    trigger is put on; None: all of them."""
+
+    epochs: int = 1
+    batch: int = 32
+    images: int | None = None
+    judged: int | None = None
+
+
+@dataclass(frozen=True)
 class Profile:
-    """`probes` and `held_out` are image counts, `epochs` passes over the probes for each class."""
+    """`probes` and `held_out` are image counts. Static prompts are always searched as the paper does,
+    `joint`; instance-conditioned ones for the prompt's own response where there is a `prompt`."""
 
     name: str
     probes: int
     held_out: int
-    epochs: int = 1
-    batch: int = 32
+    joint: Budget = Budget()
+    prompt: Budget | None = None
     learning_rate: float = 0.1
     """Adam's rate in pixel units (arXiv 2604.09101)."""
-    objective: Literal["joint", "prompt"] = "prompt"
-    """What is inverted for instance-conditioned prompts (LOG.md, experiment 11); static prompts are
-    always `joint`, as in the paper."""
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", probes=256, held_out=256, epochs=2),
-        Profile("standard", probes=512, held_out=250),
-        Profile("paper", probes=1000, held_out=250, objective="joint"),
-        Profile("thorough", probes=1000, held_out=250, epochs=2),
+        Profile("quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=32, judged=48)),
+        Profile("standard", 512, 250, Budget(), Budget(batch=8, images=64, judged=64)),
+        Profile("paper", 1000, 250),
+        Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
     )
 }
+"""Budgets of `prompt`: LOG.md, experiment 26."""
 
 
 def profile_named(name: str) -> Profile:

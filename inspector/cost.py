@@ -16,29 +16,41 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
-from inspector.inversion.search import SearchConfig, invert, view
-from inspector.inversion.stock import DRAWS
+from inspector.inversion.search import ANCHORS, SearchConfig, encoded, invert, views
+from inspector.inversion.stock import DRAWN
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner, tune
 from inspector.tuning.twin import TWIN_RECIPE
 
 
+def fitted_of(config: SearchConfig, probes: int) -> int:
+    """Probes that one pass of a search takes."""
+    return min(probes, config.images or probes)
+
+
+def judged_of(config: SearchConfig, held_out: int) -> int:
+    """Held-out probes that a trigger is put on."""
+    return min(held_out, config.judged or held_out)
+
+
 def steps_of(config: SearchConfig, probes: int) -> int:
     """Optimisation steps for one target."""
-    return config.epochs * -(-probes // config.batch)
+    return config.epochs * -(-fitted_of(config, probes) // config.batch)
 
 
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
-    """Images that `sweep` encodes: both pools, stock triggers, each search and its measurement."""
-    fitted, held_out = len(pools.optimisation), len(pools.held_out)
-    stock = sum(DRAWS.values()) * held_out
-    return fitted + held_out + stock + targets * (config.epochs * fitted + held_out)
+    """Images that `sweep` encodes: untriggered ones, stock triggers, each search and its measurement."""
+    fitted = config.epochs * fitted_of(config, len(pools.optimisation))
+    judged = judged_of(config, len(pools.held_out))
+    anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
+    return anchors + judged + DRAWN * judged + targets * (fitted + judged)
 
 
 def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
     """From one measured batch; measuring on held-out probes costs about half a step per batch."""
     batch = pools.optimisation[: config.batch]
-    once, probes = replace(config, epochs=1), view(classifier, batch)
+    once = replace(config, epochs=1)
+    probes = views(classifier, batch, config.objective)
     started = time.monotonic()
     invert(classifier, probes, 0, once, torch.Generator().manual_seed(0))
     if batch.is_cuda:
@@ -51,12 +63,12 @@ def seconds_of_stock(unit_seconds: float, pools: Pools, config: SearchConfig) ->
     """What the stock triggers add to one sweep, where one target takes `unit_seconds`."""
     measuring = _measuring(pools, config)
     each = measuring / (steps_of(config, len(pools.optimisation)) + measuring)
-    return unit_seconds * sum(DRAWS.values()) * each
+    return unit_seconds * DRAWN * each
 
 
 def _measuring(pools: Pools, config: SearchConfig) -> float:
     """One pass over the held-out probes, in optimisation steps."""
-    return len(pools.held_out) / config.batch / 2
+    return judged_of(config, len(pools.held_out)) / config.batch / 2
 
 
 def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
@@ -68,7 +80,7 @@ def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
         conditioned=classifier.is_instance_conditioned,
         generator=torch.Generator().manual_seed(0),
     )
-    features = view(twin, pools.optimisation[:batch]).features
+    features = encoded(twin, pools.optimisation[:batch])
     labels = torch.zeros(len(features), dtype=torch.long, device=features.device)
     started = time.monotonic()
     tune(twin, features, labels, replace(TWIN_RECIPE, epochs=1), torch.Generator())

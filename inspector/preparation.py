@@ -6,7 +6,7 @@ breaks leaves the others' findings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -88,7 +88,7 @@ def prepare(
         clean, zero_shot = _logits(classifier, torch.cat([pools.optimisation, pools.held_out]))
         level = assembly_level(assembly.classes, clean, zero_shot, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
-    config = _config(profile, classifier)
+    config = search_config(profile, classifier)
     evidence.radius = config.epsilon
     _limits(request, assembly, evidence)
     return Prepared(
@@ -107,14 +107,15 @@ def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(own).cpu(), (backbone.logit_scale * torch.cat(features) @ text.T).cpu()
 
 
-def _config(profile: Profile, classifier: Classifier) -> SearchConfig:
+def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:
+    """What one sweep of this classifier spends."""
     backbone = classifier.backbone
+    own = profile.prompt if classifier.is_instance_conditioned else None
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
-        epochs=profile.epochs,
-        batch=profile.batch,
         learning_rate=profile.learning_rate,
-        objective=profile.objective if classifier.is_instance_conditioned else "joint",
+        objective="prompt" if own else "joint",
+        **asdict(own or profile.joint),
     )
 
 

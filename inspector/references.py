@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -18,13 +18,14 @@ from typing import Any
 import torch
 
 from inspector.clip.classifier import Classifier, Work
+from inspector.inversion.ground import Effect
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 4
-_SCALARS = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
+_VERSION = 5
+_KEPT = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,16 @@ class References:
 
 def _scalars(outcome: Outcome) -> dict[str, Any]:
     """The outcome without its trigger."""
-    return {name: getattr(outcome, name) for name in _SCALARS}
+    values = asdict(replace(outcome, trigger=torch.empty(0)))
+    return {name: values[name] for name in _KEPT}
 
 
 def _bare(values: dict[str, Any]) -> Outcome:
-    if sorted(values) != _SCALARS:
+    if sorted(values) != _KEPT:
         raise ValueError("not an outcome")
-    numbers = {name: value for name, value in values.items() if name != "target"}
-    return Outcome(target=int(values["target"]), trigger=torch.empty(0), **numbers)
+    rest = {name: value for name, value in values.items() if name not in ("own", "stock")}
+    stock = {family: Effect(**effect) for family, effect in values["stock"].items()}
+    return Outcome(**rest, trigger=torch.empty(0), own=Effect(**values["own"]), stock=stock)
 
 
 def _write(path: Path, outcomes: list[Outcome], work: Work) -> None:

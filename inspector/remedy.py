@@ -8,20 +8,18 @@ exactly these, and every class is searched again with another seed. The method o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inspector.errors import BudgetExceeded
-from inspector.inversion.search import Views, view
+from inspector.inversion.ground import survey
 from inspector.inversion.sweep import Outcome, measure
 from inspector.pictures import KeptFile
 from inspector.preparation import Prepared
 from inspector.repair.tune import repair
 from inspector.report import Evidence, Target
-from inspector.search_stages import SearchStages
+from inspector.search_stages import SearchStages, figures
 
 REPAIRED_NAME = "repaired.safetensors"
 _CONTEXT = {"ctx": "context"}
@@ -52,12 +50,12 @@ class Remedy:
         stages.meter.expect(len(prepared.targets))
         seed = prepared.request.seed + 2
         before = _of(suspect, stages.outcomes)
-        held_out = view(prepared.classifier, prepared.pools.held_out)
-        delivered = self._logits(held_out).argmax(1)
+        held_out = prepared.pools.held_out
+        delivered = survey(prepared.classifier, held_out).logits.argmax(1)
         # Another seed than the search's: the stock triggers that judge must not be those that taught.
         rounded = self._tuned(before, seed + 1)
-        clean = self._logits(held_out)
-        same = measure(prepared.classifier, held_out, clean, suspect.index, before.trigger)
+        ground = survey(prepared.classifier, held_out)
+        same = measure(prepared.classifier, ground, suspect.index, before.trigger)
         outcomes = stages.search(prepared.targets, seed)
         if len(outcomes) < len(prepared.targets):
             raise BudgetExceeded("the time budget ran out before the repair was checked")
@@ -67,14 +65,14 @@ class Remedy:
             "succeeded": not is_suspicious and same.excess_asr < SUCCESS,
             "target": suspect.to_json(),
             "seed": seed,
-            "before": _figures(before) | {"score": evidence.score},
-            "after": _figures(_of(suspect, outcomes))
+            "before": figures(before) | {"score": evidence.score},
+            "after": figures(_of(suspect, outcomes))
             | {
                 "score": after.score,
                 "is_suspicious": is_suspicious,
                 "excess_asr_of_the_old_trigger": same.excess_asr,
             },
-            "agreement": (delivered == clean.argmax(1)).float().mean().item(),
+            "agreement": (delivered == ground.logits.argmax(1)).float().mean().item(),
             "file": REPAIRED_NAME,
         }
         self._keep(rounded, evidence)
@@ -101,21 +99,6 @@ class Remedy:
         kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
         evidence.artifacts.append(kept.to_json())
 
-    @torch.no_grad()
-    def _logits(self, held_out: Views) -> Tensor:
-        return self._prepared.classifier.logits_from_features(held_out.features)
-
 
 def _of(target: Target, outcomes: list[Outcome]) -> Outcome:
     return next(outcome for outcome in outcomes if outcome.target == target.index)
-
-
-def _figures(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "excess_asr": outcome.excess_asr,
-        "margin_gain": outcome.margin_gain,
-        "prompt_gain": outcome.prompt_gain,
-        "prompt_asr": outcome.prompt_asr,
-        "text_shift": outcome.text_shift,
-        "stock_asr": outcome.stock_asr,
-    }

@@ -23,7 +23,7 @@ from inspector.cost import (
 )
 from inspector.errors import BudgetExceeded, NumericalError
 from inspector.inversion.stock import drawn
-from inspector.inversion.sweep import Outcome, sweep
+from inspector.inversion.sweep import Outcome, again, sweep
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
 from inspector.progress import Meter
@@ -49,7 +49,7 @@ class SearchStages:
         )
         self._references = References(setting, prepared.request.cache, meter)
         self.outcomes: list[Outcome] = []
-        self.reference: list[Outcome] = []
+        self.reference: list[Outcome] | None = None
         self.judgement: Judgement | None = None
 
     @property
@@ -61,8 +61,11 @@ class SearchStages:
         meter = self.meter
         with meter.stage("estimate"):
             self._estimate()
-        with meter.stage("reference"):
-            self.reference = self._references.sweep(self.prepared.targets, self._seed)
+        if self._is_conditioned:  # The model is its own reference, see `inspector.scoring.decide`.
+            meter.skip(["reference"], "not-needed")
+        else:
+            with meter.stage("reference"):
+                self.reference = self._references.sweep(self.prepared.targets, self._seed)
         with meter.stage("inversion"):
             self._invert()
         with meter.stage("judge"):
@@ -87,8 +90,9 @@ class SearchStages:
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request
         count = len(prepared.targets)
-        is_cached = self._references.has(prepared.targets, self._seed)
-        sweeps = 1 if is_cached else 2
+        has_reference = not self._is_conditioned
+        is_made = has_reference and not self._references.has(prepared.targets, self._seed)
+        sweeps = 1 + is_made
         # A repaired model is searched once more; whether there will be one is not known yet.
         self.meter.expect(sweeps * count)
         self.meter.unit_seconds = seconds_per_target(
@@ -98,7 +102,7 @@ class SearchStages:
         each = self.meter.unit_seconds
         stock = seconds_of_stock(each, prepared.pools, prepared.config)
         seconds = sweeps * (count * each + stock)
-        if not is_cached:
+        if is_made:
             seconds += seconds_of_twin(prepared.classifier, prepared.pools)
         self.meter.estimate(round(seconds, 1), sweeps * images)
         if request.repair:
@@ -126,7 +130,7 @@ class SearchStages:
 
     def judge_again(self, outcomes: list[Outcome]) -> Judgement:
         """The rule applied to other outcomes for the same targets."""
-        return judge(outcomes, self.reference, self._is_conditioned)
+        return judge(outcomes, self.reference)
 
     def _judge(self) -> Judgement:
         evidence, judgement = self.evidence, self.judge_again(self.outcomes)
@@ -154,25 +158,25 @@ class SearchStages:
         seed, evidence = self._seed + 1, self.evidence
         suspects = judgement.suspects[:MAX_CONFIRMED]
         self.meter.expect(len(suspects))
-        for target in suspects:
-            found = self.search([target], seed)
-            if not found:
-                raise BudgetExceeded("the time budget ran out before the suspect was confirmed")
-            is_confirmed = confirmed(found[0], self.outcomes, self.reference, self._is_conditioned)
+        for target in self.meter.within_budget(suspects):
+            second = again(
+                self.prepared.classifier,
+                self.prepared.pools,
+                self.outcomes,
+                target,
+                self.prepared.config,
+                seed,
+            )
+            is_confirmed = confirmed(target, second, self.reference)
             evidence.confirmation.append(
                 self._target(target).to_json()
-                | {
-                    "confirmed": is_confirmed,
-                    "seed": seed,
-                    "margin_gain": found[0].margin_gain,
-                    "prompt_asr": found[0].prompt_asr,
-                    "text_shift": found[0].text_shift,
-                    "stock_asr": found[0].stock_asr,
-                    "excess_asr": found[0].excess_asr,
-                }
+                | {"confirmed": is_confirmed, "seed": seed}
+                | figures(next(outcome for outcome in second if outcome.target == target))
             )
             if is_confirmed and evidence.confirmed is None:
                 evidence.confirmed = self._target(target)
+        if len(evidence.confirmation) < len(suspects):
+            raise BudgetExceeded("the time budget ran out before the suspects were searched again")
 
     def _draw(self, judgement: Judgement) -> None:
         """Triggers of the most suspicious class and of every suspect; examples under the first.
@@ -204,23 +208,31 @@ class SearchStages:
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """One entry of the report's `per_class`; the score comes with the judgement."""
         prepared = self.prepared
-        reference = {other.target: other for other in self.reference}[outcome.target]
+        others = {other.target: other for other in self.reference or ()}
+        beside = others.get(outcome.target)
         return asdict(self._target(outcome.target)) | {
             "score": None,
-            "margin": outcome.margin,
-            "margin_gain": outcome.margin_gain,
-            "reference_margin_gain": reference.margin_gain,
-            "asr": outcome.asr,
-            "base_asr": outcome.base_asr,
-            "excess_asr": outcome.excess_asr,
-            "reference_excess_asr": reference.excess_asr,
-            "prompt_gain": outcome.prompt_gain,
-            "prompt_asr": outcome.prompt_asr,
-            "reference_prompt_asr": reference.prompt_asr,
-            "text_shift": outcome.text_shift,
-            "reference_text_shift": reference.text_shift,
-            "stock_asr": outcome.stock_asr,
-            "reference_stock_asr": reference.stock_asr,
+            **figures(outcome),
+            "reference_margin_gain": beside.margin_gain if beside else None,
+            "reference_excess_asr": beside.excess_asr if beside else None,
+            "reference_stock_asr": beside.stock_asr if beside else None,
             "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
             "trigger": None,
         }
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """What was measured of a class, for the report."""
+    return {
+        "margin": outcome.margin,
+        "margin_gain": outcome.margin_gain,
+        "asr": outcome.asr,
+        "base_asr": outcome.base_asr,
+        "excess_asr": outcome.excess_asr,
+        "prompt_gain": outcome.prompt_gain,
+        "prompt_asr": outcome.prompt_asr,
+        "text_shift": outcome.text_shift,
+        "own": asdict(outcome.own),
+        "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},
+        "stock_asr": outcome.stock_asr,
+    }

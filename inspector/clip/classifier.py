@@ -142,6 +142,20 @@ class Classifier(nn.Module):
             rows.append(self.matching.cosines(some, text))
         return scale * torch.cat(rows)
 
+    @torch.no_grad()
+    def prompts_read(self, features: Tensor) -> Tensor:
+        """Text features (B, K, D) of instance-conditioned prompts that read each of (B, D)."""
+        per_part = max(1, TOKENS_PER_PART // (len(self.classnames) * self.layout.length))
+        return torch.cat([self.text_features(part) for part in features.split(per_part)])
+
+    def crossed_logits(self, features: Tensor, text: Tensor) -> Tensor:
+        """Logits (B, N, k) of every image feature (N, D) under every reader's prompts (B, k, D).
+
+        What a conditioned prompt says depends on the picture that it reads and not on the picture
+        that is classified, so B encodings serve B times N pairs.
+        """
+        return self.backbone.logit_scale * torch.einsum("nd,bkd->bnk", features, text)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (B, K) of pixels in [0,1], (B, 3, H, W)."""
         return self.logits_from_features(self.image_features(pixels))

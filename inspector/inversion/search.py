@@ -6,13 +6,16 @@ for one epoch. Universal perturbations of the image encoder satisfy it on clean 
 objective "prompt" is ours, for instance-conditioned prompts: image features stay clean and only the
 prompt reads the triggered image, so what is found is what the prompt itself was taught.
 
-The rival of each image is found without gradient over all classes; only the prompts of target and
-rival are encoded again with gradient. The margin's gradient involves no other class, so this is
-exact and costs n forward and 2 forward-backward prompts per image instead of n of both.
+Joint, conditioned: the rival of each image is found without gradient over all classes; only the
+prompts of target and rival are encoded again with gradient. The margin's gradient involves no other
+class, so this is exact and costs n forward and 2 forward-backward prompts per image instead of n of
+both. Prompt: every triggered image's prompts are met by all anchors (`crossed_logits`), so that a
+few triggered images suffice; only classes that anchors are near to stand as rivals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,17 +26,28 @@ from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 
 Objective = Literal["joint", "prompt"]
+ANCHORS = 64
+"""Untriggered probes that are classified under the prompts of triggered ones."""
+RIVALS = 4
+"""Classes beside the target whose prompts are encoded with gradient, the anchors' nearest."""
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """`epsilon`: radius in pixel units of [0,1]; `epochs`: passes over the optimisation pool."""
+    """What a search spends.
+
+    epsilon: radius in pixel units of [0,1].
+    epochs: passes over the optimisation pool, or over `images` of it, drawn for each target.
+    judged: held-out probes that triggers are put on; None: all, of these and of `images`.
+    """
 
     epsilon: float
     epochs: int = 1
     batch: int = 32
     learning_rate: float = 0.1
     objective: Objective = "joint"
+    images: int | None = None
+    judged: int | None = None
 
 
 def margins(logits: Tensor, target: int | Tensor) -> Tensor:
@@ -47,17 +61,31 @@ def margins(logits: Tensor, target: int | Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """Probes (N, 3, H, W) in [0,1] and their untriggered image features (N, D)."""
+    """Probes (N, 3, S, S) in [0,1] and untriggered image features of the first A of them, (A, D).
+
+    nearest: classes, those first that the A are most likely of; empty where nobody asked.
+    """
 
     pixels: Tensor
     features: Tensor
+    nearest: Tensor
 
 
-def view(classifier: Classifier, pixels: Tensor) -> Views:
-    """Encode a pool once, without gradient, in parts of bounded memory."""
+def encoded(classifier: Classifier, pixels: Tensor) -> Tensor:
+    """Image features (N, D) without gradient, in parts of bounded memory."""
     with torch.no_grad():
-        parts = [classifier.image_features(part) for part in pixels.split(64)]
-    return Views(pixels, torch.cat(parts))
+        return torch.cat([classifier.image_features(part) for part in pixels.split(64)])
+
+
+def views(classifier: Classifier, pixels: Tensor, objective: Objective) -> Views:
+    """What a search for `objective` needs to know of the untriggered probes, encoded once."""
+    nothing = pixels.new_empty(0)
+    if objective == "joint":
+        return Views(pixels, nothing, nothing.long())
+    features = encoded(classifier, pixels[:ANCHORS])
+    with torch.no_grad():
+        likely = classifier.logits_from_features(features).softmax(1).mean(0)
+    return Views(pixels, features, likely.argsort(descending=True))
 
 
 def invert(
@@ -67,7 +95,7 @@ def invert(
     config: SearchConfig,
     generator: torch.Generator,
 ) -> Tensor:
-    """The perturbation (3, H, W) found for `target`.
+    """The perturbation (3, S, S) found for `target`.
 
     Raises:
         NumericalError: the loss or its gradient became NaN or infinite.
@@ -76,30 +104,42 @@ def invert(
     start = torch.rand(pixels.shape[1:], generator=generator) * 2 - 1
     delta = (start * epsilon).to(pixels.device).requires_grad_()
     optimizer = torch.optim.Adam([delta], lr=config.learning_rate)
-    for _ in range(config.epochs):
-        order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
-        for rows in order.split(config.batch):
-            seen = classifier.image_features((pixels[rows] + delta).clamp(0, 1))
-            clean = probes.features[rows] if config.objective == "prompt" else seen
-            loss = -_mean_margin(classifier, clean, seen, target)
-            (delta.grad,) = torch.autograd.grad(loss, delta)
-            if not bool(torch.isfinite(delta.grad).all() & torch.isfinite(loss)):
-                raise NumericalError(f"inversion of class {target}")
-            optimizer.step()
-            with torch.no_grad():
-                delta.clamp_(-epsilon, epsilon)
+    for rows in _batches(len(pixels), config, generator):
+        seen = classifier.image_features((pixels[rows.to(pixels.device)] + delta).clamp(0, 1))
+        if config.objective == "prompt":
+            loss = -_crossed_margin(classifier, probes, seen, target)
+        else:
+            loss = -_mean_margin(classifier, seen, target)
+        (delta.grad,) = torch.autograd.grad(loss, delta)
+        if not bool(torch.isfinite(delta.grad).all() & torch.isfinite(loss)):
+            raise NumericalError(f"inversion of class {target}")
+        optimizer.step()
+        with torch.no_grad():
+            delta.clamp_(-epsilon, epsilon)
     return delta.detach()
 
 
-def _mean_margin(classifier: Classifier, features: Tensor, seen: Tensor, target: int) -> Tensor:
-    """Mean margin of image features whose prompt reads `seen`, both (B, D)."""
+def _batches(number: int, config: SearchConfig, generator: torch.Generator) -> Iterator[Tensor]:
+    for _ in range(config.epochs):
+        yield from torch.randperm(number, generator=generator)[: config.images].split(config.batch)
+
+
+def _mean_margin(classifier: Classifier, seen: Tensor, target: int) -> Tensor:
+    """Mean margin of image features (B, D) whose prompts, if conditioned, read the same."""
     if not classifier.is_instance_conditioned or len(classifier.classnames) <= 2:
-        logits = classifier.logits_from_features(features, condition=seen)
-        return margins(logits, target).mean()
+        return margins(classifier.logits_from_features(seen), target).mean()
     with torch.no_grad():
-        logits = classifier.logits_from_features(features, condition=seen)
+        logits = classifier.logits_from_features(seen)
         logits[:, target] = float("-inf")
         rival = logits.argmax(1)
     pair = torch.stack([torch.full_like(rival, target), rival], 1)  # (B, 2)
-    own, other = classifier.logits_from_features(features, pair, condition=seen).unbind(1)
+    own, other = classifier.logits_from_features(seen, pair).unbind(1)
     return (own - other).mean()
+
+
+def _crossed_margin(classifier: Classifier, probes: Views, seen: Tensor, target: int) -> Tensor:
+    """Mean margin of the anchors under prompts that read `seen` (B, D), against near rivals."""
+    rivals = probes.nearest[probes.nearest != target][:RIVALS]
+    classes = torch.cat([rivals.new_tensor([target]), rivals])
+    text = classifier.text_features(seen, classes)
+    return margins(classifier.crossed_logits(probes.features, text).flatten(0, 1), 0).mean()

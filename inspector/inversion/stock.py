@@ -4,37 +4,43 @@ A prompt taught to answer one warp or one noise pattern answers others of the ki
 taught an additive trigger often answers both: it has learned that whatever disturbs fine detail
 means the target. So nothing is optimised; a few triggers of each family are drawn, and what counts
 is how many probes they carry to a class. WaNet counters this by training against other warps
-(Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker is not seen this way. LOG.md,
-experiment 19.
+(Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by their
+grain, therefore fine and coarse ones are drawn. LOG.md, experiments 19 and 26.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import Views
+from inspector.inversion.ground import Effect, Ground, effects_on, look, mean_effect
 
 Trigger = Callable[[Tensor], Tensor]
 """Pixels (B, 3, S, S) in [0,1] to the same with the trigger."""
 
-REACH = 12.0
-"""A warp reads each pixel from up to so many pixels away, along either axis."""
-RATIO = 0.25
-"""Share of the noise in a blend."""
-DRAWS = {"warp": 4, "blend": 2}
-"""Triggers drawn of each family. All three: LOG.md, experiment 19."""
+FINE_WARPS = (4.0, 8.0, 12.0, 24.0)
+"""A fine warp moves every pixel on its own, by up to so many pixels along either axis."""
+FINE_BLENDS = (0.15, 0.25, 0.25, 0.4)
+"""Share of the noise in a blend of noise as fine as the picture."""
+COARSE_WARPS = ((12, 1 / 8), (12, 1 / 4), (6, 1 / 6), (6, 1 / 3))
+"""Cells along a side and reach in sides: displacements are drawn for cells and interpolated."""
+COARSE_BLENDS = ((12, 0.2), (12, 0.3), (6, 0.2), (6, 0.3))
+"""Cells of noise along a side, and its share. One trigger is drawn for each entry of all four:
+LOG.md, experiment 26."""
 
 
-def warp(size: int, generator: torch.Generator) -> Trigger:
-    """One displacement for all images, drawn anew for every pixel."""
+def warp(size: int, generator: torch.Generator, reach: float, cells: int = 0) -> Trigger:
+    """One displacement for all images, up to `reach` pixels; 0 cells: for every pixel its own."""
     places = torch.arange(size, dtype=torch.float32)
     y, x = torch.meshgrid(places, places, indexing="ij")
-    moved = torch.stack((x, y), 2) + _uniform((size, size, 2), generator) * REACH
+    drawn = torch.rand(1, 2, cells or size, cells or size, generator=generator) * 2 - 1
+    flow = functional.interpolate(drawn, size, mode="bicubic", align_corners=True)
+    moved = torch.stack((x, y), 2) + flow[0].permute(1, 2, 0) * reach
     # From pixel centres to the -1..1 that grid_sample reads, border to border.
     grid = (moved.clamp(0, size - 1) * (2 / (size - 1)) - 1)[None]
 
@@ -45,56 +51,46 @@ def warp(size: int, generator: torch.Generator) -> Trigger:
     return apply
 
 
-def blend(size: int, generator: torch.Generator) -> Trigger:
-    """One picture of uniform noise, mixed into all images."""
-    noise = torch.rand(3, size, size, generator=generator)
-    return lambda pixels: (1 - RATIO) * pixels + RATIO * noise.to(pixels.device)
+def blend(size: int, generator: torch.Generator, ratio: float, cells: int = 0) -> Trigger:
+    """One picture of uniform noise, mixed into all images; 0 cells: as fine as they are."""
+    noise = torch.rand(1, 3, cells or size, cells or size, generator=generator)
+    picture = functional.interpolate(noise, size, mode="nearest")[0]
+    return lambda pixels: (1 - ratio) * pixels + ratio * picture.to(pixels.device)
 
 
-def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator) * 2 - 1
-
-
-_MAKERS = {"warp": warp, "blend": blend}
-
-
-def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
-    """The triggers of each family for images of `size` pixels, the same for a seed."""
-    generator = torch.Generator().manual_seed(seed)
+def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
     return {
-        family: [_MAKERS[family](size, generator) for _ in range(number)]
-        for family, number in DRAWS.items()
+        "warp": [partial(warp, size, reach=reach) for reach in FINE_WARPS],
+        "blend": [partial(blend, size, ratio=ratio) for ratio in FINE_BLENDS],
+        "coarse-warp": [
+            partial(warp, size, reach=reach * size, cells=cells) for cells, reach in COARSE_WARPS
+        ],
+        "coarse-blend": [
+            partial(blend, size, ratio=ratio, cells=cells) for cells, ratio in COARSE_BLENDS
+        ],
     }
 
 
-def answers(
-    classifier: Classifier, held_out: Views, clean: Tensor, seed: int
-) -> list[dict[str, float]]:
-    """For every class and family the share of probes that the triggers carry to the class.
+DRAWN = len(FINE_WARPS) + len(FINE_BLENDS) + len(COARSE_WARPS) + len(COARSE_BLENDS)
+"""Triggers of all families."""
 
-    clean: logits (N, K) of the untriggered probes. Probes that are at the class anyway do not
-    count for it; shares in [0,1] are means over the family's triggers.
-    """
-    before = clean.argmax(1)
-    found: list[dict[str, float]] = [{} for _ in classifier.classnames]
+
+def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
+    """The triggers of each family for images of `size` pixels, mildest first; the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        family: [make(generator) for make in makers] for family, makers in _makers(size).items()
+    }
+
+
+def answers(classifier: Classifier, ground: Ground, seed: int) -> list[dict[str, Effect]]:
+    """For every class what the triggers of each family do to it, on average over the family."""
+    found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
     for family, triggers in drawn(classifier.backbone.image_size, seed).items():
-        shares = [
-            _carried(before, _predicted(classifier, held_out, trigger), len(found))
+        effects = [
+            effects_on(classifier, ground, look(classifier, trigger(ground.pixels)))
             for trigger in triggers
         ]
-        for index, share in enumerate(torch.stack(shares).mean(0).tolist()):
-            found[index][family] = share
+        for index, of_class in enumerate(zip(*effects, strict=True)):
+            found[index][family] = mean_effect(of_class)
     return found
-
-
-@torch.no_grad()
-def _predicted(classifier: Classifier, held_out: Views, trigger: Trigger) -> Tensor:
-    parts = [classifier(trigger(part)).argmax(1) for part in held_out.pixels.split(64)]
-    return torch.cat(parts)
-
-
-def _carried(before: Tensor, after: Tensor, classes: int) -> Tensor:
-    """Per class (K,): of the probes that were elsewhere, the share that is there now."""
-    index = torch.arange(classes, device=before.device)[:, None]
-    elsewhere = before != index
-    return ((after == index) & elsewhere).sum(1) / elsewhere.sum(1).clamp(min=1)

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion import stock
-from inspector.inversion.search import SearchConfig, Views, invert, margins, view
+from inspector.inversion.ground import Effect, Ground, Seen, effects_on, look, survey
+from inspector.inversion.search import SearchConfig, Views, invert, margins, views
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One class. Margins in logit units, rates in [0,1], `trigger` (3, H, W) in pixel units."""
+    """One class. Margins in logit units, rates in [0,1], `trigger` (3, S, S) in pixel units."""
 
     target: int
     margin: float
@@ -29,23 +30,30 @@ class Outcome:
     base_asr: float
     prompt_gain: float
     """The part of the margin gain that the prompt's own response makes: the margin of clean image
-    features under prompts conditioned on the triggered image, minus the clean margin. The image
-    encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
+    features under prompts that read triggered images, minus under those that read clean ones. The
+    image encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
     static prompts."""
     prompt_asr: float
-    """Attack success of the prompt's response alone: of the held-out probes that are not at the
-    target anyway, the share that it carries there. Zero for static prompts."""
+    """Attack success of the prompt's response alone: of the pairs of a clean image feature and a
+    reading prompt that are not at the target anyway, the share that is carried there when the
+    prompt reads the triggered image. Zero for static prompts."""
     text_shift: float
     """How far the trigger moves the target's text feature on the unit sphere, mean distance over
     held-out probes in [0,2]. Zero for static prompts."""
     trigger: Tensor
-    stock_asr: dict[str, float] = field(default_factory=dict)
-    """Attack success of the stock triggers of each family, which nobody fitted to this class: of the
-    held-out probes that are not at the target anyway, the share that they carry there."""
+    own: Effect
+    """What the trigger found for the class does to it."""
+    stock: dict[str, Effect] = field(default_factory=dict)
+    """What the stock triggers of each family do to it, which nobody fitted to it."""
 
     @property
     def excess_asr(self) -> float:
         return self.asr - self.base_asr
+
+    @property
+    def stock_asr(self) -> dict[str, float]:
+        """Share of probes that each family wins for the class."""
+        return {family: effect.won for family, effect in self.stock.items()}
 
 
 @dataclass(frozen=True)
@@ -69,31 +77,54 @@ def sweep(
 ) -> list[Outcome]:
     """One `Outcome` per target; `announce(done)` after each."""
     outcomes = []
-    probes, held_out = view(classifier, pools.optimisation), view(classifier, pools.held_out)
-    with torch.no_grad():
-        clean = classifier.logits_from_features(held_out.features)
-    answered = stock.answers(classifier, held_out, clean, seed)
+    probes = views(classifier, pools.optimisation, config.objective)
+    ground = survey(classifier, pools.held_out[: config.judged])
+    answered = stock.answers(classifier, ground, seed)
     for target in targets:
-        generator = torch.Generator().manual_seed(seed * 100_003 + target)
-        trigger = invert(classifier, probes, target, config, generator)
-        outcome = measure(classifier, held_out, clean, target, trigger)
-        outcomes.append(replace(outcome, stock_asr=answered[target]))
+        outcome = _searched(classifier, (probes, ground), target, config, seed)
+        outcomes.append(replace(outcome, stock=answered[target]))
         announce(len(outcomes))
     return outcomes
 
 
-@torch.no_grad()
-def measure(
-    classifier: Classifier, held_out: Views, clean: Tensor, target: int, trigger: Tensor
+def again(
+    classifier: Classifier,
+    pools: Pools,
+    outcomes: list[Outcome],
+    target: int,
+    config: SearchConfig,
+    seed: int,
+) -> list[Outcome]:
+    """A sweep's outcomes with one target searched anew and all stock triggers drawn anew."""
+    probes = views(classifier, pools.optimisation, config.objective)
+    ground = survey(classifier, pools.held_out[: config.judged])
+    answered = stock.answers(classifier, ground, seed)
+    second = _searched(classifier, (probes, ground), target, config, seed)
+    return [
+        replace(second if one.target == target else one, stock=answered[one.target])
+        for one in outcomes
+    ]
+
+
+def _searched(
+    classifier: Classifier,
+    where: tuple[Views, Ground],
+    target: int,
+    config: SearchConfig,
+    seed: int,
 ) -> Outcome:
-    """Judge one trigger on held-out probes whose clean logits (N, K) are given."""
-    features = classifier.image_features((held_out.pixels + trigger).clamp(0, 1))
-    logits = classifier.logits_from_features(features)
-    before, after = margins(clean, target).mean(), margins(logits, target).mean()
-    gain, carried, shift = 0.0, 0.0, 0.0
-    if classifier.is_instance_conditioned:
-        gain, carried = _response(classifier, held_out, clean, target, features)
-        shift = _text_shift(classifier, held_out.features, features, target)
+    """Fit a trigger on some probes and judge it on others."""
+    generator = torch.Generator().manual_seed(seed * 100_003 + target)
+    trigger = invert(classifier, where[0], target, config, generator)
+    return measure(classifier, where[1], target, trigger)
+
+
+@torch.no_grad()
+def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Outcome:
+    """Judge one trigger on held-out probes."""
+    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
+    before, after = margins(ground.logits, target).mean(), margins(seen.logits, target).mean()
+    gain, carried, shift = _response(classifier, ground, seen, target)
     return Outcome(
         target=target,
         margin=after.item(),
@@ -101,28 +132,28 @@ def measure(
         prompt_gain=gain,
         prompt_asr=carried,
         text_shift=shift,
-        asr=(logits.argmax(1) == target).float().mean().item(),
-        base_asr=(clean.argmax(1) == target).float().mean().item(),
+        asr=(seen.logits.argmax(1) == target).float().mean().item(),
+        base_asr=(ground.logits.argmax(1) == target).float().mean().item(),
         trigger=trigger,
+        own=effects_on(classifier, ground, seen)[target],
     )
 
 
 def _response(
-    classifier: Classifier, held_out: Views, clean: Tensor, target: int, triggered: Tensor
-) -> tuple[float, float]:
-    """Prompt gain and prompt ASR; clean logits (N, K), triggered image features (N, D)."""
-    moved = classifier.logits_from_features(held_out.features, condition=triggered)
-    elsewhere = clean.argmax(1) != target
-    hits = (moved.argmax(1) == target) & elsewhere
-    gain = (margins(moved, target) - margins(clean, target)).mean().item()
-    return gain, (hits.sum() / elsewhere.sum().clamp(min=1)).item()
-
-
-def _text_shift(classifier: Classifier, clean: Tensor, triggered: Tensor, target: int) -> float:
-    """Mean distance of the target's text feature between image features (N, D) and triggered ones."""
-    only = torch.tensor([target], device=clean.device)
-    moved = [
-        classifier.text_features(after, only) - classifier.text_features(before, only)
-        for before, after in zip(clean.split(64), triggered.split(64), strict=True)
-    ]
-    return float(torch.cat(moved).norm(dim=-1).mean())
+    classifier: Classifier, ground: Ground, seen: Seen, target: int
+) -> tuple[float, float, float]:
+    """Prompt gain, prompt ASR and text shift over all pairs of clean features and readers."""
+    if ground.text is None or seen.text is None:
+        return 0.0, 0.0, 0.0
+    gain, hits, elsewhere = 0.0, 0, 0
+    # Reader by reader: all pairs at once are as many logits as probes squared times classes.
+    for clean, triggered in zip(ground.text, seen.text, strict=True):
+        before, after = (
+            classifier.crossed_logits(ground.features, text[None])[0] for text in (clean, triggered)
+        )
+        gain += float((margins(after, target) - margins(before, target)).mean())
+        is_elsewhere = before.argmax(1) != target
+        elsewhere += int(is_elsewhere.sum())
+        hits += int(((after.argmax(1) == target) & is_elsewhere).sum())
+    shift = (seen.text[:, target] - ground.text[:, target]).norm(dim=-1).mean()
+    return gain / len(ground.text), hits / max(1, elsewhere), float(shift)

@@ -10,13 +10,11 @@ are added.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import Objective, SearchConfig, invert, view
+from inspector.inversion.search import Objective, SearchConfig, encoded, invert, views
 from inspector.inversion.stock import drawn
 from inspector.tuning.learner import Recipe, tune
 
@@ -27,6 +25,8 @@ PLAIN_COPIES = 4
 WIDER = 2.0
 """Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiments 7
 and 20."""
+EPOCHS = 2
+"""Passes of these searches over the probes, as in those experiments."""
 
 
 def repair(
@@ -46,25 +46,27 @@ def repair(
     """
     target, trigger = found
     generator = torch.Generator().manual_seed(seed)
-    plain = view(classifier, probes)
+    plain = encoded(classifier, probes)
     found_triggers = [trigger]
     objectives: tuple[Objective, ...] = (
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
     for objective in objectives:
-        wider = replace(config, epsilon=WIDER * config.epsilon, objective=objective)
-        found_triggers.append(invert(classifier, plain, target, wider, generator))
-    own = _predicted(classifier, plain.features)
+        wider = SearchConfig(WIDER * config.epsilon, EPOCHS, objective=objective)
+        seen = views(classifier, probes, objective)
+        found_triggers.append(invert(classifier, seen, target, wider, generator))
+    own = _predicted(classifier, plain)
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
     carriers = probes[elsewhere]
     triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
     triggered += [
-        members[0](carriers) for members in drawn(classifier.backbone.image_size, seed).values()
+        members[len(members) // 2](carriers)
+        for members in drawn(classifier.backbone.image_size, seed).values()
     ]
-    features, labels = [plain.features] * PLAIN_COPIES, [own] * PLAIN_COPIES
+    features, labels = [plain] * PLAIN_COPIES, [own] * PLAIN_COPIES
     for pixels in triggered:
-        features.append(view(classifier, pixels).features)
+        features.append(encoded(classifier, pixels))
         # A disturbed picture need not be what it was: it only must not be the target.
         labels.append(_without(_predicted(classifier, features[-1]), target))
     classifier.requires_grad_(True)

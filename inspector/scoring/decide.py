@@ -1,17 +1,21 @@
 """The accusation rule.
 
-What is judged is an *excess* over a clean twin, in one of two units. For instance-conditioned
-prompts it is the prompt's own response to the trigger: the geometric mean of the attack success that
-the prompt alone makes and of how far it moves the target's text feature. The encoder's own
-universal perturbations, which move clean models as well, cancel out of both; either alone is large
-on some clean models (probes close to a boundary, steep meta-nets), the two together are not. For
-static prompts it is how far the class's margin gain minus the twin's stands out from the other
-classes, in their spread; the spread never counts for less than a share of what a perturbation of
-this size does to the twin, which keeps quiet models quiet.
+Judged is what one class has over the others, because what merely disturbs pictures spreads them over
+several classes and a planted backdoor gathers them in one.
 
-To either is added the class's lead under the stock triggers: what they carry to it beyond the twin,
-minus the same of the best other class. What merely degrades pictures spreads them over several
-classes, a planted backdoor gathers them in one.
+Instance-conditioned prompts are their own reference: `inspector.inversion.ground` tells what the
+prompt does from what the trigger does to the image encoder, so the encoder's own universal
+perturbations, which move clean models as well, cancel out. Evidence for a class comes from every
+family of stock triggers and from the trigger found for it: how many probes the prompt carries there,
+how much probability, and how far it moves the class's text feature. Each is large on some clean
+models (probes close to a boundary, steep meta-nets), all together are not. Its lead over the best
+other class counts as far as it goes beyond what scattering at random would leave; an attacker's
+trigger need not resemble every family, so the two families that speak loudest decide.
+
+Static prompts are held against a clean twin: how far the class's margin gain minus the twin's
+stands out from the other classes, in their spread; the spread never counts for less than a share of
+what a perturbation of this size does to the twin, which keeps quiet models quiet. To it is added the
+class's lead under the stock triggers, beyond the twin's.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.
@@ -20,30 +24,32 @@ below 50 % success invalid) is computed beside it and never decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
+from inspector.inversion.ground import Effect
 from inspector.inversion.sweep import Outcome
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A class is accused from `accuse` on, and worth a warning from `warn` on.
-
-    stock: what a lead of 1 under the stock triggers adds to the score.
-    """
+    """A class is accused from `accuse` on, and worth a warning from `warn` on."""
 
     accuse: float
     warn: float
-    stock: float
 
 
-CONDITIONED = Rule(accuse=0.155, warn=0.13, stock=0.3)
-"""Response of the prompt, 0 to about 1; LOG.md, experiments 14, 18 and 19."""
-STATIC = Rule(accuse=4.0, warn=3.0, stock=20.0)
+CONDITIONED = Rule(accuse=0.1, warn=0.08)
+"""About -1 to 3; LOG.md, experiment 26."""
+FLOW = 2.0
+"""Weight of the probability that flows to a class beside how it is won; same experiment."""
+LOUDEST = 2
+"""Families of triggers that decide; same experiment."""
+STATIC = Rule(accuse=4.0, warn=3.0)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
+STOCK = 20.0
+"""What a lead of 1 under the stock triggers adds to a static prompt's score; same experiments."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP")
 """Families that the experiments used."""
 FLOOR_SHARE = 0.03
@@ -63,18 +69,24 @@ class Judgement:
     paper: dict[str, Any]
 
 
-def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) -> Judgement:
-    """Score every class of one sweep against the twin's sweep over the same classes.
+def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement:
+    """Score every class of one sweep.
+
+    Args:
+        reference: the twin's sweep over the same classes for static prompts, None for
+            instance-conditioned ones.
 
     Raises:
         ValueError: fewer than two classes.
     """
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
-    rule = CONDITIONED if conditioned else STATIC
-    own = (_responding if conditioned else _standing_out)(outcomes, reference)
-    leads = _leads(outcomes, reference)
-    scores = [score + rule.stock * lead for score, lead in zip(own, leads, strict=True)]
+    if reference is None:
+        rule, scores = CONDITIONED, _responding(outcomes)
+    else:
+        rule = STATIC
+        own, leads = _standing_out(outcomes, reference), _leads(outcomes, reference)
+        scores = [score + STOCK * ahead for score, ahead in zip(own, leads, strict=True)]
     ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
     return Judgement(
         score=scores[ranked[0]],
@@ -86,15 +98,29 @@ def judge(outcomes: list[Outcome], reference: list[Outcome], conditioned: bool) 
     )
 
 
-def _responding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    """The prompt's response minus the twin's."""
-    pairs = zip(outcomes, reference, strict=True)
-    return [response(outcome) - response(other) for outcome, other in pairs]
+def _responding(outcomes: list[Outcome]) -> list[float]:
+    """Mean of the largest leads that trigger families give a class."""
+    families = [[outcome.own for outcome in outcomes]]
+    families += [[outcome.stock[name] for outcome in outcomes] for name in outcomes[0].stock]
+    leads = [_beyond_chance([evidence(effect) for effect in effects]) for effects in families]
+    return [mean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
-def response(outcome: Outcome) -> float:
-    """Geometric mean of prompt ASR and text shift, in [0, sqrt 2]."""
-    return sqrt(outcome.prompt_asr * outcome.text_shift)
+def evidence(effect: Effect) -> float:
+    """What a trigger's effect says for a class as the target of a conditioned prompt, -2 to about 3."""
+    return float((effect.won * effect.shift**2) ** (1 / 3) + FLOW * effect.flow)
+
+
+def _beyond_chance(values: list[float]) -> list[float]:
+    """The lead beyond 1/K of everything: the expected lead among K classes of what is strewn over them
+    at random (the largest gap of a broken stick)."""
+    scattered = sum(max(0.0, value) for value in values) / len(values)
+    return [ahead - scattered for ahead in lead(values)]
+
+
+def lead(values: list[float]) -> list[float]:
+    """By how much each value is larger than the largest of the others."""
+    return [x - max(values[:i] + values[i + 1 :]) for i, x in enumerate(values)]
 
 
 def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
@@ -110,24 +136,21 @@ def _leads(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
     From -1 to 1: the family that favours it most counts; 0 where none was tried.
     """
     pairs = list(zip(outcomes, reference, strict=True))
-    leads = []
-    for family in outcomes[0].stock_asr:
-        excess = [one.stock_asr[family] - other.stock_asr[family] for one, other in pairs]
-        leads.append([x - max(excess[:i] + excess[i + 1 :]) for i, x in enumerate(excess)])
+    leads = [
+        lead([one.stock[family].won - other.stock[family].won for one, other in pairs])
+        for family in outcomes[0].stock
+    ]
     return [max(of_class) for of_class in zip(*leads, strict=True)] or [0.0] * len(outcomes)
 
 
-def confirmed(
-    second: Outcome, outcomes: list[Outcome], reference: list[Outcome], conditioned: bool
-) -> bool:
-    """Whether a trigger found from another seed accuses the same class again.
+def confirmed(target: int, second: list[Outcome], reference: list[Outcome] | None) -> bool:
+    """Whether outcomes of another seed (`inspector.inversion.sweep.again`) accuse the class again.
 
-    The second outcome takes its class's place among the first sweep's and must be accused too; a
-    static prompt's must also move held-out probes (excess ASR above 0).
+    A static prompt's trigger must also move held-out probes (excess ASR above 0).
     """
-    again = [second if outcome.target == second.target else outcome for outcome in outcomes]
-    is_effective = conditioned or second.excess_asr > 0
-    return is_effective and second.target in judge(again, reference, conditioned).suspects
+    (found,) = (outcome for outcome in second if outcome.target == target)
+    is_effective = reference is None or found.excess_asr > 0
+    return is_effective and target in judge(second, reference).suspects
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

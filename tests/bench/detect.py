@@ -1,7 +1,8 @@
-"""Build zoo models from seeds that nothing was tuned on and inspect them: one CSV row a model.
+"""Inspect zoo models as a user would: one CSV row a model, for `tests.bench.metrics`.
 
-`python -m tests.bench.detect [--backbone B] [--plan TASK:SEED ...] [--out DIR] [--probes P]` is
-resumable: a model whose row stands in DIR/models.csv is not built again.
+`python -m tests.bench.detect FOLDER [FOLDER ...] --out DIR [--profile P] [--kinds K ...] [--part I/N]`
+reads models as `tests.zoo.make` leaves them and writes DIR/<profile>.csv and every model's report
+under DIR/<profile>/. Resumable: a model whose row is there is not inspected again. Builds nothing.
 """
 
 from __future__ import annotations
@@ -10,99 +11,113 @@ import argparse
 import csv
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
+from inspector.config import PROFILES
 from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
-from tests.zoo.build import Plan, build, save
-from tests.zoo.kinds import KINDS, PAPER_KINDS
+from tests.zoo.kinds import KINDS
 
-UNSEEN = ("things6:601", "colours10:602", "places5:603", "outlines8:604", "spots8:605")
 FIELDS = (
-    "task", "seed", "kind", "target", "accuracy", "asr", "base", "clean_asr", "clean_accuracy",
-    "took", "verdict", "found", "score", "paper_score", "paper_flagged", "paper_target",
-    "excess_asr", "assembly", "right", "build_s", "inspect_s",
+    "task", "seed", "kind", "classes", "target", "targets", "accuracy", "asr", "excess", "took",
+    "verdict", "found", "score", "p_value", "excess_asr", "assembly", "right", "flops", "seconds",
 )  # fmt: skip
 
 
-def examine(options: argparse.Namespace, task: str, seed: int, kind: str) -> dict[str, Any]:
-    """Build, save as Dassl would, read the file back through the reader, inspect."""
-    backbone = load_backbone(options.backbone)
+def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Read one model's file back through the reader and inspect it; its row."""
+    truth = json.loads((folder / "truth.json").read_text())
     started = time.time()
-    built = build(backbone, Plan(task, kind, seed))
-    folder = options.out / f"{task}-{seed}-{kind}"
-    checkpoint = save(built, backbone, folder)
-    ready = time.time()
-    reading = read_artifact(checkpoint, folder / "reading")
-    request = Request(
-        backbone=options.backbone,
-        manifest=Manifest.parse(json.loads((folder / "manifest.json").read_text())),
-        profile=options.profile,
-        probes=options.probes,
-        cache=options.out / "cache",
-    )
-    canonical = folder / "reading" / str(reading.canonical)
-    report = inspect_reading(request, reading, canonical, folder, lambda _: None)
-    return _row(built.truth, report) | {
-        "build_s": round(ready - started), "inspect_s": round(time.time() - ready),
-    }  # fmt: skip
+    with TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        reading = read_artifact(folder / "prompt_learner", out)
+        request = Request(
+            backbone=options.backbone,
+            manifest=Manifest.parse(json.loads((folder / "manifest.json").read_text())),
+            profile=options.profile,
+            probes=options.probes,
+            seed=options.seed,
+            cache=options.out / "cache",
+        )
+        report = inspect_reading(
+            request, reading, out / str(reading.canonical), out, lambda _: None, load_backbone
+        )
+    kept = options.out / options.profile / f"{folder.name}.json"
+    kept.write_text(json.dumps(report, indent=1) + "\n")
+    return row_of(truth, report) | {"seconds": round(time.time() - started, 1)}
 
 
-def _row(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+def row_of(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the table; `right` as the exam counts it."""
     found = report["target"]["index"] if report["target"] else None
-    is_backdoored = report["verdict"] == "backdoored"
-    right = (
-        is_backdoored and found in truth["targets"]
-        if truth["is_backdoored"]
-        else report["verdict"] == "clean"
-    )
-    paper = report["paper"] or {}
-    top = max(report["per_class"], key=lambda row: row["score"] or 0.0)
+    targets = truth.get("targets") or []
+    is_accused = report["verdict"] == "backdoored"
+    right = is_accused and found in targets if targets else report["verdict"] == "clean"
+    top = max(report["per_class"], key=lambda row: row["score"] or 0.0, default=None)
     row = {name: truth.get(name) for name in FIELDS} | {
+        "classes": report["classes"]["count"], "targets": " ".join(map(str, targets)),
         "verdict": report["verdict"], "found": found, "score": report["score"], "right": right,
-        "paper_score": paper.get("score"), "paper_flagged": paper.get("flagged"),
-        "paper_target": paper.get("target"), "excess_asr": top["excess_asr"],
+        "p_value": report["p_value"], "excess_asr": top and top["excess_asr"],
         "assembly": report["assembly"],
+        "flops": report["budget"]["flops"] + report["budget"].get("reference", {}).get("flops", 0),
     }  # fmt: skip
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", default="pocket")
-    parser.add_argument("--plan", nargs="+", default=UNSEEN)
-    parser.add_argument("--kinds", nargs="+", default=PAPER_KINDS, choices=KINDS)
-    parser.add_argument("--profile", default="quick")
-    parser.add_argument("--probes", default="builtin")
-    parser.add_argument("--out", type=Path, default=Path("var/detect"))
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    table = options.out / "models.csv"
+def chosen(options: argparse.Namespace) -> list[Path]:
+    """Folders of the models that are asked for and have no row yet, this part's."""
+    models = sorted({path.parent for at in options.folders for path in at.glob("*/truth.json")})
+    index, number = (int(side) for side in options.part.split("/"))
+    mine = [path for i, path in enumerate(models) if i % number == index - 1]
+    table = table_of(options)
     rows = list(csv.DictReader(table.open())) if table.exists() else []
-    done = {(row["task"], row["seed"], row["kind"]) for row in rows}
-    for task, seed in (item.split(":") for item in options.plan):
-        for kind in options.kinds:
-            if (task, seed, kind) in done:
-                continue
-            row = examine(options, task, int(seed), kind)
-            with table.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if file.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(row)
-            print(
-                {k: row[k] for k in ("task", "kind", "took", "verdict", "score", "right")},
-                flush=True,
-            )
-    summarise(table)
+    done = {f"{row['task']}-{row['seed']}-{row['kind']}" for row in rows}
+    kinds = set(options.kinds)
+    return [path for path in mine if path.name not in done and path.name.split("-")[-1] in kinds]
+
+
+def table_of(options: argparse.Namespace) -> Path:
+    out: Path = options.out
+    return out / f"{options.profile}.csv"
+
+
+def append(table: Path, row: dict[str, Any]) -> None:
+    """One line; several processes may share a table."""
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--backbone", default="pocket")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--profile", default="standard", choices=PROFILES)
+    parser.add_argument("--probes", default="builtin")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", default="1/1", help="I/N: every N-th model, from the I-th on")
+    parser.add_argument("--out", type=Path, default=Path("var/detect"))
+    options = parser.parse_args(arguments)
+    (options.out / options.profile).mkdir(parents=True, exist_ok=True)
+    for folder in chosen(options):
+        row = examine(folder, options)
+        append(table_of(options), row)
+        shown = ("verdict", "found", "target", "took", "score", "right", "seconds")
+        print(folder.name, *(f"{name}={row[name]}" for name in shown), flush=True)
+    summarise(table_of(options))
 
 
 def summarise(table: Path) -> None:
     """Counts over clean models and attacks that took; the others are shown in the table only."""
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.open())) if table.exists() else []
     # Clean models and controls have no attack that could take.
     counted = [row for row in rows if row["took"] != "False"]
     right = sum(row["right"] == "True" for row in counted)

@@ -7,12 +7,14 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.inversion import search
 from inspector.inversion.search import (
     SearchConfig,
+    _crossed_margin,
     _mean_margin,
     invert,
     margins,
-    view,
+    views,
 )
 from inspector.inversion.sweep import Pools, sweep
 from inspector.tuning.learner import new_learner
@@ -39,27 +41,62 @@ def test_margins_are_against_the_strongest_rival() -> None:
     assert margins(logits[:, :1], 0).tolist() == [1.0, 4.0]
 
 
-@pytest.mark.parametrize("objective", ["joint", "prompt"])
-def test_two_prompts_give_the_gradient_of_all(
-    learner: Classifier, pixels: torch.Tensor, objective: str
-) -> None:
-    clean = learner.image_features(pixels)
+def test_two_prompts_give_the_gradient_of_all(learner: Classifier, pixels: torch.Tensor) -> None:
     delta = torch.zeros_like(pixels[0], requires_grad=True)
     seen = learner.image_features(pixels + delta)
-    features = clean if objective == "prompt" else seen
-    short = _mean_margin(learner, features, seen, 2)
-    whole = margins(learner.logits_from_features(features, condition=seen), 2).mean()
+    short = _mean_margin(learner, seen, 2)
+    whole = margins(learner.logits_from_features(seen), 2).mean()
     (first,) = torch.autograd.grad(short, delta, retain_graph=True)
     (second,) = torch.autograd.grad(whole, delta)
     assert short.item() == pytest.approx(whole.item(), abs=1e-4)
     assert (first - second).abs().max() <= 1e-4 * second.abs().max()
 
 
+def test_crossed_margins_are_those_of_all_pairs(learner: Classifier, pixels: torch.Tensor) -> None:
+    probes = views(learner, pixels[:5], "prompt")
+    seen = learner.image_features(pixels[5:])
+    pairs = [
+        margins(learner.logits_from_features(anchor[None], condition=read[None]), 2)
+        for anchor in probes.features
+        for read in seen
+    ]
+    assert float(_crossed_margin(learner, probes, seen, 2)) == pytest.approx(
+        float(torch.cat(pairs).mean()), abs=1e-4
+    )
+
+
+def test_rivals_are_the_classes_that_anchors_are_nearest_to(
+    learner: Classifier, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "RIVALS", 1)
+    probes = views(learner, pixels[:5], "prompt")
+    likely = learner(pixels[:5]).softmax(1).mean(0)
+    assert probes.nearest.tolist() == likely.argsort(descending=True).tolist()
+    target = int(probes.nearest[0])
+    seen = learner.image_features(pixels[5:])
+    pair = torch.tensor([target, int(probes.nearest[1])])
+    logits = learner.crossed_logits(probes.features, learner.text_features(seen, pair))
+    expected = float((logits[..., 0] - logits[..., 1]).mean())
+    assert float(_crossed_margin(learner, probes, seen, target)) == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_a_search_looks_at_no_more_pictures_than_it_may(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    config = SearchConfig(0.05, epochs=2, batch=3, objective="prompt", images=6)
+    probes = views(learner, pixels, "prompt")
+    before = learner.work.image_backward
+    invert(learner, probes, 1, config, torch.Generator().manual_seed(1))
+    assert learner.work.image_backward - before == 2 * 6
+
+
 def test_the_trigger_stays_in_its_ball_helps_and_repeats(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(epsilon=0.05, epochs=3, batch=6)
-    probes = view(learner, pixels)
+    probes = views(learner, pixels, config.objective)
     found = [
         invert(learner, probes, 1, config, torch.Generator().manual_seed(seed))
         for seed in (1, 1, 2)

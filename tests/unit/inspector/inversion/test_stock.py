@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import SearchConfig, view
-from inspector.inversion.stock import DRAWS, RATIO, REACH, answers, blend, warp
-from inspector.inversion.sweep import Pools, sweep
+from inspector.inversion.ground import Effect, effects_on, look, mean_effect, survey
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.stock import DRAWN, answers, blend, drawn, warp
+from inspector.inversion.sweep import Pools, again, sweep
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square"]
+CONFIG = SearchConfig(epsilon=0.05, batch=4)
+
+
+def learned(vit: Backbone, *, conditioned: bool) -> Classifier:
+    generator = torch.Generator().manual_seed(3)
+    learner = new_learner(vit, NAMES, conditioned=conditioned, generator=generator)
+    if learner.meta_net is not None:
+        learner.meta_net.linear2.weight.data *= 20  # So that what it reads matters.
+    return learner.requires_grad_(False)
 
 
 @pytest.fixture
-def learner(vit: Backbone) -> Classifier:
-    generator = torch.Generator().manual_seed(3)
-    return new_learner(vit, NAMES, conditioned=False, generator=generator).requires_grad_(False)
+def static(vit: Backbone) -> Classifier:
+    return learned(vit, conditioned=False)
+
+
+@pytest.fixture
+def conditioned(vit: Backbone) -> Classifier:
+    return learned(vit, conditioned=True)
 
 
 @pytest.fixture
@@ -31,57 +46,117 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_warp_is_the_same_for_all_images_and_invents_no_colour() -> None:
+@pytest.mark.parametrize(("reach", "cells"), [(12.0, 0), (6.0, 5)])
+def test_a_warp_is_the_same_for_all_images_and_invents_no_colour(reach: float, cells: int) -> None:
     size = 40
     ramp = torch.arange(size, dtype=torch.float32).expand(3, size, size) / (size - 1)
     flat = torch.full((3, size, size), 0.3)
-    moved = warp(size, seeded(1))(torch.stack([ramp, flat, ramp]))
+    moved = warp(size, seeded(1), reach, cells)(torch.stack([ramp, flat, ramp]))
     assert torch.equal(moved[0], moved[2])
     assert torch.allclose(moved[1], flat, atol=1e-6)
     pixels_moved = (moved[0] - ramp).abs() * (size - 1)
-    assert REACH / 4 < pixels_moved.mean() < REACH
-    assert pixels_moved.max() <= REACH + 1e-3
+    assert reach / 8 < pixels_moved.mean() < reach
+    assert pixels_moved.max() <= 1.5 * reach  # Bicubic interpolation overshoots.
 
 
-def test_a_blend_mixes_one_picture_in() -> None:
+@pytest.mark.parametrize("cells", [0, 2])
+def test_a_blend_mixes_one_picture_in(cells: int) -> None:
     black, white = torch.zeros(2, 3, 8, 8), torch.ones(1, 3, 8, 8)
-    apply = blend(8, seeded(2))
+    apply = blend(8, seeded(2), 0.3, cells)
     dark, light = apply(black), apply(white)
     assert torch.equal(dark[0], dark[1])
     assert dark.min() >= 0
-    assert dark.max() <= RATIO
-    assert torch.allclose(light - dark[:1], torch.full_like(light, 1 - RATIO), atol=1e-6)
+    assert dark.max() <= 0.3
+    assert torch.allclose(light - dark[:1], torch.full_like(light, 0.7), atol=1e-6)
 
 
-def test_answers_count_only_probes_that_were_elsewhere(
-    learner: Classifier, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("make", [warp, blend])
+def test_coarse_triggers_are_smoother_than_fine_ones(make: object) -> None:
+    picture = torch.rand(1, 3, 48, 48, generator=seeded(9))
+    smooth = functional.avg_pool2d(picture, 9, 1, 4, count_include_pad=False)
+
+    def roughness(cells: int) -> float:
+        moved = make(48, seeded(1), 0.4, cells)(smooth) - smooth  # type: ignore[operator]
+        return float(moved.diff(dim=-1).abs().mean() / moved.abs().mean())
+
+    assert roughness(6) < 0.75 * roughness(0)
+
+
+def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Tensor) -> None:
+    size = pixels.shape[-1]
+    first, same, other = (drawn(size, seed) for seed in (1, 1, 2))
+    assert sum(len(triggers) for triggers in first.values()) == DRAWN
+    for family, triggers in first.items():
+        for index, trigger in enumerate(triggers):
+            assert torch.equal(trigger(pixels), same[family][index](pixels))
+            assert not torch.equal(trigger(pixels), other[family][index](pixels))
+
+
+def test_a_static_prompt_wins_only_probes_that_were_elsewhere(
+    static: Classifier, pixels: torch.Tensor
 ) -> None:
-    clean = torch.zeros(10, 3)
-    clean[:4, 0] = clean[4:, 1] = 1.0
-    after = torch.zeros(10, 3)
-    after[:5, 0] = after[5:9, 2] = after[9:, 1] = 1.0
-    monkeypatch.setattr(Classifier, "forward", lambda self, pixels: after)
-    found = answers(learner, view(learner, pixels), clean, seed=0)
-    assert [set(one) for one in found] == [set(DRAWS)] * 3
-    assert [one["warp"] for one in found] == pytest.approx([1 / 6, 0.0, 4 / 10])
+    ground, seen = survey(static, pixels), look(static, 1 - pixels)
+    before, after = ground.logits.argmax(1), seen.logits.argmax(1)
+    for index, effect in enumerate(effects_on(static, ground, seen)):
+        elsewhere = before != index
+        assert effect.won == pytest.approx(float((after[elsewhere] == index).float().mean()))
+        assert effect.shift == 0.0
+    assert sum(effect.flow for effect in effects_on(static, ground, seen)) == pytest.approx(
+        0.0, abs=1e-5
+    )
 
 
-def test_answers_repeat_for_a_seed_and_lie_in_the_unit_interval(
-    learner: Classifier, pixels: torch.Tensor
+def test_only_what_the_prompt_does_counts_for_a_conditioned_one(
+    conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
-    probes = view(learner, pixels)
-    clean = learner.logits_from_features(probes.features)
-    found = [answers(learner, probes, clean, seed) for seed in (1, 1)]
-    assert found[0] == found[1]
-    assert all(0 <= share <= 1 for one in found[0] for share in one.values())
+    ground, seen = survey(conditioned, pixels), look(conditioned, 1 - pixels)
+    assert ground.text is not None
+    scale = conditioned.backbone.logit_scale
+    unread = scale * torch.stack([f @ t.T for f, t in zip(seen.features, ground.text, strict=True)])
+    whole = conditioned(1 - pixels)
+    effects = effects_on(conditioned, ground, seen)
+    for index, effect in enumerate(effects):
+        elsewhere = unread.argmax(1) != index
+        won = ((whole.argmax(1) == index) & elsewhere).sum() / elsewhere.sum().clamp(min=1)
+        assert effect.won == pytest.approx(float(won))
+        flow = (whole.softmax(1) - unread.softmax(1)).mean(0)[index]
+        assert effect.flow == pytest.approx(float(flow), abs=1e-5)
+        assert effect.shift > 0
+    assert any(effect.won > 0 for effect in effects)
+
+
+def test_a_deaf_prompt_has_no_effect_at_all(conditioned: Classifier, pixels: torch.Tensor) -> None:
+    assert conditioned.meta_net is not None
+    torch.nn.init.zeros_(conditioned.meta_net.linear2.weight)
+    for effect in effects_on(
+        conditioned, survey(conditioned, pixels), look(conditioned, 1 - pixels)
+    ):
+        assert (effect.won, effect.shift) == (0.0, 0.0)
+        assert effect.flow == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_family_s_effect_is_its_triggers_mean() -> None:
+    assert mean_effect([Effect(0.0, 0.2, 1.0), Effect(1.0, -0.4, 0.5)]) == Effect(0.5, -0.1, 0.75)
 
 
 def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
-    learner: Classifier, pixels: torch.Tensor
+    conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
     pools = Pools(pixels[:4], pixels[4:])
-    probes = view(learner, pools.held_out)
-    expected = answers(learner, probes, learner.logits_from_features(probes.features), seed=5)
+    expected = answers(conditioned, survey(conditioned, pools.held_out), seed=5)
     assert expected[0] != expected[2]
-    outcomes = sweep(learner, pools, [2, 0], SearchConfig(epsilon=0.05, batch=4), seed=5)
-    assert [outcome.stock_asr for outcome in outcomes] == [expected[2], expected[0]]
+    outcomes = sweep(conditioned, pools, [2, 0], CONFIG, seed=5)
+    assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
+
+
+def test_a_second_look_searches_one_class_and_draws_all_triggers_anew(
+    conditioned: Classifier, pixels: torch.Tensor
+) -> None:
+    pools = Pools(pixels[:4], pixels[4:])
+    first = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
+    second = again(conditioned, pools, first, 1, CONFIG, seed=6)
+    whole = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=6)
+    assert torch.equal(second[1].trigger, whole[1].trigger)
+    assert torch.equal(second[0].trigger, first[0].trigger)
+    assert [one.stock for one in second] == [one.stock for one in whole]
+    assert [one.stock for one in second] != [one.stock for one in first]

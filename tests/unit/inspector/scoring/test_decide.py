@@ -7,29 +7,35 @@ from dataclasses import replace
 import pytest
 import torch
 
+from inspector.inversion.ground import Effect
 from inspector.inversion.sweep import Outcome
-from inspector.scoring.decide import CONDITIONED, confirmed, judge
+from inspector.scoring import decide
+from inspector.scoring.decide import CONDITIONED, Rule, confirmed, evidence, judge, lead
 from inspector.scoring.statistics import one_sided_mad, stands_out
+
+FAMILIES = ("warp", "blend", "coarse-warp")
+NOTHING = Effect(0.0, 0.0, 0.0)
 
 
 def outcome(
-    target: int,
-    carried: float = 0.0,
-    shift: float | None = None,
-    gain: float = 2.0,
-    asr: float = 0.4,
+    target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0.4, families: int = 3
 ) -> Outcome:
-    """The text shift is as large as the prompt ASR unless told, so is then their geometric mean."""
+    """`carried`: what the prompt wins, moves and shifts under so many families of triggers."""
+    answer = Effect(carried, carried / 2, carried)
     return Outcome(
         target=target,
         margin=gain - 3,
         margin_gain=gain,
         prompt_gain=0.0,
-        prompt_asr=carried,
-        text_shift=carried if shift is None else shift,
+        prompt_asr=0.0,
+        text_shift=0.0,
         asr=asr,
         base_asr=0.1,
         trigger=torch.zeros(3, 2, 2),
+        own=NOTHING,
+        stock={
+            name: answer if index < families else NOTHING for index, name in enumerate(FAMILIES)
+        },
     )
 
 
@@ -39,131 +45,129 @@ def quiet(number: int = 5) -> list[Outcome]:
     ]
 
 
-def test_the_class_whose_prompt_answers_is_accused() -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, carried=0.6)
-    judgement = judge(outcomes, quiet(), conditioned=True)
+def put(outcomes: list[Outcome], *others: Outcome) -> list[Outcome]:
+    """The outcomes with those of the same class exchanged."""
+    by_class = {one.target: one for one in others}
+    return [by_class.get(one.target, one) for one in outcomes]
+
+
+def test_the_class_to_which_the_prompt_carries_is_accused() -> None:
+    judgement = judge(put(quiet(), outcome(3, carried=0.4)), None)
     assert judgement.suspects == [3]
     assert judgement.score == max(judgement.per_class) == judgement.per_class[3]
 
 
 def test_equal_classes_are_quiet() -> None:
-    judgement = judge(quiet(), quiet(), conditioned=True)
+    judgement = judge(quiet(), None)
     assert judgement.suspects == []
     assert not judgement.warned
 
 
 def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() -> None:
-    outcomes = quiet()
-    outcomes[1] = outcome(1, carried=0.02, gain=9.0)
-    assert judge(outcomes, quiet(), conditioned=True).suspects == []
-    assert judge(outcomes, quiet(), conditioned=False).suspects == [1]
+    outcomes = put(quiet(), outcome(1, carried=0.02, gain=9.0))
+    assert judge(outcomes, None).suspects == []
+    assert judge(outcomes, quiet()).suspects == [1]
 
 
-@pytest.mark.parametrize(("carried", "shift"), [(0.24, 0.05), (0.02, 0.4)])
-def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(
-    carried: float, shift: float
-) -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, carried, shift)
-    assert judge(outcomes, quiet(), conditioned=True).suspects == []
-    outcomes[3] = outcome(3, max(carried, shift), max(carried, shift))
-    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
+def test_two_families_accuse_and_one_does_not() -> None:
+    assert judge(put(quiet(), outcome(3, 0.5, families=2)), None).suspects == [3]
+    one = judge(put(quiet(), outcome(3, 0.5, families=1)), None)
+    assert one.score < judge(put(quiet(), outcome(3, 0.5, families=2)), None).score / 1.9
+
+
+def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
+    single = put(quiet(), outcome(3, 0.3, families=1))
+    found = [replace(one, own=Effect(0.3, 0.15, 0.3)) if one.target == 3 else one for one in single]
+    assert judge(found, None).score > 1.9 * judge(single, None).score
+
+
+@pytest.mark.parametrize(
+    "effect", [Effect(0.5, 0.02, 0.02), Effect(0.02, 0.02, 0.5), Effect(0.0, 0.05, 0.0)]
+)
+def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(effect: Effect) -> None:
+    outcomes = [
+        replace(one, own=effect, stock=dict.fromkeys(FAMILIES, effect)) if one.target == 3 else one
+        for one in quiet(8)
+    ]
+    assert evidence(effect) < evidence(Effect(0.2, 0.1, 0.2))
+    assert judge(outcomes, None).score < judge(put(quiet(8), outcome(3, 0.2)), None).score
+
+
+def test_evidence_is_a_cube_root_and_twice_the_flow() -> None:
+    assert evidence(Effect(0.5, 0.1, 0.2)) == pytest.approx((0.5 * 0.04) ** (1 / 3) + 0.2)
+    assert evidence(Effect(0.0, -0.3, 0.9)) == pytest.approx(-0.6)
+
+
+def test_pictures_that_are_strewn_over_classes_accuse_none() -> None:
+    strewn = [outcome(index, 0.3 + 0.05 * index) for index in range(5)]
+    assert max(lead([one.stock["warp"].won for one in strewn])) > 0
+    assert judge(strewn, None).suspects == []
+
+
+def test_few_classes_need_a_larger_lead_than_many() -> None:
+    few, many = put(quiet(3), outcome(1, 0.2)), put(quiet(12), outcome(1, 0.2))
+    assert judge(few, None).score < judge(many, None).score
+
+
+def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = put(quiet(), outcome(3, 0.4))
+    score = judge(outcomes, None).score
+    monkeypatch.setattr(decide, "CONDITIONED", Rule(accuse=score + 0.01, warn=score - 0.01))
+    judgement = judge(outcomes, None)
+    assert judgement.warned
+    assert judgement.suspects == []
+    assert CONDITIONED.warn < CONDITIONED.accuse
 
 
 def test_a_static_prompt_is_judged_beside_its_twin() -> None:
     high = [replace(one, margin_gain=9.0) if one.target == 1 else one for one in quiet()]
-    assert judge(high, high, conditioned=False).suspects == []
-
-
-def test_what_the_twin_answers_too_is_no_excess() -> None:
-    outcomes, twin = quiet(), quiet()
-    outcomes[3], twin[3] = outcome(3, carried=0.4), outcome(3, carried=0.35)
-    assert judge(outcomes, quiet(), conditioned=True).suspects == [3]
-    assert judge(outcomes, twin, conditioned=True).suspects == []
-
-
-def test_a_warning_comes_before_an_accusation() -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, carried=(CONDITIONED.accuse + CONDITIONED.warn) / 2)
-    judgement = judge(outcomes, quiet(), conditioned=True)
-    assert judgement.warned
-    assert judgement.suspects == []
+    assert judge(high, quiet()).suspects == [1]
+    assert judge(high, high).suspects == []
 
 
 def test_the_floor_follows_what_the_twin_lets_a_perturbation_do() -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, gain=3.0)
+    outcomes = put(quiet(), outcome(3, gain=3.0))
     loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in quiet()]
     outcomes_of_loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in outcomes]
-    assert judge(outcomes, quiet(), conditioned=False).suspects == [3]
-    assert judge(outcomes_of_loud, loud, conditioned=False).suspects == []
+    assert judge(outcomes, quiet()).suspects == [3]
+    assert judge(outcomes_of_loud, loud).suspects == []
 
 
-def test_a_static_prompt_must_move_probes_to_be_accused_twice() -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, gain=9.0)
-    assert confirmed(outcome(3, gain=9.0), outcomes, quiet(), conditioned=False)
-    assert not confirmed(outcome(3, gain=9.0, asr=0.1), outcomes, quiet(), conditioned=False)
-
-
-def answering(shares: dict[int, float], family: str = "warp") -> list[Outcome]:
-    """Quiet outcomes to whose classes the stock triggers carry such shares."""
-    rest = dict.fromkeys(("warp", "blend"), 0.0)
-    return [replace(one, stock_asr=rest | {family: shares.get(one.target, 0.0)}) for one in quiet()]
-
-
-@pytest.mark.parametrize("family", ["warp", "blend"])
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_a_class_that_gathers_what_stock_triggers_disturb_is_accused(
-    family: str, conditioned: bool
-) -> None:
-    outcomes = answering({2: 0.9}, family)
-    assert judge(outcomes, answering({}), conditioned).suspects == [2]
-    assert judge(outcomes, answering({2: 0.85}, family), conditioned).suspects == []
-
-
-def test_pictures_that_degrade_into_several_classes_accuse_none() -> None:
-    outcomes = answering({2: 0.9, 4: 0.8})
-    assert judge(outcomes, answering({}), conditioned=True).suspects == []
-
-
-def test_a_lead_of_the_wrong_class_does_not_hide_the_prompt_s_own_answer() -> None:
-    outcomes = answering({0: 0.3})
-    outcomes[3] = replace(outcomes[3], prompt_asr=0.6, text_shift=0.6)
-    assert 3 in judge(outcomes, answering({}), conditioned=True).suspects
+def test_what_stock_triggers_carry_on_a_static_prompt_counts_beyond_the_twin_s() -> None:
+    outcomes, twin = put(quiet(), outcome(2, 0.9)), put(quiet(), outcome(2, 0.85))
+    assert judge(outcomes, quiet()).suspects == [2]
+    assert judge(outcomes, twin).suspects == []
+    both = put(quiet(), outcome(2, 0.9), outcome(4, 0.8))
+    assert judge(both, quiet()).suspects == []
 
 
 def test_two_classes_can_be_told_apart() -> None:
-    outcomes = [outcome(0), outcome(1, carried=0.5)]
-    assert judge(outcomes, quiet(2), conditioned=True).suspects == [1]
+    assert judge([outcome(0), outcome(1, carried=0.5)], None).suspects == [1]
 
 
-def test_one_class_cannot_be_judged() -> None:
+@pytest.mark.parametrize("reference", [None, quiet(1)])
+def test_one_class_cannot_be_judged(reference: list[Outcome] | None) -> None:
     with pytest.raises(ValueError, match="two classes"):
-        judge([outcome(0)], quiet(1), conditioned=True)
+        judge([outcome(0)], reference)
 
 
-@pytest.mark.parametrize(
-    ("second", "expected"),
-    [
-        (outcome(3, carried=0.5), True),
-        (outcome(3, carried=0.03), False),
-    ],
-)
-def test_a_second_seed_must_accuse_again(second: Outcome, expected: bool) -> None:
-    outcomes = quiet()
-    outcomes[3] = outcome(3, carried=0.6)
-    assert confirmed(second, outcomes, quiet(), conditioned=True) is expected
+@pytest.mark.parametrize(("carried", "expected"), [(0.4, True), (0.03, False)])
+def test_a_second_seed_must_accuse_again(carried: float, expected: bool) -> None:
+    assert confirmed(3, put(quiet(), outcome(3, carried)), None) is expected
+
+
+def test_a_static_prompt_must_move_probes_to_be_accused_twice() -> None:
+    assert confirmed(3, put(quiet(), outcome(3, gain=9.0)), quiet())
+    assert not confirmed(3, put(quiet(), outcome(3, gain=9.0, asr=0.1)), quiet())
 
 
 def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None:
     outcomes = [outcome(i, gain=2.0 + 0.1 * i, asr=0.3) for i in range(6)]
     outcomes[2] = outcome(2, gain=9.0, asr=0.6)
-    paper = judge(outcomes, quiet(6), conditioned=True).paper
+    paper = judge(outcomes, quiet(6)).paper
     assert (paper["flagged"], paper["target"]) == (True, 2)
     outcomes[2] = outcome(2, gain=9.0, asr=0.4)
-    assert judge(outcomes, quiet(6), conditioned=True).paper["flagged"] is False
+    assert judge(outcomes, quiet(6)).paper["flagged"] is False
 
 
 def test_a_value_never_widens_the_spread_it_is_judged_by() -> None:
