@@ -43,8 +43,8 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=32, judged=48)),
-        Profile("standard", 512, 250, Budget(), Budget(batch=8, images=64, judged=64)),
+        Profile("quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=16, judged=32)),
+        Profile("standard", 256, 250, Budget(epochs=2), Budget(batch=8, images=32, judged=48)),
         Profile("paper", 1000, 250),
         Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
     )

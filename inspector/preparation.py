@@ -20,7 +20,7 @@ from inspector.clip.level import assembly_level
 from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
 from inspector.errors import AssemblyError
-from inspector.inversion.search import SearchConfig, margins
+from inspector.inversion.search import SearchConfig, encoded, margins
 from inspector.inversion.sweep import Pools
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
@@ -100,11 +100,13 @@ def prepare(
 @torch.no_grad()
 def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the classifier and of zero-shot prompts for the same classes, both (N, K)."""
-    own = [classifier(part) for part in torch.split(images, _BATCH)]
     backbone = classifier.backbone.reference
-    features = [backbone.image_features(part) for part in torch.split(images, _BATCH)]
+    features = encoded(classifier, images)
+    own = classifier.logits_from_features(features)
+    if backbone is not classifier.backbone:
+        features = torch.cat([backbone.image_features(part) for part in images.split(_BATCH)])
     text = backbone.zero_shot(classifier.classnames)
-    return torch.cat(own).cpu(), (backbone.logit_scale * torch.cat(features) @ text.T).cpu()
+    return own.cpu(), (backbone.logit_scale * features @ text.T).cpu()
 
 
 def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:
