@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from inspector.calibration import calibrations_of
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
@@ -98,6 +99,7 @@ def _request(data: Mapping[str, Any]) -> Request:
         repair=bool(data["repair"]),
         cache=Path(data["cache"]) if data.get("cache") else None,
         budget_s=None if budget is None else float(budget),
+        calibrations=calibrations_of(os.environ),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inspector.calibration import Applied, method_of
 from inspector.checkpoint import Reading
 from inspector.findings import Finding, Severity, worst
 
@@ -28,7 +29,6 @@ LIMITS = (
     "triggers, and triggers outside the searched ball around zero perturbation unless random warps "
     "or noise wake them, too.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
-    "There is no calibration for this backbone and family, therefore no p-value.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."
 
@@ -73,6 +73,7 @@ class Evidence:
     repair: dict[str, Any] | None = None
     artifacts: list[dict[str, str]] = field(default_factory=list)
     limits: list[str] = field(default_factory=lambda: list(LIMITS))
+    calibration: Applied | None = None
     stages: list[dict[str, object]] = field(default_factory=list)
     budget: dict[str, Any] = field(default_factory=lambda: empty_budget())
 
@@ -112,13 +113,14 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
     verdict = verdict_of(evidence)
     target = {"backdoored": evidence.confirmed, "suspicious": evidence.suspect}.get(verdict)
     artifact = reading.artifact
+    applied = evidence.calibration
     report = {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict,
         "score": evidence.score,
-        "p_value": None,
+        "p_value": _p_value(evidence),
         "threshold": evidence.threshold,
-        "calibration": None,
+        "calibration": None if applied is None else applied.to_json(),
         "assembly": evidence.assembly,
         "assembly_reason": evidence.assembly_reason,
         "target": target.to_json() if target else None,
@@ -143,7 +145,7 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
         "sandbox": list(reading.sandbox),
         "stages": evidence.stages,
         "findings": [finding.to_json() for finding in evidence.findings],
-        "limits": evidence.limits,
+        "limits": evidence.limits + _about_p_value(evidence),
         "repair": evidence.repair,
         "artifacts": evidence.artifacts,
         "reading": _facts(reading),
@@ -167,6 +169,36 @@ def static_report(reading: Reading, request: Mapping[str, Any]) -> dict[str, Any
         stages=[{"name": "read", "status": "failed", "seconds": None}],
     )
     return build_report(reading, evidence)
+
+
+def _p_value(evidence: Evidence) -> float | None:
+    score = evidence.score
+    if evidence.calibration is None or score is None or not math.isfinite(score):
+        return None
+    return evidence.calibration.p_value(score)
+
+
+def _about_p_value(evidence: Evidence) -> list[str]:
+    """What the p-value means, or why there is none; nothing about a report without a score."""
+    score = evidence.score
+    if score is None or not math.isfinite(score):
+        return []
+    if evidence.calibration is not None:
+        return evidence.calibration.limits(score)
+    method = method_of(evidence.family or "")
+    if method is None:
+        return [f"No calibration can be made for {evidence.family} yet, therefore no p-value."]
+    classes = evidence.classes or {}
+    if classes.get("count") != len(evidence.per_class):
+        return ["A calibration holds for inspections of all classes only, therefore no p-value."]
+    command = (
+        f"clipvet calibrate --backbone {evidence.backbone['id']} --classes FILE --method {method} "
+        f"--profile {evidence.profile} --out FILE.json"
+    )
+    return [
+        "There is no calibration for this backbone, family, profile and these probes, therefore no "
+        f"p-value. It is made by: {command}"
+    ]
 
 
 def _classes_of(reading: Reading) -> dict[str, object]:

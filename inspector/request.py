@@ -15,6 +15,7 @@ class Request:
     two, because a class is judged beside others; `budget_s` in seconds.
 
     `probes`: "builtin", or the path of a folder or zip; `cache`: where references are kept.
+    `calibration`: a file that must apply; `calibrations`: a folder of which the best one is used.
     """
 
     backbone: str
@@ -27,3 +28,5 @@ class Request:
     repair: bool = False
     cache: Path | None = None
     budget_s: float | None = None
+    calibration: Path | None = None
+    calibrations: Path | None = None

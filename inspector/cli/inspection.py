@@ -16,18 +16,25 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from inspector.calibration import VARIABLE
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
 from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
 from inspector.cli.options import (
+    CACHE,
     Artifact,
     AsJson,
     Backbone,
+    Cache,
     Classes,
     Device,
     DeviceOption,
     ManifestFile,
+    Probes,
+    Profile,
+    ProfileName,
     SandboxFloor,
     Seed,
+    checked_probes,
     read_manifest,
     resolve_device,
     work_folder,
@@ -36,12 +43,6 @@ from inspector.cli.screen import note, progress_bar, show_json, show_report
 from inspector.errors import RequestError
 from inspector.manifest import Manifest
 
-ProfileName = Literal["quick", "standard", "paper", "thorough"]
-
-Profile = Annotated[ProfileName, typer.Option(help="How much work, and which rule judges.")]
-Probes = Annotated[
-    str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
-]
 Targets = Annotated[
     str,
     typer.Option(
@@ -55,9 +56,19 @@ Budget = Annotated[
     float | None,
     typer.Option("--budget", min=0, help="Seconds, after which the report is inconclusive."),
 ]
-Cache = Annotated[Path, typer.Option(help="Folder for references that are made only once.")]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="File of clipvet calibrate; it must apply."),
+]
+Calibrations = Annotated[
+    Path | None,
+    typer.Option(
+        envvar=VARIABLE,
+        file_okay=False,
+        help="Folder of such files; the best that applies is used.",
+    ),
+]
 FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fails.")]
-_CACHE = Path.home() / ".cache" / "clipvet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class Wish:
     cache: Path
     budget_s: float | None
     reader: ReaderOptions
+    calibration: Path | None = None
+    calibrations: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The wish as it stands in a report of an artifact that could not be read."""
@@ -99,8 +112,10 @@ def inspect(
     repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
     fail_on: FailOnOption = "suspicious",
     budget_s: Budget = None,
-    cache: Cache = _CACHE,
+    cache: Cache = CACHE,
     sandbox_floor: SandboxFloor = "plain",
+    calibration: Calibration = None,
+    calibrations: Calibrations = None,
 ) -> None:
     """Search a checkpoint for a backdoor and give a verdict with its evidence.
 
@@ -108,8 +123,9 @@ def inspect(
     """
     given, parsed = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
+        artifact, backbone, given, parsed, profile, checked_probes(probes), _targets(targets), seed,
         device, repair, cache, budget_s, ReaderOptions(floor=sandbox_floor),
+        calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
         report, reading = run(wish, folder)
@@ -132,14 +148,17 @@ def repair(
     device: DeviceOption = "auto",
     as_json: AsJson = False,
     budget_s: Budget = None,
-    cache: Cache = _CACHE,
+    cache: Cache = CACHE,
     sandbox_floor: SandboxFloor = "plain",
+    calibration: Calibration = None,
+    calibrations: Calibrations = None,
 ) -> None:
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     given, parsed = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, given, parsed, profile, _probes(probes), _targets(targets), seed,
+        artifact, backbone, given, parsed, profile, checked_probes(probes), _targets(targets), seed,
         device, True, cache, budget_s, ReaderOptions(floor=sandbox_floor),
+        calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
         report, reading = run(wish, folder)
@@ -176,16 +195,12 @@ def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path
         repair=wish.repair,
         cache=wish.cache,
         budget_s=wish.budget_s,
+        calibration=wish.calibration,
+        calibrations=wish.calibrations,
     )
     # Libraries may print; standard output belongs to the report.
     with redirect_stdout(sys.stderr), progress_bar() as progress:
         return inspect_reading(request, reading, canonical, folder, progress)
-
-
-def _probes(given: str) -> str:
-    if given != "builtin" and not Path(given).exists():
-        raise RequestError("probes", f"{given!r} is neither builtin nor a folder or zip")
-    return given
 
 
 def _targets(given: str) -> int | Literal["all"]:

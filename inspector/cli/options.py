@@ -41,6 +41,13 @@ ManifestFile = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
+ProfileName = Literal["quick", "standard", "paper", "thorough"]
+Profile = Annotated[ProfileName, typer.Option(help="How much work, and which rule judges.")]
+Probes = Annotated[
+    str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
+]
+Cache = Annotated[Path, typer.Option(help="Folder for references that are made only once.")]
+CACHE = Path.home() / ".cache" / "clipvet"
 SandboxFloor = Annotated[
     Level,
     typer.Option(
@@ -93,6 +100,13 @@ def resolve_device(device: Device) -> str:
     if device == "cuda":
         raise RequestError("device", "this machine has no CUDA device that torch can use")
     return "cpu"
+
+
+def checked_probes(given: str) -> str:
+    """Raises RequestError for what is neither builtin nor there."""
+    if given != "builtin" and not Path(given).exists():
+        raise RequestError("probes", f"{given!r} is neither builtin nor a folder or zip")
+    return given
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from inspector.clip.backbone import Backbone
-from inspector.job import WarmBackbone
+from inspector.job import WarmBackbone, _request
 from tests.support.backbones import write_backbone
 from tests.unit.inspector.test_pipeline import NAMES, Bench
 
@@ -87,6 +87,17 @@ def test_one_child_serves_several_requests(
     assert child.stdin
     child.stdin.close()
     assert child.wait(timeout=30) == 0
+
+
+def test_calibrations_come_from_the_environment(
+    request_of: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLIPVET_CALIBRATIONS", raising=False)
+    assert _request(request_of).calibrations is None
+    monkeypatch.setenv("CLIPVET_CALIBRATIONS", str(tmp_path))
+    asked = _request(request_of | {"calibration": "/etc/passwd"})
+    # A customer's request names no file of this machine.
+    assert (asked.calibrations, asked.calibration) == (tmp_path, None)
 
 
 def test_a_backbone_is_loaded_once_until_its_file_changes(tmp_path: Path) -> None:

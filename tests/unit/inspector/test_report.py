@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from inspector.calibration import Applied
 from inspector.checkpoint import ArtifactInfo, Reading
 from inspector.findings import Finding, Severity
 from inspector.report import Evidence, Target, build_report, static_report, verdict_of
+from tests.unit.inspector.calibration.conftest import bank
 
 CONTRACT = {
     "schema_version", "verdict", "score", "p_value", "threshold", "calibration", "assembly",
@@ -62,6 +64,50 @@ def test_a_target_is_named_only_with_a_verdict_against_it() -> None:
     assert build_report(READING, accused)["target"] == {"index": 3, "name": "cat"}
     unverified = replace(accused, assembly="unverified")
     assert build_report(READING, unverified)["target"] is None
+
+
+SCORED = replace(
+    WHOLE, score=0.2, family="CoCoOp", classes={"count": 2}, per_class=[{}, {}], profile="quick"
+)
+
+
+def about_p_value(evidence: Evidence) -> list[str]:
+    limits: list[str] = build_report(READING, evidence)["limits"]
+    return [sentence for sentence in limits if "p-value" in sentence]
+
+
+def test_without_a_calibration_the_command_is_named_where_one_can_be_made() -> None:
+    (sentence,) = about_p_value(SCORED)
+    assert "There is no calibration" in sentence and "therefore no p-value" in sentence
+    assert (
+        "clipvet calibrate --backbone b --classes FILE --method CoCoOp --profile quick" in sentence
+    )
+    (sentence,) = about_p_value(replace(SCORED, family="CoOp"))
+    assert "--method CoOp " in sentence
+    (sentence,) = about_p_value(replace(SCORED, family="MaPLe"))
+    assert "MaPLe" in sentence and "clipvet calibrate" not in sentence
+    (sentence,) = about_p_value(replace(SCORED, classes={"count": 3}))
+    assert "all classes only" in sentence
+    assert about_p_value(WHOLE) == []
+    assert build_report(READING, SCORED)["p_value"] is None
+    assert build_report(READING, SCORED)["calibration"] is None
+
+
+def test_with_a_calibration_the_p_value_is_told_and_decides_nothing() -> None:
+    applied = Applied(bank(), same_classes=True, same_seed=True)
+    calibrated = replace(SCORED, calibration=applied)
+    report = build_report(READING, calibrated)
+    assert report["p_value"] == 3 / 6
+    assert report["calibration"]["id"] == bank().id
+    assert report["calibration"]["models"] == 5
+    (sentence,) = about_p_value(calibrated)
+    assert "5 honest models" in sentence and "There is no calibration" not in sentence
+    extreme = build_report(READING, replace(calibrated, score=9.0))
+    assert (extreme["p_value"], extreme["verdict"]) == (1 / 6, "clean")
+    for score in (None, float("nan")):
+        unscored = build_report(READING, replace(calibrated, score=score))
+        assert unscored["p_value"] is None
+        assert not [sentence for sentence in unscored["limits"] if "p-value" in sentence]
 
 
 def test_numbers_that_are_none_become_null() -> None:

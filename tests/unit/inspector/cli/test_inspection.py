@@ -93,7 +93,7 @@ def test_the_request(
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
         "--device", "cpu", "--repair",
-        "--probes", tmp_path, "--cache", tmp_path / "cache",
+        "--probes", tmp_path, "--cache", tmp_path / "cache", "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
     (request,) = pipeline.requests
@@ -108,8 +108,24 @@ def test_the_request(
         "repair": True,
         "cache": tmp_path / "cache",
         "budget_s": 60.0,
+        "calibration": classes,
+        "calibrations": None,
     }
     assert request.manifest.classnames == NAMES
+
+
+def test_the_folder_of_calibrations_comes_from_the_environment(
+    artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("CLIPVET_CALIBRATIONS", str(tmp_path))
+    assert clipvet("inspect", artifact, "--backbone", "pocket", "--device", "cpu").code == 0
+    missing = clipvet(
+        "inspect", artifact, "--backbone", "pocket", "--calibration", tmp_path / "none"
+    )
+    assert missing.code == 4
+    (request,) = pipeline.requests
+    assert (request.calibration, request.calibrations) == (None, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Calibrations: scores of honest models, and what they say about another model's score. Torch-free.
+
+`form` is the file, `fitting` tells where it applies and gives the p-value. How honest models are
+made is `inspector.tuning.honest`'s, how they are inspected `inspector.cli.bank`'s.
+"""
+
+from inspector.calibration.fitting import (
+    VARIABLE,
+    Applied,
+    Inspected,
+    calibrations_of,
+    found,
+    p_value,
+)
+from inspector.calibration.form import (
+    FEWEST,
+    STATISTIC,
+    Calibration,
+    ClassNames,
+    Method,
+    Weights,
+    load,
+    made,
+    method_of,
+    save,
+)
+
+__all__ = [
+    "FEWEST",
+    "STATISTIC",
+    "VARIABLE",
+    "Applied",
+    "Calibration",
+    "ClassNames",
+    "Inspected",
+    "Method",
+    "Weights",
+    "calibrations_of",
+    "found",
+    "load",
+    "made",
+    "method_of",
+    "p_value",
+    "save",
+]

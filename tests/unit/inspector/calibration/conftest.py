@@ -1,0 +1,23 @@
+"""A calibration and the inspection that it applies to."""
+
+from __future__ import annotations
+
+from inspector.calibration import Calibration, ClassNames, Inspected, Weights, made
+
+WEIGHTS = Weights("ab" * 32, (0.5, 0.4, 0.3), (0.2, 0.2, 0))
+"""A zero that is an integer, as a manifest may have it."""
+NAMES = ("cat", "stop_sign")
+INSPECTED = Inspected(
+    WEIGHTS, "CoCoOp", "quick", "cd" * 32, ClassNames.of(NAMES), seed=3, is_exhaustive=True
+)
+
+
+def bank(
+    scores: tuple[float, ...] = (0.3, -0.1, 0.0, 0.2, 0.1),
+    names: tuple[str, ...] = NAMES,
+    seed: int = 3,
+    profile: str = "quick",
+) -> Calibration:
+    """Model i has the recipe {"seed": i}."""
+    models = [(score, {"seed": i, "rate": 0.1}) for i, score in enumerate(scores)]
+    return made((WEIGHTS, ClassNames.of(names)), "CoCoOp", profile, "cd" * 32, seed, models)
