@@ -1,4 +1,4 @@
-"""The command line of the inspection core: inspect, repair, logits, scan, job.
+"""The command line of the inspection core: inspect, repair, calibrate, logits, scan, job.
 
 Nothing here imports torch until a command needs it; `scan` never does.
 """

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from inspector.cli.calibrate import calibrate
 from inspector.cli.exits import ERROR, INCONCLUSIVE, INTERRUPTED, USAGE
 from inspector.cli.index import index
 from inspector.cli.inspection import inspect, repair
@@ -30,7 +31,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
     epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage.",
 )
-for _command in (inspect, scan, index, logits, repair, trojai):
+for _command in (inspect, scan, index, logits, repair, calibrate, trojai):
     cli.command()(_command)
 
 # Typer may or may not carry its own copy of click.

@@ -35,7 +35,7 @@ def test_usage_is_four(arguments: list[str], clipvet: Clipvet) -> None:
 def test_help_is_zero_and_lists_commands(clipvet: Clipvet) -> None:
     ended = clipvet("--help")
     assert ended.code == 0
-    for command in ("inspect", "scan", "logits", "repair"):
+    for command in ("inspect", "scan", "logits", "repair", "calibrate", "trojai"):
         assert command in ended.out
     assert "job" not in ended.out
 

@@ -1,0 +1,159 @@
+"""Filling a calibration: honest models one by one, each inspected as `inspect` would.
+
+The same probes, search, rule and seed; every class. After each model the scores so far are kept
+beside the file, so that a run that was stopped goes on. Imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inspector.calibration import STATISTIC, Calibration, ClassNames, Method, Weights, made, save
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.classifier import Classifier
+from inspector.config import profile_named
+from inspector.inversion.stock import Trigger, drawn
+from inspector.inversion.sweep import Outcome, Pools, sweep
+from inspector.manifest import Manifest
+from inspector.pipeline import _reproducible
+from inspector.preparation import search_config
+from inspector.probes.loading import ProbeSet, load_pools
+from inspector.progress import Meter, Say
+from inspector.references import References, Setting
+from inspector.scoring.decide import judge
+from inspector.tuning.honest import Kitchen, diet
+
+Scored = tuple[float, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for; `manifest` names at least two classes. `device` is resolved."""
+
+    backbone: str
+    manifest: Manifest
+    method: Method
+    profile: str
+    probes: str
+    number: int
+    seed: int
+    device: str
+    cache: Path
+    out: Path
+
+    @property
+    def classnames(self) -> list[str]:
+        return list(self.manifest.classnames or ())
+
+
+def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibration:
+    """Tune, inspect, and write the file.
+
+    Raises:
+        BackboneError: the backbone cannot be used.
+        RequestError: the probes or the profile cannot.
+        NumericalError: a model became NaN or infinite.
+    """
+    profile = profile_named(order.profile)
+    backbone = load_backbone(order.backbone, order.device)
+    given = order.manifest
+    backbone = replace(backbone, mean=given.mean or backbone.mean, std=given.std or backbone.std)
+    probes = load_pools(order.probes, backbone.image_size, profile)
+    with _reproducible():
+        models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
+    here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
+    calibration = made(here, order.method, order.profile, probes.sha256, order.seed, models)
+    save(calibration, order.out)
+    _partial(order.out).unlink(missing_ok=True)
+    return calibration
+
+
+class _Bank:
+    """The models of one order."""
+
+    def __init__(
+        self, order: Order, backbone: Backbone, probes: ProbeSet, meter: Meter,
+        note: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._order, self._backbone, self._meter, self._note = order, backbone, meter, note
+        self._sha256 = probes.sha256
+        device = backbone.device
+        self._pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
+        self._reference: list[Outcome] | None = None
+        self._targets = list(range(len(order.classnames)))
+
+    def models(self) -> list[Scored]:
+        order, meter, conditioned = self._order, self._meter, self._order.method == "CoCoOp"
+        key = self._key()
+        models = _kept(order.out, key)[: order.number]
+        if models:
+            self._note(f"{len(models)} of {order.number} models are there from an earlier run")
+        left = range(len(models), order.number)
+        meter.expect((len(left) + (not conditioned)) * len(self._targets))
+        kitchen = Kitchen(
+            self._backbone, order.classnames, self._pools.optimisation, conditioned=conditioned
+        )
+        for index in left:
+            with meter.stage(f"model {index + 1} of {order.number}"):
+                model, fed = kitchen.model(diet(order.seed, index), self._drawn)
+                models.append((self._score(model), fed.to_json()))
+            _keep(order.out, key, models)
+            self._note(f"model {index + 1} of {order.number}: score {models[-1][0]:.4f}")
+        return models
+
+    def _drawn(self, seed: int) -> Mapping[str, Sequence[Trigger]]:
+        return drawn(self._backbone.image_size, seed)
+
+    def _score(self, model: Classifier) -> float:
+        """The report's `score`."""
+        config = search_config(profile_named(self._order.profile), model)
+        if not model.is_instance_conditioned and self._reference is None:
+            setting = Setting(model, self._order.method, self._pools, self._sha256, config)
+            references = References(setting, self._order.cache, self._meter)
+            self._reference = references.sweep(self._targets, self._order.seed)
+        targets = self._meter.within_budget(self._targets)
+        outcomes = sweep(model, self._pools, targets, config, self._order.seed)
+        return judge(outcomes, self._reference).score
+
+    def _key(self) -> dict[str, Any]:
+        """What scores of an earlier run must agree in to be of use."""
+        order, backbone = self._order, self._backbone
+        key: dict[str, Any] = {
+            "statistic": STATISTIC,
+            "backbone": asdict(Weights(backbone.sha256, backbone.mean, backbone.std)),
+            "classes": order.classnames,
+            "method": order.method,
+            "profile": asdict(profile_named(order.profile)),
+            "probes": self._sha256,
+            "seed": order.seed,
+        }
+        same: dict[str, Any] = json.loads(json.dumps(key))
+        return same
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.part")
+
+
+def _keep(out: Path, key: Mapping[str, Any], models: list[Scored]) -> None:
+    path = _partial(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{os.getpid()}")
+    written.write_text(json.dumps({"key": key, "models": models}))
+    written.replace(path)
+
+
+def _kept(out: Path, key: Mapping[str, Any]) -> list[Scored]:
+    """Scores of an earlier run of the same order, none where there was none or another."""
+    try:
+        data = json.loads(_partial(out).read_text())
+        if data["key"] != key:
+            return []
+        return [(float(score), dict(recipe)) for score, recipe in data["models"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
