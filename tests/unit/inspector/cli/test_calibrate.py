@@ -12,8 +12,12 @@ from inspector.calibration import ClassNames, load
 from inspector.cli import bank
 from inspector.clip.backbone import Backbone
 from inspector.config import PROFILES, Budget, Profile
+from inspector.inversion.stock import drawn
+from inspector.probes.loading import load_pools
 from inspector.tuning import honest
+from tests.support.checkpoints import save_dassl
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
+from tests.zoo.build import state_dict
 
 Calibrate = Callable[..., Ended]
 
@@ -50,6 +54,26 @@ def test_a_file_of_scores(method: str, vit: Backbone, tmp_path: Path, calibrate:
     assert len(made.scores) == 5 and len(set(made.scores)) > 1
     assert ended.err.count("score") == 5
     assert {path.name for path in tmp_path.iterdir()} <= {"c.json", "cache"}
+
+
+@pytest.mark.parametrize("method", ["CoCoOp", "CoOp"])
+def test_scores_are_those_that_inspect_gives(
+    method: str, vit: Backbone, vit_folder: Path, classes: Path, tmp_path: Path,
+    clipvet: Clipvet, calibrate: Calibrate,
+) -> None:  # fmt: skip
+    assert calibrate("--method", method).code == 0
+    made = load(tmp_path / "c.json")
+    pixels = load_pools("builtin", vit.image_size, PROFILES["quick"]).optimisation
+    kitchen = honest.Kitchen(vit, list(NAMES), pixels, conditioned=method == "CoCoOp")
+    for place in (0, 4):
+        fed = honest.Diet(**made.recipes[place])
+        model, _ = kitchen.model(fed, lambda seed: drawn(vit.image_size, seed))
+        artifact = save_dassl(tmp_path / f"model-{place}.pth.tar-1", state_dict(model), 1)
+        ended = clipvet(
+            "inspect", artifact, "--backbone", vit_folder, "--classes", classes, "--json",
+            "--profile", "quick", "--device", "cpu", "--cache", tmp_path / "cache",
+        )  # fmt: skip
+        assert json.loads(ended.out)["score"] == pytest.approx(made.scores[place], abs=1e-5)
 
 
 def test_the_same_order_writes_the_same_bytes_and_another_seed_does_not(
