@@ -77,7 +77,7 @@ def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
     twin = new_learner(
         backbone,
         classifier.classnames,
-        conditioned=classifier.is_instance_conditioned,
+        conditioned=False,
         generator=torch.Generator().manual_seed(0),
     )
     features = encoded(twin, pools.optimisation[:batch])

@@ -107,7 +107,6 @@ class References:
                 classifier.backbone.reference,
                 classifier.classnames,
                 self._setting.pools.optimisation,
-                conditioned=classifier.is_instance_conditioned,
             )
         return self._twin
 

@@ -1,9 +1,7 @@
-"""The reference: a benign prompt of the same family, classes and backbone, tuned by us.
+"""The reference of static prompts: a benign one of the same classes and backbone, tuned by us.
 
-A zero-shot prompt lacks the benign response of a meta-net, so a clean CoCoOp looks excessive beside
-it; a family-matched twin does not. It is distilled from the backbone's zero-shot predictions on
-unlabelled probes, so it depends on nothing the vendor delivered and can be cached by backbone,
-family, class list and probes.
+It is distilled from the backbone's zero-shot predictions on unlabelled probes, so it depends on
+nothing the vendor delivered and can be cached by backbone, family, class list and probes.
 """
 
 from __future__ import annotations
@@ -20,12 +18,10 @@ TWIN_RECIPE = Recipe(epochs=12, batch=8, learning_rate=0.02)
 TWIN_SEED = 7
 
 
-def reference(
-    backbone: Backbone, classnames: list[str], probes: Tensor, *, conditioned: bool
-) -> Classifier:
+def reference(backbone: Backbone, classnames: list[str], probes: Tensor) -> Classifier:
     """A frozen twin; probes (N, 3, H, W) in [0,1]. Deterministic for the same arguments."""
     generator = torch.Generator().manual_seed(TWIN_SEED)
-    twin = new_learner(backbone, classnames, conditioned=conditioned, generator=generator)
+    twin = new_learner(backbone, classnames, conditioned=False, generator=generator)
     with torch.no_grad():
         features = torch.cat([twin.image_features(part) for part in probes.split(64)])
         logits = backbone.logit_scale * features @ backbone.zero_shot(classnames).T

@@ -105,16 +105,13 @@ def ours(model: ZooModel, options: argparse.Namespace, profile: str, backbone: B
 
 
 def tuning_work(classifier: Classifier, probes: str, profile: str) -> Work:
-    """Passes that it takes to tune the reference, which a report does not count."""
+    """Passes that it takes to tune the reference, which a report does not count; conditioned prompts
+    have none."""
+    if classifier.is_instance_conditioned:
+        return Work()
     backbone = classifier.backbone.reference
     pool = load_pools(probes, backbone.image_size, profile_named(profile)).optimisation
-    twin = reference(
-        backbone,
-        classifier.classnames,
-        pool.to(backbone.device),
-        conditioned=classifier.is_instance_conditioned,
-    )
-    return twin.work
+    return reference(backbone, classifier.classnames, pool.to(backbone.device)).work
 
 
 def baseline(model: ZooModel, options: argparse.Namespace, method: str, backbone: Backbone) -> Cost:
