@@ -71,7 +71,7 @@ def inspect_reading(
     )
     meter = Meter(progress, request.budget_s)
     (out / REPAIRED_NAME).unlink(missing_ok=True)  # Left by another run into the same folder.
-    with _reproducible():
+    with reproducible():
         _run(request, reading, canonical, out, _Inspection(evidence, meter, load))
     meter.skip(STAGES, "skipped")
     evidence.stages = meter.stages
@@ -138,7 +138,7 @@ def _device(name: str) -> str:
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """Deterministic algorithms where torch has them, and fp32 that is fp32."""
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Work
 from inspector.cost import (
     images_of_sweep,
@@ -57,9 +58,13 @@ class SearchStages:
         return self._references.work
 
     def run(self) -> None:
-        """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence."""
+        """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence.
+
+        RequestError: the calibration that was asked for does not apply.
+        """
         meter = self.meter
         with meter.stage("estimate"):
+            self.evidence.calibration = self._calibration()
             self._estimate()
         if self._is_conditioned:  # The model is its own reference, see `inspector.scoring.decide`.
             meter.skip(["reference"], "not-needed")
@@ -86,6 +91,20 @@ class SearchStages:
     @property
     def _seed(self) -> int:
         return self.prepared.request.seed
+
+    def _calibration(self) -> Applied | None:
+        prepared, request = self.prepared, self.prepared.request
+        trusted = prepared.classifier.backbone.reference
+        inspected = Inspected(
+            Weights(trusted.sha256, trusted.mean, trusted.std),
+            prepared.family,
+            prepared.profile.name,
+            prepared.probes.sha256,
+            ClassNames.of(prepared.classifier.classnames),
+            request.seed,
+            prepared.is_exhaustive,
+        )
+        return found(request.calibration, request.calibrations, inspected)
 
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request

@@ -20,7 +20,7 @@ from inspector.config import profile_named
 from inspector.inversion.stock import Trigger, drawn
 from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.manifest import Manifest
-from inspector.pipeline import _reproducible
+from inspector.pipeline import reproducible
 from inspector.preparation import search_config
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter, Say
@@ -64,7 +64,7 @@ def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibratio
     given = order.manifest
     backbone = replace(backbone, mean=given.mean or backbone.mean, std=given.std or backbone.std)
     probes = load_pools(order.probes, backbone.image_size, profile)
-    with _reproducible():
+    with reproducible():
         models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
     here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
     calibration = made(here, order.method, order.profile, probes.sha256, order.seed, models)
