@@ -40,8 +40,8 @@ class Rule:
     warn: float
 
 
-CONDITIONED = Rule(accuse=0.1, warn=0.08)
-"""About -1 to 3; LOG.md, experiment 26."""
+CONDITIONED = Rule(accuse=0.16, warn=0.15)
+"""About -1 to 3; from clean models only, LOG.md, experiment 27."""
 FLOW = 2.0
 """Weight of the probability that flows to a class beside how it is won; same experiment."""
 LOUDEST = 2
