@@ -34,10 +34,14 @@ check: $(VENV)/development  ## lint, types, import contracts
 serve: $(VENV)/runtime  ## the embedded service on this machine
 	$(BIN)/clipvet serve --data-dir var
 
-bench-detect: $(VENV)/development  ## build the small zoo from unseen seeds and inspect it
-	$(BIN)/python -m tests.bench.detect
+ZOO ?= var/zoo
+PLAN ?= --split set-aside --seed 3001 --task sizes2 counts3 things6 \
+	--kind clean blended wanet siba text noisy scrambled scrambled_blended
+bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLAN="" for all of it, resumable)
+	$(BIN)/python -m tests.zoo.make $(ZOO) $(PLAN)
+	$(BIN)/python -m tests.bench.detect $(ZOO) --out var/detect
+	$(BIN)/python -m tests.bench.metrics var/detect/standard.csv
 
-ZOO ?= var/detect
 METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")
 	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
