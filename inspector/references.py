@@ -24,7 +24,7 @@ from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 5
+_VERSION = 6
 _KEPT = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 
@@ -129,9 +129,10 @@ def _scalars(outcome: Outcome) -> dict[str, Any]:
 def _bare(values: dict[str, Any]) -> Outcome:
     if sorted(values) != _KEPT:
         raise ValueError("not an outcome")
-    rest = {name: value for name, value in values.items() if name not in ("own", "stock")}
+    rest = {name: value for name, value in values.items() if name not in ("own", "others", "stock")}
     stock = {family: Effect(**effect) for family, effect in values["stock"].items()}
-    return Outcome(**rest, trigger=torch.empty(0), own=Effect(**values["own"]), stock=stock)
+    own, others = Effect(**values["own"]), Effect(**values["others"])
+    return Outcome(**rest, trigger=torch.empty(0), own=own, others=others, stock=stock)
 
 
 def _write(path: Path, outcomes: list[Outcome], work: Work) -> None:

@@ -252,6 +252,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "prompt_asr": outcome.prompt_asr,
         "text_shift": outcome.text_shift,
         "own": asdict(outcome.own),
+        "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},
         "stock_asr": outcome.stock_asr,
     }

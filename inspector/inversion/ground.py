@@ -74,6 +74,9 @@ class Effect:
     shift: float
 
 
+NO_EFFECT = Effect(0.0, 0.0, 0.0)
+
+
 def mean_effect(effects: Sequence[Effect]) -> Effect:
     columns = zip(*(astuple(effect) for effect in effects), strict=True)
     return Effect(*(sum(column) / len(effects) for column in columns))

@@ -15,7 +15,16 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion import stock
-from inspector.inversion.ground import Effect, Ground, Seen, effects_on, look, survey
+from inspector.inversion.ground import (
+    NO_EFFECT,
+    Effect,
+    Ground,
+    Seen,
+    effects_on,
+    look,
+    mean_effect,
+    survey,
+)
 from inspector.inversion.search import SearchConfig, Views, invert, margins, views
 
 
@@ -43,6 +52,9 @@ class Outcome:
     trigger: Tensor
     own: Effect
     """What the trigger found for the class does to it."""
+    others: Effect
+    """What triggers found for other classes do to it, on average over these: a planted backdoor
+    answers whatever is searched for. Nothing where no other class was searched."""
     stock: dict[str, Effect] = field(default_factory=dict)
     """What the stock triggers of each family do to it, which nobody fitted to it."""
 
@@ -76,15 +88,27 @@ def sweep(
     announce: Announce = lambda done: None,
 ) -> list[Outcome]:
     """One `Outcome` per target; `announce(done)` after each."""
-    outcomes = []
+    found = []
     probes = views(classifier, pools.optimisation, config.objective)
     ground = survey(classifier, pools.held_out[: config.judged])
     answered = stock.answers(classifier, ground, seed)
     for target in targets:
-        outcome = _searched(classifier, (probes, ground), target, config, seed)
-        outcomes.append(replace(outcome, stock=answered[target]))
-        announce(len(outcomes))
-    return outcomes
+        found.append(_searched(classifier, (probes, ground), target, config, seed))
+        announce(len(found))
+    outcomes, effects = [outcome for outcome, _ in found], [of_all for _, of_all in found]
+    return [
+        replace(
+            outcome,
+            stock=answered[outcome.target],
+            others=_elsewhere(effects[:index] + effects[index + 1 :], outcome.target),
+        )
+        for index, outcome in enumerate(outcomes)
+    ]
+
+
+def _elsewhere(effects: list[list[Effect]], target: int) -> Effect:
+    """Mean effect on one class of triggers of others, each given by its effects on all classes."""
+    return mean_effect([of_all[target] for of_all in effects]) if effects else NO_EFFECT
 
 
 def again(
@@ -99,7 +123,9 @@ def again(
     probes = views(classifier, pools.optimisation, config.objective)
     ground = survey(classifier, pools.held_out[: config.judged])
     answered = stock.answers(classifier, ground, seed)
-    second = _searched(classifier, (probes, ground), target, config, seed)
+    second, _ = _searched(classifier, (probes, ground), target, config, seed)
+    (first,) = (one for one in outcomes if one.target == target)
+    second = replace(second, others=first.others)
     return [
         replace(second if one.target == target else one, stock=answered[one.target])
         for one in outcomes
@@ -112,17 +138,25 @@ def _searched(
     target: int,
     config: SearchConfig,
     seed: int,
-) -> Outcome:
-    """Fit a trigger on some probes and judge it on others."""
+) -> tuple[Outcome, list[Effect]]:
+    """Fit a trigger on some probes and judge it on others; and what it does to every class."""
     generator = torch.Generator().manual_seed(seed * 100_003 + target)
     trigger = invert(classifier, where[0], target, config, generator)
-    return measure(classifier, where[1], target, trigger)
+    seen = look(classifier, (where[1].pixels + trigger).clamp(0, 1))
+    effects = effects_on(classifier, where[1], seen)
+    return _outcome(classifier, where[1], seen, target, trigger), effects
 
 
-@torch.no_grad()
 def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Outcome:
     """Judge one trigger on held-out probes."""
     seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
+    return _outcome(classifier, ground, seen, target, trigger)
+
+
+@torch.no_grad()
+def _outcome(
+    classifier: Classifier, ground: Ground, seen: Seen, target: int, trigger: Tensor
+) -> Outcome:
     before, after = margins(ground.logits, target).mean(), margins(seen.logits, target).mean()
     gain, carried, shift = _response(classifier, ground, seen, target)
     return Outcome(
@@ -136,6 +170,7 @@ def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor
         base_asr=(ground.logits.argmax(1) == target).float().mean().item(),
         trigger=trigger,
         own=effects_on(classifier, ground, seen)[target],
+        others=NO_EFFECT,
     )
 
 

@@ -6,7 +6,7 @@ several classes and a planted backdoor gathers them in one.
 Instance-conditioned prompts are their own reference: `inspector.inversion.ground` tells what the
 prompt does from what the trigger does to the image encoder, so the encoder's own universal
 perturbations, which move clean models as well, cancel out. Evidence for a class comes from every
-family of stock triggers and from the trigger found for it: how many probes the prompt carries there,
+family of stock triggers, from the trigger found for it and from those found for other classes: how many probes the prompt carries there,
 how much probability, and how far it moves the class's text feature. Each is large on some clean
 models (probes close to a boundary, steep meta-nets), all together are not. Its lead over the best
 other class counts as far as it goes beyond what scattering at random would leave; an attacker's
@@ -100,7 +100,7 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement
 
 def _responding(outcomes: list[Outcome]) -> list[float]:
     """Mean of the largest leads that trigger families give a class."""
-    families = [[outcome.own for outcome in outcomes]]
+    families = [[one.own for one in outcomes], [one.others for one in outcomes]]
     families += [[outcome.stock[name] for outcome in outcomes] for name in outcomes[0].stock]
     leads = [_beyond_chance([evidence(effect) for effect in effects]) for effects in families]
     return [mean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.ground import Effect, effects_on, look, mean_effect, survey
+from inspector.inversion.ground import NO_EFFECT, Effect, effects_on, look, mean_effect, survey
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.stock import DRAWN, answers, blend, drawn, warp
 from inspector.inversion.sweep import Pools, again, sweep
@@ -147,6 +147,24 @@ def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
     assert expected[0] != expected[2]
     outcomes = sweep(conditioned, pools, [2, 0], CONFIG, seed=5)
     assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
+
+
+def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
+    conditioned: Classifier, pixels: torch.Tensor
+) -> None:
+    pools = Pools(pixels[:4], pixels[4:])
+    outcomes = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
+    ground = survey(conditioned, pools.held_out)
+    of_all = [
+        effects_on(
+            conditioned, ground, look(conditioned, (ground.pixels + one.trigger).clamp(0, 1))
+        )
+        for one in outcomes
+    ]
+    assert outcomes[0].others == mean_effect([of_all[1][0], of_all[2][0]])
+    assert [one.own for one in outcomes] == [of_all[index][index] for index in range(3)]
+    (alone,) = sweep(conditioned, pools, [2], CONFIG, seed=5)
+    assert alone.others == NO_EFFECT
 
 
 def test_a_second_look_searches_one_class_and_draws_all_triggers_anew(

@@ -33,6 +33,7 @@ def outcome(
         base_asr=0.1,
         trigger=torch.zeros(3, 2, 2),
         own=NOTHING,
+        others=NOTHING,
         stock={
             name: answer if index < families else NOTHING for index, name in enumerate(FAMILIES)
         },
