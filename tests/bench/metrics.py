@@ -1,7 +1,7 @@
 """What per-model rows say together: AUROC, accuracy, named targets, false alarms, abstentions.
 
-`python -m tests.bench.metrics CSV [CSV ...]` reads rows as `tests.bench.detect` writes them and
-prints Markdown. Builds and inspects nothing. Attacks that did not take are listed and not counted.
+`python -m tests.bench.metrics CSV [CSV ...] [--paper CSV]` reads rows as `tests.bench.detect` writes
+them, and beside them those of `tests.bench.baselines --method paper`, and prints Markdown. Builds and inspects nothing. Attacks that did not take are listed and not counted.
 A model without a score counts against the detector: an attacked one ranks last, a clean one first.
 
 Intervals are 95 % percentile bootstraps that draw whole groups of models with replacement: tasks, or
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +116,8 @@ def _model(row: dict[str, str]) -> Model:
         verdict=row["verdict"],
         found=_integer(row["found"]),
         score=float(row["score"]) if row["score"] else None,
-        paper_score=float(row["paper_score"]) if row.get("paper_score") else None,
-        paper_target=_integer(row.get("paper_target")),
+        paper_score=None,
+        paper_target=None,
     )
 
 
@@ -359,12 +359,27 @@ def _excluded_text(models: Sequence[Model]) -> str:
     )
 
 
+def beside(models: Sequence[Model], paper: Sequence[Model]) -> list[Model]:
+    """The models with the paper's score and target, where it was run on them."""
+    known = {model.name: model for model in paper}
+    return [
+        replace(model, paper_score=other.score, paper_target=other.found)
+        if (other := known.get(model.name))
+        else model
+        for model in models
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", metavar="CSV")
     parser.add_argument("--threshold", type=float, help="also judge by the score alone")
+    parser.add_argument("--paper", type=Path, help="table of the published detector")
     options = parser.parse_args()
-    print(summary(read_models(options.tables), options.threshold))
+    models = read_models(options.tables)
+    if options.paper:
+        models = beside(models, read_models([options.paper]))
+    print(summary(models, options.threshold))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.bench.metrics import (
     auroc,
     auroc_draws,
     auroc_estimate,
+    beside,
     paired,
     parts,
     read_models,
@@ -53,11 +54,19 @@ HIT = ROW | {"kind": "siba", "target": "3", "found": "3", "took": "True", "verdi
 
 
 def test_rows_as_the_exam_writes_them(tmp_path: Path) -> None:
-    unknown = ROW | {"seed": "10", "score": "", "verdict": "inconclusive", "paper_score": "1.5"}
+    unknown = ROW | {"seed": "10", "score": "", "verdict": "inconclusive"}
     first, second, third = read_models([write(tmp_path / "m.csv", [ROW, HIT, unknown])])
     assert (first.is_clean, first.took, first.target, first.classes) == (True, True, None, 6)
     assert (second.took, second.target, second.found, second.score) == (True, 3, 3, 0.05)
-    assert (third.score, third.paper_score) == (None, 1.5)
+    assert (third.score, third.paper_score) == (None, None)
+
+
+def test_the_published_detector_s_scores_stand_beside(tmp_path: Path) -> None:
+    ours = read_models([write(tmp_path / "ours.csv", [ROW, HIT])])
+    theirs = read_models([write(tmp_path / "theirs.csv", [HIT | {"score": "1.5", "found": "2"}])])
+    first, second = beside(ours, theirs)
+    assert (first.paper_score, second.paper_score, second.paper_target) == (None, 1.5, 2)
+    assert second.score == ours[1].score
 
 
 def test_a_broken_row_and_a_model_in_two_rows_are_refused(tmp_path: Path) -> None:
