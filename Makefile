@@ -37,7 +37,7 @@ serve: $(VENV)/runtime  ## the embedded service on this machine
 ZOO ?= var/zoo
 PLAN ?= --split set-aside --seed 3001 --task sizes2 counts3 things6 \
 	--kind clean blended wanet siba text noisy scrambled scrambled_blended
-bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLAN="" for all of it, resumable)
+bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLAN="..." for other parts, resumable)
 	$(BIN)/python -m tests.zoo.make $(ZOO) $(PLAN)
 	$(BIN)/python -m tests.bench.detect $(ZOO) --out var/detect
 	$(BIN)/python -m tests.bench.metrics var/detect/standard.csv

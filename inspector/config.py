@@ -49,7 +49,8 @@ PROFILES = {
         Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
     )
 }
-"""Budgets of `prompt`: LOG.md, experiment 26."""
+"""Budgets of `prompt` were chosen for their cost; the threshold was set with `standard` (LOG.md, 27) and
+not examined with the others."""
 
 
 def profile_named(name: str) -> Profile:

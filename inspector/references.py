@@ -24,7 +24,7 @@ from inspector.inversion.sweep import Outcome, Pools, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 6
+_VERSION = 7
 _KEPT = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
 
 

@@ -109,7 +109,7 @@ def invert(
         if config.objective == "prompt":
             loss = -_crossed_margin(classifier, probes, seen, target)
         else:
-            loss = -_mean_margin(classifier, seen, target)
+            loss = -seen_margins(classifier, seen, target).mean()
         (delta.grad,) = torch.autograd.grad(loss, delta)
         if not bool(torch.isfinite(delta.grad).all() & torch.isfinite(loss)):
             raise NumericalError(f"inversion of class {target}")
@@ -124,17 +124,18 @@ def _batches(number: int, config: SearchConfig, generator: torch.Generator) -> I
         yield from torch.randperm(number, generator=generator)[: config.images].split(config.batch)
 
 
-def _mean_margin(classifier: Classifier, seen: Tensor, target: int) -> Tensor:
-    """Mean margin of image features (B, D) whose prompts, if conditioned, read the same."""
+def seen_margins(classifier: Classifier, seen: Tensor, target: int) -> Tensor:
+    """Margins (B,) of image features (B, D), whose prompts, if conditioned, read the same; with their
+    exact gradient."""
     if not classifier.is_instance_conditioned or len(classifier.classnames) <= 2:
-        return margins(classifier.logits_from_features(seen), target).mean()
+        return margins(classifier.logits_from_features(seen), target)
     with torch.no_grad():
         logits = classifier.logits_from_features(seen)
         logits[:, target] = float("-inf")
         rival = logits.argmax(1)
     pair = torch.stack([torch.full_like(rival, target), rival], 1)  # (B, 2)
     own, other = classifier.logits_from_features(seen, pair).unbind(1)
-    return (own - other).mean()
+    return own - other
 
 
 def _crossed_margin(classifier: Classifier, probes: Views, seen: Tensor, target: int) -> Tensor:

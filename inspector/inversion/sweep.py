@@ -46,9 +46,6 @@ class Outcome:
     """Attack success of the prompt's response alone: of the pairs of a clean image feature and a
     reading prompt that are not at the target anyway, the share that is carried there when the
     prompt reads the triggered image. Zero for static prompts."""
-    text_shift: float
-    """How far the trigger moves the target's text feature on the unit sphere, mean distance over
-    held-out probes in [0,2]. Zero for static prompts."""
     trigger: Tensor
     own: Effect
     """What the trigger found for the class does to it."""
@@ -61,6 +58,11 @@ class Outcome:
     @property
     def excess_asr(self) -> float:
         return self.asr - self.base_asr
+
+    @property
+    def text_shift(self) -> float:
+        """How far the trigger found moves the class's text feature, see `Effect.shift`."""
+        return self.own.shift
 
     @property
     def stock_asr(self) -> dict[str, float]:
@@ -158,14 +160,13 @@ def _outcome(
     classifier: Classifier, ground: Ground, seen: Seen, target: int, trigger: Tensor
 ) -> Outcome:
     before, after = margins(ground.logits, target).mean(), margins(seen.logits, target).mean()
-    gain, carried, shift = _response(classifier, ground, seen, target)
+    gain, carried = _response(classifier, ground, seen, target)
     return Outcome(
         target=target,
         margin=after.item(),
         margin_gain=(after - before).item(),
         prompt_gain=gain,
         prompt_asr=carried,
-        text_shift=shift,
         asr=(seen.logits.argmax(1) == target).float().mean().item(),
         base_asr=(ground.logits.argmax(1) == target).float().mean().item(),
         trigger=trigger,
@@ -176,10 +177,10 @@ def _outcome(
 
 def _response(
     classifier: Classifier, ground: Ground, seen: Seen, target: int
-) -> tuple[float, float, float]:
-    """Prompt gain, prompt ASR and text shift over all pairs of clean features and readers."""
+) -> tuple[float, float]:
+    """Prompt gain and prompt ASR over all pairs of clean features and readers."""
     if ground.text is None or seen.text is None:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0
     gain, hits, elsewhere = 0.0, 0, 0
     # Reader by reader: all pairs at once are as many logits as probes squared times classes.
     for clean, triggered in zip(ground.text, seen.text, strict=True):
@@ -190,5 +191,4 @@ def _response(
         is_elsewhere = before.argmax(1) != target
         elsewhere += int(is_elsewhere.sum())
         hits += int(((after.argmax(1) == target) & is_elsewhere).sum())
-    shift = (seen.text[:, target] - ground.text[:, target]).norm(dim=-1).mean()
-    return gain / len(ground.text), hits / max(1, elsewhere), float(shift)
+    return gain / len(ground.text), hits / max(1, elsewhere)

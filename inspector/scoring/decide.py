@@ -6,8 +6,9 @@ several classes and a planted backdoor gathers them in one.
 Instance-conditioned prompts are their own reference: `inspector.inversion.ground` tells what the
 prompt does from what the trigger does to the image encoder, so the encoder's own universal
 perturbations, which move clean models as well, cancel out. Evidence for a class comes from every
-family of stock triggers, from the trigger found for it and from those found for other classes: how many probes the prompt carries there,
-how much probability, and how far it moves the class's text feature. Each is large on some clean
+family of stock triggers, from the trigger found for it and from those found for other classes: how
+many probes the prompt carries there, how much probability, and how far it moves the class's text
+feature. Each is large on some clean
 models (probes close to a boundary, steep meta-nets), all together are not. Its lead over the best
 other class counts as far as it goes beyond what scattering at random would leave; an attacker's
 trigger need not resemble every family, so the two families that speak loudest decide.

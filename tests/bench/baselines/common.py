@@ -1,4 +1,4 @@
-"""What the baselines share: settings, results, batches, exact margins, and success on held-out probes."""
+"""What the baselines share: settings, results, batches, and success on held-out probes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import margins
 from inspector.inversion.sweep import Pools
 
 Objective = Literal["margin", "logit", "entropy"]
@@ -70,23 +69,6 @@ def batches(
         for rows in torch.randperm(number, generator=generator).split(size)[:left]:
             left -= 1
             yield rows.to(device)
-
-
-def margins_of(classifier: Classifier, features: Tensor, target: int) -> Tensor:
-    """Margins (B,) of image features (B, D) with their exact gradient.
-
-    The gradient involves the target and each image's strongest rival only, so for prompts that
-    read the image no other prompt is encoded with gradient.
-    """
-    if not classifier.is_instance_conditioned or len(classifier.classnames) <= 2:
-        return margins(classifier.logits_from_features(features), target)
-    with torch.no_grad():
-        logits = classifier.logits_from_features(features)
-        logits[:, target] = float("-inf")
-        rival = logits.argmax(1)
-    pair = torch.stack([torch.full_like(rival, target), rival], 1)
-    own, other = classifier.logits_from_features(features, pair).unbind(1)
-    return own - other
 
 
 @torch.no_grad()

@@ -7,10 +7,7 @@ the step is taken in pixel units, the radius is `inspector.config.radius`, the a
 robust one over the classes' held-out margins (median absolute deviation, one-sided), a model is
 flagged above k = 2, and a trigger of less than 50 % success is invalid.
 
-The search is written out here although the product has the same: what a rewritten detector is
-compared with must not change with it.
-
-The other objectives are those of the paper's ablation. They change the search only; classes are
+The loop is here, and not the product's, because the ablation changes its loss. The other objectives are those of the paper's ablation. They change the search only; classes are
 scored by their margin all the same.
 """
 
@@ -24,7 +21,7 @@ from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
 from inspector.config import PROFILES
-from inspector.inversion.search import margins
+from inspector.inversion.search import margins, seen_margins
 from inspector.inversion.sweep import Pools
 from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
 from inspector.scoring.statistics import one_sided_mad
@@ -33,7 +30,6 @@ from tests.bench.baselines.common import (
     Result,
     Setting,
     batches,
-    margins_of,
     triggered_logits,
 )
 
@@ -88,7 +84,7 @@ def _added(delta: Tensor, pixels: Tensor) -> Tensor:
 
 def _loss(classifier: Classifier, features: Tensor, target: int, objective: Objective) -> Tensor:
     if objective == "margin":
-        return -margins_of(classifier, features, target).mean()
+        return -seen_margins(classifier, features, target).mean()
     if objective == "logit":
         only = torch.tensor([target], device=features.device)
         return -classifier.logits_from_features(features, only).mean()

@@ -11,9 +11,9 @@ from inspector.inversion import search
 from inspector.inversion.search import (
     SearchConfig,
     _crossed_margin,
-    _mean_margin,
     invert,
     margins,
+    seen_margins,
     views,
 )
 from inspector.inversion.sweep import Pools, sweep
@@ -44,7 +44,7 @@ def test_margins_are_against_the_strongest_rival() -> None:
 def test_two_prompts_give_the_gradient_of_all(learner: Classifier, pixels: torch.Tensor) -> None:
     delta = torch.zeros_like(pixels[0], requires_grad=True)
     seen = learner.image_features(pixels + delta)
-    short = _mean_margin(learner, seen, 2)
+    short = seen_margins(learner, seen, 2).mean()
     whole = margins(learner.logits_from_features(seen), 2).mean()
     (first,) = torch.autograd.grad(short, delta, retain_graph=True)
     (second,) = torch.autograd.grad(whole, delta)

@@ -28,7 +28,6 @@ def outcome(
         margin_gain=gain,
         prompt_gain=0.0,
         prompt_asr=0.0,
-        text_shift=0.0,
         asr=asr,
         base_asr=0.1,
         trigger=torch.zeros(3, 2, 2),
