@@ -16,8 +16,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
+from inspector.inversion import stock
 from inspector.inversion.search import ANCHORS, SearchConfig, encoded, invert, views
-from inspector.inversion.stock import DRAWN
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner, tune
 from inspector.tuning.twin import TWIN_RECIPE
@@ -43,7 +43,7 @@ def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
     judged = judged_of(config, len(pools.held_out))
     anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
-    return anchors + judged + DRAWN * judged + targets * (fitted + judged)
+    return anchors + judged + stock.images(judged) + targets * (fitted + judged)
 
 
 def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
@@ -63,7 +63,8 @@ def seconds_of_stock(unit_seconds: float, pools: Pools, config: SearchConfig) ->
     """What the stock triggers add to one sweep, where one target takes `unit_seconds`."""
     measuring = _measuring(pools, config)
     each = measuring / (steps_of(config, len(pools.optimisation)) + measuring)
-    return unit_seconds * DRAWN * each
+    judged = judged_of(config, len(pools.held_out))
+    return unit_seconds * each * stock.images(judged) / judged
 
 
 def _measuring(pools: Pools, config: SearchConfig) -> float:

@@ -12,7 +12,6 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inspector.errors import BudgetExceeded
 from inspector.inversion.ground import survey
 from inspector.inversion.sweep import Outcome, measure
 from inspector.pictures import KeptFile
@@ -21,6 +20,8 @@ from inspector.repair.tune import repair
 from inspector.report import Evidence, Target
 from inspector.search_stages import SearchStages, figures
 
+APART = 100
+"""Between the seeds of the inspection and those of the check after a repair."""
 REPAIRED_NAME = "repaired.safetensors"
 _CONTEXT = {"ctx": "context"}
 """Canonical names that the classifier calls otherwise."""
@@ -48,25 +49,23 @@ class Remedy:
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
         stages.meter.expect(len(prepared.targets))
-        seed = prepared.request.seed + 2
-        before = _of(suspect, stages.outcomes)
+        seed = prepared.request.seed + APART
+        before = _of(suspect, stages.examination.outcomes)
         held_out = prepared.pools.held_out
         delivered = survey(prepared.classifier, held_out).logits.argmax(1)
         # Another seed than the search's: the stock triggers that judge must not be those that taught.
-        rounded = self._tuned(before, seed + 1)
+        rounded = self._tuned(before, seed - 1)
         ground = survey(prepared.classifier, held_out)
         same = measure(prepared.classifier, ground, suspect.index, before.trigger)
-        outcomes = stages.search(prepared.targets, seed)
-        if len(outcomes) < len(prepared.targets):
-            raise BudgetExceeded("the time budget ran out before the repair was checked")
-        after = stages.judge_again(outcomes)
+        checked = stages.examining(seed)
+        after = checked.run(prepared.targets, stages.meter)
         is_suspicious = after.warned or bool(after.suspects)
         evidence.repair = {
             "succeeded": not is_suspicious and same.excess_asr < SUCCESS,
             "target": suspect.to_json(),
             "seed": seed,
             "before": figures(before) | {"score": evidence.score},
-            "after": figures(_of(suspect, outcomes))
+            "after": figures(_of(suspect, checked.outcomes))
             | {
                 "score": after.score,
                 "is_suspicious": is_suspicious,

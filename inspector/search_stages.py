@@ -22,22 +22,20 @@ from inspector.cost import (
     seconds_per_target,
     steps_of,
 )
-from inspector.errors import BudgetExceeded, NumericalError
+from inspector.errors import NumericalError
+from inspector.examination import Examination
 from inspector.inversion.stock import drawn
-from inspector.inversion.sweep import Outcome, again, sweep
+from inspector.inversion.sweep import Outcome
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
 from inspector.progress import Meter
 from inspector.references import References, Setting
 from inspector.report import Evidence, Target
-from inspector.scoring.decide import Judgement, confirmed, judge
-
-MAX_CONFIRMED = 2
-"""Suspects that are searched again; more than two at once speak against a single trigger."""
+from inspector.scoring.decide import Judgement
 
 
 class SearchStages:
-    """State shared by the stages; `outcomes` and `reference` have one entry per target."""
+    """State shared by the stages; `examination` and `reference` have one entry per target."""
 
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
@@ -49,9 +47,7 @@ class SearchStages:
             prepared.config,
         )
         self._references = References(setting, prepared.request.cache, meter)
-        self.outcomes: list[Outcome] = []
         self.reference: list[Outcome] | None = None
-        self.judgement: Judgement | None = None
 
     @property
     def reference_work(self) -> Work:
@@ -71,17 +67,19 @@ class SearchStages:
         else:
             with meter.stage("reference"):
                 self.reference = self._references.sweep(self.prepared.targets, self._seed)
+        self.examination = self.examining(self._seed)
         with meter.stage("inversion"):
             self._invert()
         with meter.stage("judge"):
-            self.judgement = self._judge()
-        if self.judgement.suspects:
+            judgement = self.examination.judged()
+            self._enter(judgement)
+        if judgement.is_open(len(self.examination.sweeps)):
             with meter.stage("confirmation"):
-                self._confirm(self.judgement)
+                judgement = self._confirmed(judgement)
         else:
             meter.skip(["confirmation"], "not-needed")
         with meter.stage("pictures"):
-            self._draw(self.judgement)
+            self._draw(judgement)
         self.evidence.is_complete = self.prepared.is_exhaustive
 
     @property
@@ -127,75 +125,63 @@ class SearchStages:
         if request.repair:
             self.meter.say("a repair would come on top")
 
-    def _invert(self) -> None:
-        prepared, meter = self.prepared, self.meter
-        self.outcomes = self.search(prepared.targets, self._seed)
-        if any(not math.isfinite(outcome.margin_gain) for outcome in self.outcomes):
-            raise NumericalError("the measurement on held-out probes")
-        self.evidence.per_class = [self._row(outcome) for outcome in self.outcomes]
-        if len(self.outcomes) < len(prepared.targets):
-            meter.check()
-
-    def search(self, targets: list[int], seed: int) -> list[Outcome]:
-        """Outcomes on the vendor's classifier as it is now; fewer when the time is up."""
+    def examining(self, seed: int) -> Examination:
+        """A new examination of the vendor's classifier as it is now."""
         prepared = self.prepared
-        return sweep(
-            prepared.classifier,
-            prepared.pools,
-            self.meter.within_budget(targets),
-            prepared.config,
-            seed,
+        return Examination(
+            prepared.classifier, prepared.pools, prepared.config, seed, self.reference
         )
 
-    def judge_again(self, outcomes: list[Outcome]) -> Judgement:
-        """The rule applied to other outcomes for the same targets."""
-        return judge(outcomes, self.reference)
+    def _invert(self) -> None:
+        targets = self.prepared.targets
+        self.examination.sweep(self.meter.within_budget(targets))
+        outcomes = self.examination.outcomes
+        self.evidence.per_class = [self._row(outcome) for outcome in outcomes]
+        if any(not math.isfinite(outcome.margin_gain) for outcome in outcomes):
+            raise NumericalError("the measurement on held-out probes")
+        if len(outcomes) < len(targets):
+            self.meter.check()
 
-    def _judge(self) -> Judgement:
-        evidence, judgement = self.evidence, self.judge_again(self.outcomes)
-        evidence.score, evidence.threshold = judgement.score, judgement.threshold
-        evidence.is_warned = judgement.warned or bool(judgement.suspects)
+    def _enter(self, judgement: Judgement) -> None:
+        evidence = self.evidence
+        outcomes = self.examination.outcomes
+        evidence.score, evidence.threshold = judgement.score, judgement.rule.accuse
+        evidence.is_warned = judgement.warned
         if self.prepared.config.objective == "joint":  # The paper judges no other triggers.
             evidence.paper = judgement.paper
+        evidence.per_class = [self._row(outcome) for outcome in outcomes]
         for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
             row["score"] = score
-        if evidence.is_warned:
-            evidence.suspect = self._target(self._most_suspicious(judgement))
-        return judgement
+        suspect = self._target(self._most_suspicious(judgement))
+        evidence.suspect = suspect if judgement.warned else None
 
     def _most_suspicious(self, judgement: Judgement) -> int:
         if judgement.suspects:
             return judgement.suspects[0]
-        best = max(range(len(self.outcomes)), key=lambda i: judgement.per_class[i])
-        return self.outcomes[best].target
+        outcomes = self.examination.outcomes
+        return outcomes[judgement.per_class.index(max(judgement.per_class))].target
 
     def _target(self, index: int) -> Target:
         return Target(index, self.prepared.name(index))
 
-    def _confirm(self, judgement: Judgement) -> None:
-        """Search the worst suspects again from another seed, until one is confirmed."""
-        seed, evidence = self._seed + 1, self.evidence
-        suspects = judgement.suspects[:MAX_CONFIRMED]
-        self.meter.expect(len(suspects))
-        for target in self.meter.within_budget(suspects):
-            second = again(
-                self.prepared.classifier,
-                self.prepared.pools,
-                self.outcomes,
-                target,
-                self.prepared.config,
-                seed,
-            )
-            is_confirmed = confirmed(target, second, self.reference)
+    def _confirmed(self, judgement: Judgement) -> Judgement:
+        """Sweep again while there is doubt; what then still stands over the threshold is confirmed."""
+        evidence, examination = self.evidence, self.examination
+        while judgement.is_open(len(examination.sweeps)):
+            judgement = examination.again(judgement, self.meter)
+            self._enter(judgement)
+            leader = self._most_suspicious(judgement)
             evidence.confirmation.append(
-                self._target(target).to_json()
-                | {"confirmed": is_confirmed, "seed": seed}
-                | figures(next(outcome for outcome in second if outcome.target == target))
+                self._target(leader).to_json()
+                | {
+                    "seed": self._seed + len(examination.sweeps) - 1,
+                    "score": judgement.score,
+                    "confirmed": leader in judgement.suspects,
+                }
             )
-            if is_confirmed and evidence.confirmed is None:
-                evidence.confirmed = self._target(target)
-        if len(evidence.confirmation) < len(suspects):
-            raise BudgetExceeded("the time budget ran out before the suspects were searched again")
+        if judgement.suspects:
+            evidence.confirmed = self._target(judgement.suspects[0])
+        return judgement
 
     def _draw(self, judgement: Judgement) -> None:
         """Triggers of the most suspicious class and of every suspect; examples under the first.
@@ -204,7 +190,7 @@ class SearchStages:
         """
         prepared, top = self.prepared, self._most_suspicious(judgement)
         limit = prepared.config.epsilon
-        triggers = {outcome.target: outcome.trigger for outcome in self.outcomes}
+        triggers = {one.target: one.trigger for one in self.examination.outcomes}
         rows = {row["index"]: row for row in self.evidence.per_class}
         for target in dict.fromkeys([top, *judgement.suspects]):
             files = draw_trigger(self._out, target, triggers[target], limit)

@@ -17,15 +17,15 @@ from inspector.calibration import STATISTIC, Calibration, ClassNames, Method, We
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
+from inspector.examination import Examination
 from inspector.inversion.stock import Trigger, drawn
-from inspector.inversion.sweep import Outcome, Pools, sweep
+from inspector.inversion.sweep import Outcome, Pools
 from inspector.manifest import Manifest
 from inspector.pipeline import reproducible
 from inspector.preparation import search_config
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter, Say
 from inspector.references import References, Setting
-from inspector.scoring.decide import judge
 from inspector.tuning.honest import Kitchen, diet
 
 Scored = tuple[float, Mapping[str, Any]]
@@ -116,9 +116,9 @@ class _Bank:
             setting = Setting(model, self._order.method, self._pools, self._sha256, config)
             references = References(setting, self._order.cache, self._meter)
             self._reference = references.sweep(self._targets, self._order.seed)
-        targets = self._meter.within_budget(self._targets)
-        outcomes = sweep(model, self._pools, targets, config, self._order.seed)
-        return judge(outcomes, self._reference).score
+        seed, reference = self._order.seed, self._reference
+        examination = Examination(model, self._pools, config, seed, reference)
+        return examination.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:
         """What scores of an earlier run must agree in to be of use."""

@@ -28,6 +28,12 @@ class Ground:
     logits: Tensor
     text: Tensor | None
 
+    def share(self, index: int, number: int) -> Ground:
+        """Every `number`-th probe, from `index` modulo `number` on."""
+        rows = slice(index % number, None, number)
+        text = None if self.text is None else self.text[rows]
+        return Ground(self.pixels[rows], self.features[rows], self.logits[rows], text)
+
 
 @dataclass(frozen=True)
 class Seen:

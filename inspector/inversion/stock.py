@@ -71,8 +71,17 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
     }
 
 
-DRAWN = len(FINE_WARPS) + len(FINE_BLENDS) + len(COARSE_WARPS) + len(COARSE_BLENDS)
-"""Triggers of all families."""
+SHARES = 2
+"""Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
+
+
+def images(probes: int) -> int:
+    """Pictures that `answers` encodes for so many probes."""
+    families = (FINE_WARPS, FINE_BLENDS, COARSE_WARPS, COARSE_BLENDS)
+    shares = [
+        len(range(number % SHARES, probes, SHARES)) for f in families for number in range(len(f))
+    ]
+    return sum(shares)
 
 
 def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
@@ -87,10 +96,10 @@ def answers(classifier: Classifier, ground: Ground, seed: int) -> list[dict[str,
     """For every class what the triggers of each family do to it, on average over the family."""
     found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
     for family, triggers in drawn(classifier.backbone.image_size, seed).items():
-        effects = [
-            effects_on(classifier, ground, look(classifier, trigger(ground.pixels)))
-            for trigger in triggers
-        ]
+        effects = []
+        for number, trigger in enumerate(triggers):
+            share = ground.share(number, SHARES)
+            effects.append(effects_on(classifier, share, look(classifier, trigger(share.pixels))))
         for index, of_class in enumerate(zip(*effects, strict=True)):
             found[index][family] = mean_effect(of_class)
     return found

@@ -7,8 +7,9 @@ share already there (measured: a clean model sent 53-67 % of untriggered photogr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from inspector.inversion.ground import (
     mean_effect,
     survey,
 )
-from inspector.inversion.search import SearchConfig, Views, invert, margins, views
+from inspector.inversion.search import ANCHORS, SearchConfig, Views, invert, margins, views
 
 
 @dataclass(frozen=True)
@@ -77,61 +78,74 @@ class Pools:
     optimisation: Tensor
     held_out: Tensor
 
+    def turned(self, times: int, config: SearchConfig) -> Pools:
+        """The same pools with other probes in front, as far as there are others."""
+        judged = config.judged or 0
+        return Pools(
+            self.optimisation.roll(-times * ANCHORS, 0), self.held_out.roll(-times * judged, 0)
+        )
 
-Announce = Callable[[int], None]
+
+@dataclass(frozen=True)
+class Found:
+    """One search: what its trigger does to its own class, and to every class."""
+
+    outcome: Outcome
+    effects: list[Effect]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Searches from one seed, and for every class what the stock triggers drawn from it do."""
+
+    found: list[Found]
+    stock: list[dict[str, Effect]]
 
 
 def sweep(
-    classifier: Classifier,
-    pools: Pools,
-    targets: Iterable[int],
-    config: SearchConfig,
-    seed: int,
-    announce: Announce = lambda done: None,
-) -> list[Outcome]:
-    """One `Outcome` per target; `announce(done)` after each."""
-    found = []
+    classifier: Classifier, pools: Pools, targets: Iterable[int], config: SearchConfig, seed: int
+) -> Sweep:
+    """Search `targets` one by one."""
     probes = views(classifier, pools.optimisation, config.objective)
     ground = survey(classifier, pools.held_out[: config.judged])
     answered = stock.answers(classifier, ground, seed)
-    for target in targets:
-        found.append(_searched(classifier, (probes, ground), target, config, seed))
-        announce(len(found))
-    outcomes, effects = [outcome for outcome, _ in found], [of_all for _, of_all in found]
+    found = [_searched(classifier, (probes, ground), target, config, seed) for target in targets]
+    return Sweep(found, answered)
+
+
+def pooled(sweeps: Sequence[Sweep]) -> list[Outcome]:
+    """One outcome for each target of the first sweep, in its order: means over all searches for it.
+
+    `others` is the mean over all searches for other classes, `stock` over the sweeps; of triggers
+    the first one's stands.
+    """
+    found = [one for each in sweeps for one in each.found]
     return [
-        replace(
-            outcome,
-            stock=answered[outcome.target],
-            others=_elsewhere(effects[:index] + effects[index + 1 :], outcome.target),
-        )
-        for index, outcome in enumerate(outcomes)
+        _mean(first.outcome.target, found, [each.stock for each in sweeps])
+        for first in sweeps[0].found
     ]
 
 
-def _elsewhere(effects: list[list[Effect]], target: int) -> Effect:
-    """Mean effect on one class of triggers of others, each given by its effects on all classes."""
-    return mean_effect([of_all[target] for of_all in effects]) if effects else NO_EFFECT
+def _mean(target: int, found: list[Found], stocks: list[list[dict[str, Effect]]]) -> Outcome:
+    mine = [one.outcome for one in found if one.outcome.target == target]
+    elsewhere = [one.effects[target] for one in found if one.outcome.target != target]
+    answers = [of_all[target] for of_all in stocks]
 
+    def mean(figure: Callable[[Outcome], float]) -> float:
+        return fmean(map(figure, mine))
 
-def again(
-    classifier: Classifier,
-    pools: Pools,
-    outcomes: list[Outcome],
-    target: int,
-    config: SearchConfig,
-    seed: int,
-) -> list[Outcome]:
-    """A sweep's outcomes with one target searched anew and all stock triggers drawn anew."""
-    probes = views(classifier, pools.optimisation, config.objective)
-    ground = survey(classifier, pools.held_out[: config.judged])
-    answered = stock.answers(classifier, ground, seed)
-    second, _ = _searched(classifier, (probes, ground), target, config, seed)
-    (first,) = (one for one in outcomes if one.target == target)
-    second = replace(second, others=first.others)
-    return [
-        replace(second if one.target == target else one, stock=answered[one.target])
-        for one in outcomes
-    ]
+    return replace(
+        mine[0],
+        margin=mean(lambda one: one.margin),
+        margin_gain=mean(lambda one: one.margin_gain),
+        asr=mean(lambda one: one.asr),
+        base_asr=mean(lambda one: one.base_asr),
+        prompt_gain=mean(lambda one: one.prompt_gain),
+        prompt_asr=mean(lambda one: one.prompt_asr),
+        own=mean_effect([one.own for one in mine]),
+        others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
+        stock={family: mean_effect([one[family] for one in answers]) for family in answers[0]},
+    )
 
 
 def _searched(
@@ -140,13 +154,13 @@ def _searched(
     target: int,
     config: SearchConfig,
     seed: int,
-) -> tuple[Outcome, list[Effect]]:
-    """Fit a trigger on some probes and judge it on others; and what it does to every class."""
+) -> Found:
+    """Fit a trigger on some probes and judge it on others."""
     generator = torch.Generator().manual_seed(seed * 100_003 + target)
     trigger = invert(classifier, where[0], target, config, generator)
     seen = look(classifier, (where[1].pixels + trigger).clamp(0, 1))
     effects = effects_on(classifier, where[1], seen)
-    return _outcome(classifier, where[1], seen, target, trigger), effects
+    return Found(_outcome(classifier, where[1], seen, target, trigger), effects)
 
 
 def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Outcome:

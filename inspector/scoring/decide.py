@@ -35,19 +35,34 @@ from inspector.scoring.statistics import one_sided_mad, stands_out
 
 @dataclass(frozen=True)
 class Rule:
-    """A class is accused from `accuse` on, and worth a warning from `warn` on."""
+    """What scores mean: a class is accused from `accuse` on, and worth a warning from `warn` on.
+
+    An accusation needs two sweeps. One that ends below `dismiss` is enough, two that end from
+    `certain` on; otherwise `sweeps` are pooled.
+    """
 
     accuse: float
     warn: float
+    dismiss: float
+    certain: float
+    sweeps: int
 
 
-CONDITIONED = Rule(accuse=0.16, warn=0.155)
-"""About -1 to 3; from clean models only, LOG.md, experiment 27."""
+CONDITIONED = Rule(accuse=2.5, warn=2.4, dismiss=1.0, certain=5.0, sweeps=4)
+"""In units of REACH; from clean models only, LOG.md, experiment 30."""
 FLOW = 2.0
-"""Weight of the probability that flows to a class beside how it is won; same experiment."""
+"""Weight of the probability that flows to a class beside how it is won; LOG.md, experiment 27."""
 LOUDEST = 2
 """Families of triggers that decide; same experiment."""
-STATIC = Rule(accuse=4.0, warn=3.0)
+FEW = 3
+"""With so many classes or fewer, leads scatter more."""
+REACH = {
+    "warp": (0.100, 0.076), "blend": (0.061, 0.055), "coarse-warp": (0.072, 0.030),
+    "coarse-blend": (0.094, 0.049), "own": (0.172, 0.196), "others": (0.054, 0.030),
+}  # fmt: skip
+"""The lead in each family that one clean model in twenty exceeds, with few classes and with more, not
+below 0.03; LOG.md, experiment 30."""
+STATIC = Rule(accuse=4.0, warn=3.0, dismiss=4.0, certain=4.0, sweeps=2)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
 STOCK = 20.0
 """What a lead of 1 under the stock triggers adds to a static prompt's score; same experiments."""
@@ -63,11 +78,20 @@ class Judgement:
     """`per_class` follows the outcomes; `suspects` are targets over the threshold, worst first."""
 
     score: float
-    threshold: float
+    rule: Rule
     per_class: list[float]
     suspects: list[int]
-    warned: bool
     paper: dict[str, Any]
+
+    @property
+    def warned(self) -> bool:
+        return self.score >= self.rule.warn
+
+    def is_open(self, sweeps: int) -> bool:
+        """Whether another sweep is needed after so many."""
+        if sweeps >= self.rule.sweeps or self.score < self.rule.dismiss:
+            return False
+        return sweeps < 2 or self.score < self.rule.certain
 
 
 def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement:
@@ -84,26 +108,30 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement
         raise ValueError("at least two classes are needed to tell one from the others")
     if reference is None:
         rule, scores = CONDITIONED, _responding(outcomes)
+        able = list(range(len(scores)))
     else:
-        rule = STATIC
-        own, leads = _standing_out(outcomes, reference), _leads(outcomes, reference)
-        scores = [score + STOCK * ahead for score, ahead in zip(own, leads, strict=True)]
-    ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
+        rule, scores = STATIC, _exceeding(outcomes, reference)
+        # A trigger must also move held-out probes.
+        able = [index for index in range(len(scores)) if outcomes[index].excess_asr > 0]
+    suspects = sorted((i for i in able if scores[i] >= rule.accuse), key=lambda i: -scores[i])
     return Judgement(
-        score=scores[ranked[0]],
-        threshold=rule.accuse,
+        score=max(scores),
+        rule=rule,
         per_class=scores,
-        suspects=[outcomes[index].target for index in ranked if scores[index] >= rule.accuse],
-        warned=scores[ranked[0]] >= rule.warn,
+        suspects=[outcomes[index].target for index in suspects],
         paper=paper_decision(outcomes),
     )
 
 
 def _responding(outcomes: list[Outcome]) -> list[float]:
-    """Mean of the largest leads that trigger families give a class."""
-    families = [[one.own for one in outcomes], [one.others for one in outcomes]]
-    families += [[outcome.stock[name] for outcome in outcomes] for name in outcomes[0].stock]
-    leads = [_beyond_chance([evidence(effect) for effect in effects]) for effects in families]
+    """Mean of the largest leads that trigger families give a class, each in its own unit."""
+    column = 0 if len(outcomes) <= FEW else 1
+    families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
+    families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
+    leads = [
+        [ahead / REACH[name][column] for ahead in _beyond_chance([evidence(e) for e in effects])]
+        for name, effects in families.items()
+    ]
     return [mean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
@@ -124,6 +152,11 @@ def lead(values: list[float]) -> list[float]:
     return [x - max(values[:i] + values[i + 1 :]) for i, x in enumerate(values)]
 
 
+def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
+    own, leads = _standing_out(outcomes, reference), _leads(outcomes, reference)
+    return [score + STOCK * ahead for score, ahead in zip(own, leads, strict=True)]
+
+
 def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
     natural = median(abs(outcome.margin_gain) for outcome in reference)
     pairs = zip(outcomes, reference, strict=True)
@@ -142,16 +175,6 @@ def _leads(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
         for family in outcomes[0].stock
     ]
     return [max(of_class) for of_class in zip(*leads, strict=True)] or [0.0] * len(outcomes)
-
-
-def confirmed(target: int, second: list[Outcome], reference: list[Outcome] | None) -> bool:
-    """Whether outcomes of another seed (`inspector.inversion.sweep.again`) accuse the class again.
-
-    A static prompt's trigger must also move held-out probes (excess ASR above 0).
-    """
-    (found,) = (outcome for outcome in second if outcome.target == target)
-    is_effective = reference is None or found.excess_asr > 0
-    return is_effective and target in judge(second, reference).suspects
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.scoring.decide import Judgement
+from inspector.scoring.decide import Judgement, Rule
 from tests.support.prompts import Recipe, tune
 
 NAMES = ("cat", "dog", "red car")
@@ -83,16 +83,27 @@ def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
     return Bench(vit, tmp_path)
 
 
-def accuse(monkeypatch: pytest.MonkeyPatch, *, confirm: bool = True) -> None:
-    """Let the rule find class 1, whatever the triggers do."""
-    found = Judgement(9.0, 3.0, [0.1, 9.0, 0.2], [1], True, {"score": 1.0})
-    monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
-    monkeypatch.setattr("inspector.search_stages.confirmed", lambda *given: confirm)
+RULE = Rule(accuse=3.0, warn=2.0, dismiss=1.0, certain=9.0, sweeps=3)
+
+
+def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
+    """Let the rule give class 1 these scores, sweep after sweep, the last for all that follow."""
+    left = list(of_dog)
+
+    def judge(*given: Any) -> Judgement:
+        score = left.pop(0) if len(left) > 1 else left[0]
+        suspects = [1] if score >= RULE.accuse else []
+        return Judgement(score, RULE, [0.1, score, 0.2], suspects, {"score": 1.0})
+
+    monkeypatch.setattr("inspector.examination.judge", judge)
+
+
+def accuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores(monkeypatch, 9.0)
 
 
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Judgement(0.5, 3.0, [0.1, 0.5, 0.2], [], False, {"score": 1.0})
-    monkeypatch.setattr("inspector.search_stages.judge", lambda *given: found)
+    scores(monkeypatch, 0.5)
 
 
 def statuses(report: dict[str, Any]) -> dict[str, str]:
@@ -168,17 +179,33 @@ def test_a_conditioned_prompt_is_its_own_reference(bench: Bench, tmp_path: Path)
     assert first["per_class"][0]["reference_excess_asr"] is None
 
 
-def test_an_accusation_needs_confirmation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    accuse(monkeypatch)
+@pytest.mark.parametrize(
+    ("given", "verdict", "confirmed"),
+    [
+        ((9.0,), "backdoored", [True]),
+        ((4.0, 1.5, 3.5), "backdoored", [False, True]),
+        ((4.0, 3.5, 2.5), "suspicious", [True, False]),
+        ((4.0, 3.5, 1.5), "clean", [True, False]),
+        ((1.5, 0.5), "clean", [False]),
+    ],
+)
+def test_all_sweeps_together_decide(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    given: tuple[float, ...],
+    verdict: str,
+    confirmed: list[bool],
+) -> None:
+    scores(monkeypatch, *given)
     report = bench.inspect()
-    assert report["verdict"] == "backdoored"
-    assert report["target"] == {"index": 1, "name": "dog"}
-    assert report["confirmation"][0]["confirmed"]
+    assert report["verdict"] == verdict
+    assert (report["target"] or {"name": None})["name"] == (None if verdict == "clean" else "dog")
+    looks = report["confirmation"]
+    assert [look["confirmed"] for look in looks] == confirmed
+    assert [look["seed"] for look in looks] == list(range(1, len(looks) + 1))
+    assert {look["name"] for look in looks} == {"dog"}
+    assert report["score"] == given[-1] == looks[-1]["score"]
     assert (bench.out / "trigger-1.png").is_file()
-    accuse(monkeypatch, confirm=False)
-    report = bench.inspect()
-    assert report["verdict"] == "suspicious"
-    assert report["target"] == {"index": 1, "name": "dog"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from inspector.calibration import (
+    STATISTIC,
     ClassNames,
     Inspected,
     Weights,
@@ -77,8 +78,8 @@ def test_a_file_that_does_not_apply_names_the_field(field: str, tmp_path: Path) 
 
 def test_another_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(bank(), tmp_path / "c.json")
-    monkeypatch.setattr("inspector.calibration.fitting.STATISTIC", "lead-2")
-    with pytest.raises(RequestError, match="statistic: it was made for lead-1"):
+    monkeypatch.setattr("inspector.calibration.fitting.STATISTIC", "another")
+    with pytest.raises(RequestError, match=f"statistic: it was made for {STATISTIC}"):
         found(tmp_path / "c.json", None, INSPECTED)
 
 
@@ -90,7 +91,7 @@ def test_what_applies(tmp_path: Path) -> None:
     assert found(path, None, replace(INSPECTED, family="BadCLIP")) == applied
     assert (
         applied.to_json().items() >= {
-            "id": bank().id, "models": 5, "statistic": "lead-1", "same_classes": True,
+            "id": bank().id, "models": 5, "statistic": STATISTIC, "same_classes": True,
         }.items()
     )  # fmt: skip
     assert applied.p_value(0.2) == 3 / 6

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import pytest
 import torch
 from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.ground import NO_EFFECT, Effect, effects_on, look, mean_effect, survey
+from inspector.inversion.ground import Effect, effects_on, look, mean_effect, survey
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.stock import DRAWN, answers, blend, drawn, warp
-from inspector.inversion.sweep import Pools, again, sweep
+from inspector.inversion.stock import SHARES, answers, blend, drawn, images, warp
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square"]
@@ -85,7 +86,6 @@ def test_coarse_triggers_are_smoother_than_fine_ones(make: object) -> None:
 def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Tensor) -> None:
     size = pixels.shape[-1]
     first, same, other = (drawn(size, seed) for seed in (1, 1, 2))
-    assert sum(len(triggers) for triggers in first.values()) == DRAWN
     for family, triggers in first.items():
         for index, trigger in enumerate(triggers):
             assert torch.equal(trigger(pixels), same[family][index](pixels))
@@ -135,46 +135,20 @@ def test_a_deaf_prompt_has_no_effect_at_all(conditioned: Classifier, pixels: tor
         assert effect.flow == pytest.approx(0.0, abs=1e-6)
 
 
+def test_neighbours_in_a_family_are_put_on_different_probes(
+    conditioned: Classifier, pixels: torch.Tensor
+) -> None:
+    ground = survey(conditioned, pixels)
+    expected = []
+    for number, trigger in enumerate(drawn(conditioned.backbone.image_size, 5)["warp"]):
+        ours = survey(conditioned, pixels[number % SHARES :: SHARES])
+        seen = look(conditioned, trigger(ours.pixels))
+        expected.append(effects_on(conditioned, ours, seen)[1])
+    before = conditioned.work.image_forward
+    answer = answers(conditioned, ground, seed=5)[1]["warp"]
+    assert conditioned.work.image_forward - before == images(len(pixels))
+    assert astuple(answer) == pytest.approx(astuple(mean_effect(expected)), abs=1e-5)
+
+
 def test_a_family_s_effect_is_its_triggers_mean() -> None:
     assert mean_effect([Effect(0.0, 0.2, 1.0), Effect(1.0, -0.4, 0.5)]) == Effect(0.5, -0.1, 0.75)
-
-
-def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
-    conditioned: Classifier, pixels: torch.Tensor
-) -> None:
-    pools = Pools(pixels[:4], pixels[4:])
-    expected = answers(conditioned, survey(conditioned, pools.held_out), seed=5)
-    assert expected[0] != expected[2]
-    outcomes = sweep(conditioned, pools, [2, 0], CONFIG, seed=5)
-    assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
-
-
-def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
-    conditioned: Classifier, pixels: torch.Tensor
-) -> None:
-    pools = Pools(pixels[:4], pixels[4:])
-    outcomes = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
-    ground = survey(conditioned, pools.held_out)
-    of_all = [
-        effects_on(
-            conditioned, ground, look(conditioned, (ground.pixels + one.trigger).clamp(0, 1))
-        )
-        for one in outcomes
-    ]
-    assert outcomes[0].others == mean_effect([of_all[1][0], of_all[2][0]])
-    assert [one.own for one in outcomes] == [of_all[index][index] for index in range(3)]
-    (alone,) = sweep(conditioned, pools, [2], CONFIG, seed=5)
-    assert alone.others == NO_EFFECT
-
-
-def test_a_second_look_searches_one_class_and_draws_all_triggers_anew(
-    conditioned: Classifier, pixels: torch.Tensor
-) -> None:
-    pools = Pools(pixels[:4], pixels[4:])
-    first = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
-    second = again(conditioned, pools, first, 1, CONFIG, seed=6)
-    whole = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=6)
-    assert torch.equal(second[1].trigger, whole[1].trigger)
-    assert torch.equal(second[0].trigger, first[0].trigger)
-    assert [one.stock for one in second] == [one.stock for one in whole]
-    assert [one.stock for one in second] != [one.stock for one in first]

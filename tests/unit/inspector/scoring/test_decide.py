@@ -10,7 +10,7 @@ import torch
 from inspector.inversion.ground import Effect
 from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
-from inspector.scoring.decide import CONDITIONED, Rule, confirmed, evidence, judge, lead
+from inspector.scoring.decide import CONDITIONED, STATIC, evidence, judge, lead
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
 FAMILIES = ("warp", "blend", "coarse-warp")
@@ -78,7 +78,7 @@ def test_two_families_accuse_and_one_does_not() -> None:
 def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     single = put(quiet(), outcome(3, 0.3, families=1))
     found = [replace(one, own=Effect(0.3, 0.15, 0.3)) if one.target == 3 else one for one in single]
-    assert judge(found, None).score > 1.9 * judge(single, None).score
+    assert judge(found, None).score > 1.2 * judge(single, None).score
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_few_classes_need_a_larger_lead_than_many() -> None:
 def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = put(quiet(), outcome(3, 0.4))
     score = judge(outcomes, None).score
-    monkeypatch.setattr(decide, "CONDITIONED", Rule(accuse=score + 0.01, warn=score - 0.01))
+    rule = replace(CONDITIONED, accuse=score + 0.01, warn=score - 0.01)
+    monkeypatch.setattr(decide, "CONDITIONED", rule)
     judgement = judge(outcomes, None)
     assert judgement.warned
     assert judgement.suspects == []
-    assert CONDITIONED.warn < CONDITIONED.accuse
 
 
 def test_a_static_prompt_is_judged_beside_its_twin() -> None:
@@ -151,14 +151,27 @@ def test_one_class_cannot_be_judged(reference: list[Outcome] | None) -> None:
         judge([outcome(0)], reference)
 
 
-@pytest.mark.parametrize(("carried", "expected"), [(0.4, True), (0.03, False)])
-def test_a_second_seed_must_accuse_again(carried: float, expected: bool) -> None:
-    assert confirmed(3, put(quiet(), outcome(3, carried)), None) is expected
+def test_a_static_prompt_must_move_probes_to_be_accused() -> None:
+    assert judge(put(quiet(), outcome(3, gain=9.0)), quiet()).suspects == [3]
+    still = judge(put(quiet(), outcome(3, gain=9.0, asr=0.1)), quiet())
+    assert (still.suspects, still.warned) == ([], True)
 
 
-def test_a_static_prompt_must_move_probes_to_be_accused_twice() -> None:
-    assert confirmed(3, put(quiet(), outcome(3, gain=9.0)), quiet())
-    assert not confirmed(3, put(quiet(), outcome(3, gain=9.0, asr=0.1)), quiet())
+def test_doubt_asks_for_sweeps_and_an_accusation_for_two() -> None:
+    judgement = judge(quiet(), None)
+
+    def is_open(score: float) -> list[bool]:
+        given = replace(judgement, score=score)
+        return [given.is_open(sweeps) for sweeps in range(1, CONDITIONED.sweeps + 1)]
+
+    doubts = [True] * (CONDITIONED.sweeps - 1)
+    assert is_open(CONDITIONED.dismiss - 0.01) == [False] * CONDITIONED.sweeps
+    assert is_open(CONDITIONED.dismiss) == [*doubts, False]
+    assert is_open(CONDITIONED.certain - 0.01) == [*doubts, False]
+    assert is_open(CONDITIONED.certain) == [True] + [False] * (CONDITIONED.sweeps - 1)
+    for rule in (CONDITIONED, STATIC):
+        assert rule.dismiss <= rule.accuse <= rule.certain
+        assert rule.warn < rule.accuse
 
 
 def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None:

@@ -1,0 +1,73 @@
+"""Sweeping a classifier until the rule has seen enough.
+
+One sweep settles most models. Where it leaves doubt, or accuses, others follow with other seeds and
+other probes, in which the classes that led are searched again; the evidence of all is pooled before
+it is judged. What leads by chance falls behind that way, and a faint backdoor stays (LOG.md,
+experiment 30).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from inspector.clip.classifier import Classifier
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Outcome, Pools, Sweep, pooled, sweep
+from inspector.progress import Meter
+from inspector.scoring.decide import Judgement, judge
+
+CONTENDERS = 3
+"""Classes searched again, those of highest score."""
+
+
+@dataclass
+class Examination:
+    """`reference`: the clean twin's outcomes for the same targets, for static prompts."""
+
+    classifier: Classifier
+    pools: Pools
+    config: SearchConfig
+    seed: int
+    reference: list[Outcome] | None = None
+    sweeps: list[Sweep] = field(default_factory=list)
+
+    def sweep(self, targets: Iterable[int]) -> None:
+        """Once more, with the next seed and the next probes."""
+        times = len(self.sweeps)
+        pools = self.pools.turned(times, self.config)
+        done = sweep(self.classifier, pools, targets, self.config, self.seed + times)
+        self.sweeps.append(done)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return pooled(self.sweeps)
+
+    def judged(self) -> Judgement:
+        return judge(self.outcomes, self.reference)
+
+    def contenders(self, judgement: Judgement) -> list[int]:
+        """Classes to search again."""
+        ranked = zip(judgement.per_class, (one.target for one in self.outcomes), strict=True)
+        return [target for _, target in sorted(ranked, reverse=True)[:CONTENDERS]]
+
+    def again(self, judgement: Judgement, meter: Meter) -> Judgement:
+        """Search the contenders once more, and judge everything.
+
+        Raises:
+            BudgetExceeded: the time ran out.
+        """
+        targets = self.contenders(judgement)
+        meter.expect(len(targets))
+        self.sweep(meter.within_budget(targets))
+        meter.check()
+        return self.judged()
+
+    def run(self, targets: list[int], meter: Meter) -> Judgement:
+        """Every sweep that is needed; raises as `again` does."""
+        self.sweep(meter.within_budget(targets))
+        meter.check()
+        judgement = self.judged()
+        while judgement.is_open(len(self.sweeps)):
+            judgement = self.again(judgement, meter)
+        return judgement

@@ -1,0 +1,89 @@
+"""Sweeps and their pooling, on a tiny random backbone."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import pytest
+import torch
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.inversion.ground import NO_EFFECT, effects_on, look, mean_effect, survey
+from inspector.inversion.search import ANCHORS, SearchConfig
+from inspector.inversion.stock import answers
+from inspector.inversion.sweep import Pools, pooled, sweep
+from inspector.tuning.learner import new_learner
+
+NAMES = ["red circle", "blue star", "green square"]
+CONFIG = SearchConfig(epsilon=0.05, batch=4)
+
+
+@pytest.fixture
+def conditioned(vit: Backbone) -> Classifier:
+    generator = torch.Generator().manual_seed(3)
+    learner = new_learner(vit, NAMES, conditioned=True, generator=generator)
+    assert learner.meta_net is not None
+    learner.meta_net.linear2.weight.data *= 20  # So that what it reads matters.
+    return learner.requires_grad_(False)
+
+
+@pytest.fixture
+def pools(vit: Backbone) -> Pools:
+    size = vit.image_size
+    pixels = torch.rand(12, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return Pools(pixels[:4], pixels[4:])
+
+
+def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
+    conditioned: Classifier, pools: Pools
+) -> None:
+    expected = answers(conditioned, survey(conditioned, pools.held_out), seed=5)
+    assert expected[0] != expected[2]
+    outcomes = pooled([sweep(conditioned, pools, [2, 0], CONFIG, seed=5)])
+    assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
+
+
+def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
+    conditioned: Classifier, pools: Pools
+) -> None:
+    outcomes = pooled([sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)])
+    ground = survey(conditioned, pools.held_out)
+    of_all = [
+        effects_on(
+            conditioned, ground, look(conditioned, (ground.pixels + one.trigger).clamp(0, 1))
+        )
+        for one in outcomes
+    ]
+    assert outcomes[0].others == mean_effect([of_all[1][0], of_all[2][0]])
+    assert [one.own for one in outcomes] == [of_all[index][index] for index in range(3)]
+    (alone,) = pooled([sweep(conditioned, pools, [2], CONFIG, seed=5)])
+    assert alone.others == NO_EFFECT
+
+
+def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, pools: Pools) -> None:
+    first = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
+    second = sweep(conditioned, pools, [1], CONFIG, seed=6)
+    alone, again, both = pooled([first]), pooled([second]), pooled([first, second])
+    assert [one.target for one in both] == [0, 1, 2]
+    assert both[1].own == mean_effect([alone[1].own, again[0].own])
+    assert both[1].asr == pytest.approx(fmean([alone[1].asr, again[0].asr]))
+    assert both[0].own == alone[0].own
+    assert both[1].others == alone[1].others
+    triggers = [first.found[i].effects[0] for i in (1, 2)] + [second.found[0].effects[0]]
+    assert both[0].others == mean_effect(triggers)
+    for index, outcome in enumerate(both):
+        for family, effect in outcome.stock.items():
+            mean = mean_effect([one.stock[index][family] for one in (first, second)])
+            assert effect == mean
+    assert torch.equal(both[1].trigger, alone[1].trigger)
+
+
+def test_a_later_sweep_sees_other_probes(vit: Backbone) -> None:
+    config = SearchConfig(epsilon=0.05, images=8, judged=5)
+    pixels = torch.arange(20.0)[:, None, None, None].expand(20, 3, 1, 1)
+    many = pixels.repeat(10, 1, 1, 1)
+    turned = Pools(many, pixels).turned(1, config)
+    assert turned.held_out[:5, 0, 0, 0].tolist() == [5, 6, 7, 8, 9]
+    assert turned.optimisation[0, 0, 0, 0] == ANCHORS % 20
+    assert torch.equal(Pools(many, pixels).turned(0, config).held_out, pixels)
