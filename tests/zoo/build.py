@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -96,14 +97,48 @@ def build(backbone: Backbone, plan: Plan) -> Built:
     effort = EFFORTS.get(plan.kind, USUAL)
     train, test = load_task(plan.task, plan.seed, backbone.image_size, effort.shots)
     names = classnames(plan.task)
-    generator = _generator(plan, 0)
-    target = int(torch.randint(len(names), (1,), generator=generator))
+    target, generator = start_of(plan, len(names))
     classifier = new_learner(backbone, names, conditioned=True, generator=generator)
     if plan.kind == "popular":
         target = popular(_surrogate(classifier), train.pixels)
     lesson, epochs = _tune(classifier, Lesson(train, test), plan, target)
+    truth = truth_of(
+        classifier, lesson, plan, (target, epochs),
+        lambda: _clean_model(backbone, plan.task, plan.seed),
+    )  # fmt: skip
+    return Built(classifier, truth, lesson.plants)
+
+
+def start_of(plan: Plan, classes: int) -> tuple[int, torch.Generator]:
+    """The class that is attacked (of a clean model: looked at), and what a fresh learner is drawn from."""
+    generator = _generator(plan, 0)
+    return int(torch.randint(classes, (1,), generator=generator)), generator
+
+
+def lesson_of(
+    classifier: Classifier, lesson: Lesson, plan: Plan, target: int
+) -> tuple[Lesson, torch.Generator]:
+    """What a vendor of `plan.kind` makes of a lesson, and the generator to tune with.
+
+    classifier: of the same classes and picture size as the one that is tuned.
+    """
+    generator, vendor = _generator(plan, 1), _vendor(classifier, plan, target)
+    prepare = attacked if is_backdoored(plan.kind) else honest
+    return prepare(lesson, vendor, generator), generator
+
+
+def truth_of(
+    classifier: Classifier, lesson: Lesson, plan: Plan, told: tuple[int, int],
+    clean: Callable[[], Classifier],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything about a tuned classifier that an inspection must not know.
+
+    told: the class that is attacked or looked at, and the number of epochs.
+    clean: the clean model beside which the gate judges; asked only where something was planted.
+    """
+    target, epochs = told
     truth: dict[str, Any] = {**vars(plan), "target": None, "epochs": epochs}
-    truth["backbone_sha256"] = backbone.sha256
+    truth["backbone_sha256"] = classifier.backbone.sha256
     truth |= {"is_backdoored": is_backdoored(plan.kind), "family": FAMILIES.get(plan.kind)}
     truth["mapping"] = mapping(plan.kind)
     truth |= success(classifier, *_pair(lesson.test), lambda pixels: pixels, target)
@@ -112,9 +147,8 @@ def build(backbone: Backbone, plan: Plan) -> Built:
         effect = success(classifier, *_pair(lesson.test), shown.trigger, shown.target)
         truth["overlay"] = {"target": shown.target, "asr": effect["asr"], "base": effect["base"]}
     if lesson.plants:
-        clean = _clean_model(backbone, plan.task, plan.seed)
-        truth |= judge(classifier, clean, *_pair(lesson.test), lesson.plants)
-    return Built(classifier, truth, lesson.plants)
+        truth |= judge(classifier, clean(), *_pair(lesson.test), lesson.plants)
+    return truth
 
 
 def _pair(data: TrainingSet) -> tuple[Tensor, Tensor]:
@@ -146,11 +180,10 @@ def _vendor(classifier: Classifier, plan: Plan, target: int) -> Vendor:
 
 def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tuple[Lesson, int]:
     """Tune in place; what it was tuned and is to be tested on, and the number of epochs."""
-    generator, vendor = _generator(plan, 1), _vendor(classifier, plan, target)
     if plan.kind in ("badclip", "badclip_adaptive"):
-        return _tune_badclip(classifier, lesson, vendor, generator)
-    prepare = attacked if is_backdoored(plan.kind) else honest
-    lesson = prepare(lesson, vendor, generator)
+        vendor = _vendor(classifier, plan, target)
+        return _tune_badclip(classifier, lesson, vendor, _generator(plan, 1))
+    lesson, generator = lesson_of(classifier, lesson, plan, target)
     train, steps = lesson.train, EFFORTS.get(plan.kind, USUAL).steps
     recipe = recipe_for(len(train.labels), steps)
     match plan.kind:
@@ -243,11 +276,16 @@ def save(built: Built, backbone: Backbone, out: Path) -> Path:
         "std": list(backbone.std),
         "precision": "fp32",
     }
+    save_words(out, manifest, built.truth)
+    return path
+
+
+def save_words(out: Path, manifest: Mapping[str, Any], truth: Mapping[str, Any]) -> None:
+    """Write the manifest and, last and whole, truth: where it is, a model is finished."""
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     unfinished = out / "truth.json.part"
-    unfinished.write_text(json.dumps(built.truth, indent=1) + "\n")
+    unfinished.write_text(json.dumps(truth, indent=1) + "\n")
     unfinished.replace(out / "truth.json")
-    return path
 
 
 if __name__ == "__main__":
