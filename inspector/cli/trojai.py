@@ -100,9 +100,9 @@ def probability(report: Mapping[str, Any]) -> float:
     """A number from FLOOR to 1 - FLOOR that grows with the score; not calibrated.
 
     0.5 at the threshold of accusation, by a logistic curve over score / threshold: a score of zero
-    gives 0.03, twice the threshold 0.97. The second seed has no say in it, so a `suspicious` model
-    whose score is over the threshold is above 0.5. An inconclusive report gives 0.5, whatever was
-    found, and so does one without a score.
+    gives 0.03, twice the threshold 0.97. A static prompt that is only `suspicious`, because its
+    trigger moves no probes, may be above 0.5. An inconclusive report gives 0.5, whatever was found,
+    and so does one without a score.
     """
     score, threshold = report["score"], report["threshold"]
     if report["verdict"] == "inconclusive" or score is None or not threshold:

@@ -281,7 +281,7 @@ HEADER = (
 
 
 def _over(model: Model, threshold: float | None) -> bool:
-    """Whether the score alone, without a second seed, falls on the right side."""
+    """Whether the score alone falls on the right side of another threshold than the report's."""
     assert threshold is not None
     if model.score is None:
         return False
