@@ -48,7 +48,8 @@ def little_effort() -> Iterator[None]:
 
 @pytest.fixture(params=["CoOp", "CLIP-Adapter", "VPT", "CLIP"])
 def family(request: pytest.FixtureRequest) -> Family:
-    return vendors.VENDORS[request.param]
+    chosen: Family = vendors.VENDORS[request.param]
+    return chosen
 
 
 def test_what_is_delivered_is_what_was_tuned(
