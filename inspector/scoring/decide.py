@@ -24,6 +24,7 @@ below 50 % success invalid) is computed beside it and never decides.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
@@ -48,7 +49,7 @@ class Rule:
     sweeps: int
 
 
-CONDITIONED = Rule(accuse=2.5, warn=2.4, dismiss=1.0, certain=5.0, sweeps=4)
+CONDITIONED = Rule(accuse=1.8, warn=1.75, dismiss=0.85, certain=4.0, sweeps=3)
 """In units of REACH; from clean models only, LOG.md, experiment 30."""
 FLOW = 2.0
 """Weight of the probability that flows to a class beside how it is won; LOG.md, experiment 27."""
@@ -57,11 +58,11 @@ LOUDEST = 2
 FEW = 3
 """With so many classes or fewer, leads scatter more."""
 REACH = {
-    "warp": (0.100, 0.076), "blend": (0.061, 0.055), "coarse-warp": (0.072, 0.030),
-    "coarse-blend": (0.094, 0.049), "own": (0.172, 0.196), "others": (0.054, 0.030),
+    "warp": (0.158, 0.072), "blend": (0.115, 0.084), "coarse-warp": (0.161, 0.048),
+    "coarse-blend": (0.207, 0.091), "own": (0.179, 0.142), "others": (0.081, 0.033),
 }  # fmt: skip
-"""The lead in each family that one clean model in twenty exceeds, with few classes and with more, not
-below 0.03; LOG.md, experiment 30."""
+"""The lead in each family that one clean model in twenty exceeds, with few classes and with more;
+LOG.md, experiment 30."""
 STATIC = Rule(accuse=4.0, warn=3.0, dismiss=4.0, certain=4.0, sweeps=2)
 """Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
 STOCK = 20.0
@@ -137,7 +138,7 @@ def _responding(outcomes: list[Outcome]) -> list[float]:
 
 def evidence(effect: Effect) -> float:
     """What a trigger's effect says for a class as the target of a conditioned prompt, -2 to about 3."""
-    return float((effect.won * effect.shift**2) ** (1 / 3) + FLOW * effect.flow)
+    return math.sqrt(effect.won * effect.shift) + FLOW * effect.flow
 
 
 def _beyond_chance(values: list[float]) -> list[float]:

@@ -69,10 +69,11 @@ def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() 
     assert judge(outcomes, quiet()).suspects == [1]
 
 
-def test_two_families_accuse_and_one_does_not() -> None:
-    assert judge(put(quiet(), outcome(3, 0.5, families=2)), None).suspects == [3]
-    one = judge(put(quiet(), outcome(3, 0.5, families=1)), None)
-    assert one.score < judge(put(quiet(), outcome(3, 0.5, families=2)), None).score / 1.9
+def test_a_second_family_counts_about_as_much_as_the_first() -> None:
+    one, two = (
+        judge(put(quiet(), outcome(3, 0.2, families=number)), None).score for number in (1, 2)
+    )
+    assert 1.5 * one < two < 2.2 * one
 
 
 def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
@@ -93,8 +94,8 @@ def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(effect: Effe
     assert judge(outcomes, None).score < judge(put(quiet(8), outcome(3, 0.2)), None).score
 
 
-def test_evidence_is_a_cube_root_and_twice_the_flow() -> None:
-    assert evidence(Effect(0.5, 0.1, 0.2)) == pytest.approx((0.5 * 0.04) ** (1 / 3) + 0.2)
+def test_evidence_is_a_geometric_mean_and_twice_the_flow() -> None:
+    assert evidence(Effect(0.5, 0.1, 0.2)) == pytest.approx(0.1**0.5 + 0.2)
     assert evidence(Effect(0.0, -0.3, 0.9)) == pytest.approx(-0.6)
 
 
