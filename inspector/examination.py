@@ -8,10 +8,12 @@ experiment 30).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from inspector.clip.classifier import Classifier
+from inspector.errors import NumericalError
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Outcome, Pools, Sweep, pooled, sweep
 from inspector.progress import Meter
@@ -33,10 +35,18 @@ class Examination:
     sweeps: list[Sweep] = field(default_factory=list)
 
     def sweep(self, targets: Iterable[int]) -> None:
-        """Once more, with the next seed and the next probes."""
+        """Once more, with the next seed and the next probes.
+
+        Raises:
+            NumericalError: something became NaN or infinite.
+        """
         times = len(self.sweeps)
         pools = self.pools.turned(times, self.config)
         done = sweep(self.classifier, pools, targets, self.config, self.seed + times)
+        if not all(
+            math.isfinite(outcome.margin_gain) for outcome in [one.outcome for one in done.found]
+        ):
+            raise NumericalError("the measurement on held-out probes")
         self.sweeps.append(done)
 
     @property
@@ -56,6 +66,7 @@ class Examination:
 
         Raises:
             BudgetExceeded: the time ran out.
+            NumericalError: see `sweep`.
         """
         targets = self.contenders(judgement)
         meter.expect(len(targets))
