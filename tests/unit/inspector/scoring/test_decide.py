@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from inspector.inversion.ground import Effect
+from inspector.inversion.stock import drawn
 from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
-from inspector.scoring.decide import CONDITIONED, STATIC, evidence, judge, lead
+from inspector.scoring.decide import CONDITIONED, FEW, REACH, STATIC, evidence, judge, lead
 from inspector.scoring.statistics import one_sided_mad, stands_out
 
 FAMILIES = ("warp", "blend", "coarse-warp")
@@ -67,6 +68,16 @@ def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() 
     outcomes = put(quiet(), outcome(1, carried=0.02, gain=9.0))
     assert judge(outcomes, None).suspects == []
     assert judge(outcomes, quiet()).suspects == [1]
+
+
+def test_every_family_of_stock_triggers_has_a_unit() -> None:
+    assert set(REACH) == {"own", "others", *drawn(size=8, seed=0)}
+    assert all(few > 0 and many > 0 for few, many in REACH.values())
+
+
+def test_few_classes_have_units_of_their_own() -> None:
+    few, more = put(quiet(FEW), outcome(1, 0.2)), put(quiet(FEW + 1), outcome(1, 0.2))
+    assert judge(few, None).score < 0.8 * judge(more, None).score
 
 
 def test_a_second_family_counts_about_as_much_as_the_first() -> None:
