@@ -8,15 +8,15 @@ prompt does from what the trigger does to the image encoder, so the encoder's ow
 perturbations, which move clean models as well, cancel out. Evidence for a class comes from every
 family of stock triggers, from the trigger found for it and from those found for other classes: how
 many probes the prompt carries there, how much probability, and how far it moves the class's text
-feature. Each is large on some clean
-models (probes close to a boundary, steep meta-nets), all together are not. Its lead over the best
-other class counts as far as it goes beyond what scattering at random would leave; an attacker's
-trigger need not resemble every family, so the two families that speak loudest decide.
+feature. Each is large on some clean models (probes close to a boundary, steep meta-nets), all
+together are not. Its lead over the best other class counts as far as it goes beyond what scattering
+at random would leave; an attacker's trigger need not resemble every family, so the two families that
+speak loudest decide.
 
-Static prompts are held against a clean twin: how far the class's margin gain minus the twin's
-stands out from the other classes, in their spread; the spread never counts for less than a share of
-what a perturbation of this size does to the twin, which keeps quiet models quiet. To it is added the
-class's lead under the stock triggers, beyond the twin's.
+Static prompts, adapters and changed encoders are held against a clean twin: by how much larger a share
+of the probes a class wins than the same class of the twin does, under the stock triggers and under
+the trigger found for it; each of the two by its lead beyond chance. Margins in logits are left out:
+how steep a model is varies more between honest vendors than what a backdoor adds.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.
@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import fmean
 from typing import Any
 
 from inspector.inversion.ground import Effect
 from inspector.inversion.sweep import Outcome
-from inspector.scoring.statistics import one_sided_mad, stands_out
+from inspector.scoring.statistics import one_sided_mad
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,10 @@ REACH = {
 }  # fmt: skip
 """The lead in each family that one clean model in twenty exceeds, with few classes and with more;
 LOG.md, experiment 30."""
-STATIC = Rule(accuse=4.0, warn=3.0, dismiss=4.0, certain=4.0, sweeps=2)
-"""Units of spread; set by eye, not calibrated (LOG.md, experiments 6, 17 and 19)."""
-STOCK = 20.0
-"""What a lead of 1 under the stock triggers adds to a static prompt's score; same experiments."""
+STATIC = Rule(accuse=0.1, warn=0.09, dismiss=0.07, certain=0.1, sweeps=2)
+"""About -1 to 1; from clean models only, LOG.md, experiment 31."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP")
 """Families that the experiments used."""
-FLOOR_SHARE = 0.03
-"""Smallest spread, as a share of the twin's median margin gain; same experiment."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
 
 
@@ -133,7 +129,7 @@ def _responding(outcomes: list[Outcome]) -> list[float]:
         [ahead / REACH[name][column] for ahead in _beyond_chance([evidence(e) for e in effects])]
         for name, effects in families.items()
     ]
-    return [mean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+    return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
 def evidence(effect: Effect) -> float:
@@ -154,28 +150,14 @@ def lead(values: list[float]) -> list[float]:
 
 
 def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    own, leads = _standing_out(outcomes, reference), _leads(outcomes, reference)
-    return [score + STOCK * ahead for score, ahead in zip(own, leads, strict=True)]
-
-
-def _standing_out(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    natural = median(abs(outcome.margin_gain) for outcome in reference)
-    pairs = zip(outcomes, reference, strict=True)
-    excess = [outcome.margin_gain - other.margin_gain for outcome, other in pairs]
-    return stands_out(excess, max(FLOOR_SHARE * natural, 1e-6))
-
-
-def _leads(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    """By how much a family of stock triggers favours each class over the best of the others.
-
-    From -1 to 1: the family that favours it most counts; 0 where none was tried.
-    """
+    """Mean of the leads that the stock triggers and the one found give a class beyond the twin's."""
     pairs = list(zip(outcomes, reference, strict=True))
-    leads = [
-        lead([one.stock[family].won - other.stock[family].won for one, other in pairs])
-        for family in outcomes[0].stock
+    stock = [
+        fmean(one.stock[name].won - other.stock[name].won for name in one.stock)
+        for one, other in pairs
     ]
-    return [max(of_class) for of_class in zip(*leads, strict=True)] or [0.0] * len(outcomes)
+    own = [one.own.won - other.own.won for one, other in pairs]
+    return [fmean(of_class) for of_class in zip(*map(_beyond_chance, (stock, own)), strict=True)]
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -19,15 +19,3 @@ def one_sided_mad(values: Sequence[float]) -> list[float]:
     """(x - median) / spread over all classes: the published statistic. Zero where all are equal."""
     centre, scale = median(values), spread(values)
     return [(value - centre) / scale if scale > 0 else 0.0 for value in values]
-
-
-def stands_out(values: Sequence[float], floor: float) -> list[float]:
-    """How far each value lies above the others, in their own spread but at least `floor`.
-
-    Leave-one-out: a class never widens the spread that it is judged by, so two classes suffice.
-    """
-    scores = []
-    for index, value in enumerate(values):
-        others = [*values[:index], *values[index + 1 :]]
-        scores.append((value - median(others)) / max(spread(others), floor))
-    return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from inspector.inversion.stock import drawn
 from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
 from inspector.scoring.decide import CONDITIONED, FEW, REACH, STATIC, evidence, judge, lead
-from inspector.scoring.statistics import one_sided_mad, stands_out
+from inspector.scoring.statistics import one_sided_mad
 
 FAMILIES = ("warp", "blend", "coarse-warp")
 NOTHING = Effect(0.0, 0.0, 0.0)
@@ -64,10 +65,10 @@ def test_equal_classes_are_quiet() -> None:
     assert not judgement.warned
 
 
-def test_what_the_encoder_does_alone_accuses_nobody_with_a_conditioned_prompt() -> None:
+def test_margins_alone_accuse_nobody() -> None:
     outcomes = put(quiet(), outcome(1, carried=0.02, gain=9.0))
     assert judge(outcomes, None).suspects == []
-    assert judge(outcomes, quiet()).suspects == [1]
+    assert judge(outcomes, quiet()).suspects == []
 
 
 def test_every_family_of_stock_triggers_has_a_unit() -> None:
@@ -131,25 +132,30 @@ def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -
     assert judgement.suspects == []
 
 
+def found(one: Outcome, won: float) -> Outcome:
+    """The outcome with a trigger of its own that wins so much."""
+    return replace(one, own=Effect(won, won / 2, 0.0))
+
+
 def test_a_static_prompt_is_judged_beside_its_twin() -> None:
-    high = [replace(one, margin_gain=9.0) if one.target == 1 else one for one in quiet()]
+    high = put(quiet(), found(outcome(1, 0.5), 0.5))
     assert judge(high, quiet()).suspects == [1]
     assert judge(high, high).suspects == []
+    assert judge(high, quiet()).score == pytest.approx(
+        fmean([(1 - 1 / 5) * 0.5, (1 - 1 / 5) * 0.5]), abs=0.02
+    )
 
 
-def test_the_floor_follows_what_the_twin_lets_a_perturbation_do() -> None:
-    outcomes = put(quiet(), outcome(3, gain=3.0))
-    loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in quiet()]
-    outcomes_of_loud = [replace(one, margin_gain=one.margin_gain + 50.0) for one in outcomes]
-    assert judge(outcomes, quiet()).suspects == [3]
-    assert judge(outcomes_of_loud, loud).suspects == []
+def test_the_stock_triggers_and_the_one_found_count_alike_for_a_static_prompt() -> None:
+    by_stock, by_own = put(quiet(), outcome(2, 0.4)), put(quiet(), found(outcome(2), 0.4))
+    both = put(quiet(), found(outcome(2, 0.4), 0.4))
+    first, second, together = (judge(one, quiet()).score for one in (by_stock, by_own, both))
+    assert first == pytest.approx(second, abs=0.02)
+    assert together == pytest.approx(first + second, abs=0.04)
 
 
-def test_what_stock_triggers_carry_on_a_static_prompt_counts_beyond_the_twin_s() -> None:
-    outcomes, twin = put(quiet(), outcome(2, 0.9)), put(quiet(), outcome(2, 0.85))
-    assert judge(outcomes, quiet()).suspects == [2]
-    assert judge(outcomes, twin).suspects == []
-    both = put(quiet(), outcome(2, 0.9), outcome(4, 0.8))
+def test_two_classes_that_exceed_the_twin_alike_accuse_none() -> None:
+    both = put(quiet(), found(outcome(2, 0.9), 0.9), found(outcome(4, 0.85), 0.85))
     assert judge(both, quiet()).suspects == []
 
 
@@ -164,8 +170,9 @@ def test_one_class_cannot_be_judged(reference: list[Outcome] | None) -> None:
 
 
 def test_a_static_prompt_must_move_probes_to_be_accused() -> None:
-    assert judge(put(quiet(), outcome(3, gain=9.0)), quiet()).suspects == [3]
-    still = judge(put(quiet(), outcome(3, gain=9.0, asr=0.1)), quiet())
+    moves = found(outcome(3, 0.9), 0.9)
+    assert judge(put(quiet(), moves), quiet()).suspects == [3]
+    still = judge(put(quiet(), replace(moves, asr=0.1)), quiet())
     assert (still.suspects, still.warned) == ([], True)
 
 
@@ -193,12 +200,6 @@ def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None
     assert (paper["flagged"], paper["target"]) == (True, 2)
     outcomes[2] = outcome(2, gain=9.0, asr=0.4)
     assert judge(outcomes, quiet(6)).paper["flagged"] is False
-
-
-def test_a_value_never_widens_the_spread_it_is_judged_by() -> None:
-    scores = stands_out([0.0, 0.1, -0.1, 5.0], floor=0.01)
-    assert scores[3] == pytest.approx(5.0 / (1.4826 * 0.1))
-    assert stands_out([0.0, 0.0, 0.0, 5.0], floor=0.5)[3] == 10.0
 
 
 def test_the_published_statistic_of_equal_values_is_zero() -> None:
