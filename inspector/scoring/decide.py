@@ -49,14 +49,14 @@ class Rule:
     sweeps: int
 
 
-CONDITIONED = Rule(accuse=1.8, warn=1.75, dismiss=0.85, certain=4.0, sweeps=3)
-"""In units of REACH; from clean models only, LOG.md, experiment 30."""
+CONDITIONED = Rule(accuse=2.0, warn=1.95, dismiss=0.85, certain=4.0, sweeps=3)
+"""In units of REACH; from clean models only, LOG.md, experiments 30 and 32."""
 FLOW = 2.0
 """Weight of the probability that flows to a class beside how it is won; LOG.md, experiment 27."""
 LOUDEST = 2
 """Families of triggers that decide; same experiment."""
 FEW = 3
-"""With so many classes or fewer, leads scatter more."""
+"""With so many classes or fewer, leads scatter more: the units of three, and half as much again of two."""
 REACH = {
     "warp": (0.158, 0.072), "blend": (0.115, 0.084), "coarse-warp": (0.161, 0.048),
     "coarse-blend": (0.207, 0.091), "own": (0.179, 0.142), "others": (0.081, 0.033),
@@ -122,14 +122,21 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement
 
 def _responding(outcomes: list[Outcome]) -> list[float]:
     """Mean of the largest leads that trigger families give a class, each in its own unit."""
-    column = 0 if len(outcomes) <= FEW else 1
     families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
     families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
-        [ahead / REACH[name][column] for ahead in _beyond_chance([evidence(e) for e in effects])]
+        [
+            ahead / _unit(name, len(outcomes))
+            for ahead in _beyond_chance(list(map(evidence, effects)))
+        ]
         for name, effects in families.items()
     ]
     return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+
+
+def _unit(family: str, classes: int) -> float:
+    few, more = REACH[family]
+    return few * FEW / classes if classes <= FEW else more
 
 
 def evidence(effect: Effect) -> float:

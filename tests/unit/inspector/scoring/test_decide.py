@@ -77,8 +77,10 @@ def test_every_family_of_stock_triggers_has_a_unit() -> None:
 
 
 def test_few_classes_have_units_of_their_own() -> None:
-    few, more = put(quiet(FEW), outcome(1, 0.2)), put(quiet(FEW + 1), outcome(1, 0.2))
-    assert judge(few, None).score < 0.8 * judge(more, None).score
+    two, few, more = (
+        judge(put(quiet(number), outcome(1, 0.2)), None).score for number in (2, FEW, FEW + 1)
+    )
+    assert two < few < 0.8 * more
 
 
 def test_a_second_family_counts_about_as_much_as_the_first() -> None:
