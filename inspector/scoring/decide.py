@@ -63,8 +63,9 @@ REACH = {
 }  # fmt: skip
 """The lead in each family that one clean model in twenty exceeds, with few classes and with more;
 LOG.md, experiment 30."""
-STATIC = Rule(accuse=0.1, warn=0.09, dismiss=0.07, certain=0.1, sweeps=2)
-"""About -1 to 1; from clean models only, LOG.md, experiment 31."""
+STATIC = Rule(accuse=1.2, warn=1.15, dismiss=1.0, certain=1.2, sweeps=2)
+STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
+"""As CONDITIONED and REACH; LOG.md, experiment 31."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -125,18 +126,17 @@ def _responding(outcomes: list[Outcome]) -> list[float]:
     families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
     families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
-        [
-            ahead / _unit(name, len(outcomes))
-            for ahead in _beyond_chance(list(map(evidence, effects)))
-        ]
+        _in_units(REACH[name], [evidence(effect) for effect in effects])
         for name, effects in families.items()
     ]
     return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
-def _unit(family: str, classes: int) -> float:
-    few, more = REACH[family]
-    return few * FEW / classes if classes <= FEW else more
+def _in_units(reach: tuple[float, float], values: list[float]) -> list[float]:
+    """Leads beyond chance."""
+    (few, more), classes = reach, len(values)
+    unit = few * FEW / classes if classes <= FEW else more
+    return [ahead / unit for ahead in _beyond_chance(values)]
 
 
 def evidence(effect: Effect) -> float:
@@ -159,12 +159,15 @@ def lead(values: list[float]) -> list[float]:
 def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
     """Mean of the leads that the stock triggers and the one found give a class beyond the twin's."""
     pairs = list(zip(outcomes, reference, strict=True))
-    stock = [
-        fmean(one.stock[name].won - other.stock[name].won for name in one.stock)
-        for one, other in pairs
-    ]
-    own = [one.own.won - other.own.won for one, other in pairs]
-    return [fmean(of_class) for of_class in zip(*map(_beyond_chance, (stock, own)), strict=True)]
+    won = {
+        "stock": [
+            fmean(one.stock[name].won - other.stock[name].won for name in one.stock)
+            for one, other in pairs
+        ],
+        "own": [one.own.won - other.own.won for one, other in pairs],
+    }
+    leads = [_in_units(STATIC_REACH[name], values) for name, values in won.items()]
+    return [fmean(of_class) for of_class in zip(*leads, strict=True)]
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from statistics import fmean
 
 import pytest
 import torch
@@ -12,7 +11,16 @@ from inspector.inversion.ground import Effect
 from inspector.inversion.stock import drawn
 from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
-from inspector.scoring.decide import CONDITIONED, FEW, REACH, STATIC, evidence, judge, lead
+from inspector.scoring.decide import (
+    CONDITIONED,
+    FEW,
+    REACH,
+    STATIC,
+    STATIC_REACH,
+    evidence,
+    judge,
+    lead,
+)
 from inspector.scoring.statistics import one_sided_mad
 
 FAMILIES = ("warp", "blend", "coarse-warp")
@@ -143,17 +151,15 @@ def test_a_static_prompt_is_judged_beside_its_twin() -> None:
     high = put(quiet(), found(outcome(1, 0.5), 0.5))
     assert judge(high, quiet()).suspects == [1]
     assert judge(high, high).suspects == []
-    assert judge(high, quiet()).score == pytest.approx(
-        fmean([(1 - 1 / 5) * 0.5, (1 - 1 / 5) * 0.5]), abs=0.02
-    )
 
 
 def test_the_stock_triggers_and_the_one_found_count_alike_for_a_static_prompt() -> None:
     by_stock, by_own = put(quiet(), outcome(2, 0.4)), put(quiet(), found(outcome(2), 0.4))
     both = put(quiet(), found(outcome(2, 0.4), 0.4))
     first, second, together = (judge(one, quiet()).score for one in (by_stock, by_own, both))
-    assert first == pytest.approx(second, abs=0.02)
-    assert together == pytest.approx(first + second, abs=0.04)
+    stock, own = (more for _, more in STATIC_REACH.values())
+    assert first * stock == pytest.approx(second * own, abs=0.02)
+    assert together == pytest.approx(first + second, abs=0.4)
 
 
 def test_two_classes_that_exceed_the_twin_alike_accuse_none() -> None:
