@@ -63,10 +63,10 @@ REACH = {
 }  # fmt: skip
 """The lead in each family that one clean model in twenty exceeds, with few classes and with more;
 LOG.md, experiment 30."""
-STATIC = Rule(accuse=1.2, warn=1.15, dismiss=1.0, certain=1.2, sweeps=2)
+STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
 STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
 """As CONDITIONED and REACH; LOG.md, experiment 31."""
-EXAMINED = ("CoOp", "CoCoOp", "BadCLIP")
+EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
 
