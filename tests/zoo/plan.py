@@ -28,8 +28,8 @@ Controls of MATCHED kinds have labels that contradict disturbed pictures, as att
 plain clean models alone one weight norm tells the two sides apart (LOG.md, 23). `permuted` is in the
 design split only: at 0.39 accuracy nobody would buy it.
 
-`tests.zoo.make` builds it. Not in here: families besides CoCoOp and encoder backdoors; they need
-vendors that the zoo has not.
+`tests.zoo.make` builds it. Not in here: families besides CoCoOp and encoder backdoors, which
+`tests.zoo.vendors` builds.
 
 Nothing is built here, and no seed is one that LOG.md or RESULTS.md tell of (all below 1000).
 """
