@@ -154,6 +154,11 @@ def _limits(request: Request, assembly: Assembly, evidence: Evidence) -> None:
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
         )
+    if not assembly.classifier.is_instance_conditioned:
+        evidence.limits.append(
+            "What does not read the picture is judged by comparison with a clean twin, which often "
+            "misses a backdoor: of ten attacks on models nobody had seen, four were found."
+        )
     if assembly.family not in EXAMINED:
         evidence.limits.append(
             f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "

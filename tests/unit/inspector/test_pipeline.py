@@ -130,6 +130,7 @@ def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned:
     quiet(monkeypatch)
     report = bench.inspect({"conditioned": conditioned})
     assert report["verdict"] == "clean"
+    assert any("often misses" in limit for limit in report["limits"]) is not conditioned
     assert report["target"] is None
     assert report["p_value"] is None
     assert [row["name"] for row in report["per_class"]] == list(NAMES)
