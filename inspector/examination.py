@@ -43,9 +43,7 @@ class Examination:
         times = len(self.sweeps)
         pools = self.pools.turned(times, self.config)
         done = sweep(self.classifier, pools, targets, self.config, self.seed + times)
-        if not all(
-            math.isfinite(outcome.margin_gain) for outcome in [one.outcome for one in done.found]
-        ):
+        if not all(math.isfinite(one.outcome.margin_gain) for one in done.found):
             raise NumericalError("the measurement on held-out probes")
         self.sweeps.append(done)
 
@@ -53,12 +51,17 @@ class Examination:
     def outcomes(self) -> list[Outcome]:
         return pooled(self.sweeps)
 
+    @property
+    def targets(self) -> list[int]:
+        """Those of `outcomes`, without pooling anything."""
+        return [one.outcome.target for one in self.sweeps[0].found]
+
     def judged(self) -> Judgement:
         return judge(self.outcomes, self.reference)
 
     def contenders(self, judgement: Judgement) -> list[int]:
         """Classes to search again."""
-        ranked = zip(judgement.per_class, (one.target for one in self.outcomes), strict=True)
+        ranked = zip(judgement.per_class, self.targets, strict=True)
         return [target for _, target in sorted(ranked, reverse=True)[:CONTENDERS]]
 
     def again(self, judgement: Judgement, meter: Meter) -> Judgement:

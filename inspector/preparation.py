@@ -157,7 +157,7 @@ def _limits(request: Request, assembly: Assembly, evidence: Evidence) -> None:
     if not assembly.classifier.is_instance_conditioned:
         evidence.limits.append(
             "What does not read the picture is judged by comparison with a clean twin, which often "
-            "misses a backdoor: of ten attacks on models nobody had seen, four were found."
+            "misses a backdoor."
         )
     if assembly.family not in EXAMINED:
         evidence.limits.append(

@@ -154,8 +154,8 @@ class SearchStages:
     def _most_suspicious(self, judgement: Judgement) -> int:
         if judgement.suspects:
             return judgement.suspects[0]
-        outcomes = self.examination.outcomes
-        return outcomes[judgement.per_class.index(max(judgement.per_class))].target
+        best = judgement.per_class.index(max(judgement.per_class))
+        return self.examination.targets[best]
 
     def _target(self, index: int) -> Target:
         return Target(index, self.prepared.name(index))

@@ -323,3 +323,21 @@ def test_an_unknown_backbone_is_a_finding_and_a_wrong_wish_is_an_error(
     for wrong in wishes:
         with pytest.raises(RequestError, match=next(iter(wrong))):
             bench.inspect(**wrong)
+
+
+@pytest.mark.parametrize(("level", "seen"), [("plausible", [32]), ("unverified", [32, 128])])
+def test_the_assembly_level_looks_at_all_probes_only_in_doubt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, level: Any, seen: list[int]
+) -> None:
+    quiet(monkeypatch)
+    looks: list[int] = []
+
+    def judged(classes: Any, own: torch.Tensor, zero_shot: torch.Tensor, *rest: Any) -> Any:
+        assert len(own) == len(zero_shot)
+        looks.append(len(own))
+        return AssemblyLevel(level, "said by the test", 0.5)
+
+    monkeypatch.setattr("inspector.preparation.FIRST_LOOK", 32)
+    monkeypatch.setattr("inspector.preparation.assembly_level", judged)
+    assert bench.inspect()["assembly"] == level
+    assert looks == seen
