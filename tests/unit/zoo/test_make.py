@@ -88,3 +88,15 @@ def test_a_share_must_exist(
     with pytest.raises(SystemExit):
         _run(monkeypatch, str(tmp_path), "--part", share)
     assert "--part" in capsys.readouterr().err
+
+
+def test_a_backbone_of_the_shared_folder_is_taken_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "backbones" / "lit").mkdir(parents=True)
+    asked: list[str] = []
+    monkeypatch.setattr("tests.zoo.make.SHARED", tmp_path)
+    monkeypatch.setattr("tests.zoo.make.load_backbone", asked.append)
+    for name in ("lit", "pocket"):
+        make._backbone.__wrapped__(name)
+    assert asked == [str(tmp_path / "backbones" / "lit"), "pocket"]
