@@ -93,21 +93,29 @@ def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
 
 def operations(classifier: Classifier, work: Work) -> int:
     """Floating-point operations of `work`."""
-    backbone, layout = classifier.backbone, classifier.layout
+    backbone = classifier.backbone
     size, device = backbone.image_size, backbone.device
     # With a gradient, because fused inference kernels are not counted.
     image = torch.zeros(1, 3, size, size, device=device, requires_grad=True)
     with FlopCounterMode(display=False) as counter:
         backbone.image_features(image)
-    per_image = counter.get_total_flops()
-    prompt = layout.base[:1].detach().clone().requires_grad_()
+    per_image = int(counter.get_total_flops())
+    images, tokens = work.image_forward + work.image_backward, work.text_tokens
+    return round(per_image * images + _per_token(classifier) * tokens)
+
+
+def _per_token(classifier: Classifier) -> float:
+    """Operations of a text token, in the longest sequences that the classifier encodes."""
+    text, layout = classifier.backbone.text, classifier.layout
     with FlopCounterMode(display=False) as counter:
-        backbone.text.encode(prompt, layout.end.amax(0, keepdim=True))
-    per_prompt = counter.get_total_flops()
-    operations = per_image * (work.image_forward + work.image_backward) + per_prompt * (
-        work.text_forward + work.text_backward
-    )
-    return int(operations)
+        if classifier.packs:
+            pack = classifier.packs[0]
+            sequence = pack.fill(classifier.context[None]).detach().requires_grad_()
+            text.encode_sequences(sequence, pack.positions, pack.mask, pack.end)
+        else:
+            sequence = layout.base[:1].detach().clone().requires_grad_()
+            text.encode(sequence, layout.end.amax(0, keepdim=True))
+    return int(counter.get_total_flops()) / sequence.shape[1]
 
 
 def budget_of(classifier: Classifier, reference: Work, seconds: float) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def empty_budget() -> dict[str, Any]:
         "image_backward",
         "text_forward",
         "text_backward",
+        "text_tokens",
         "flops",
     )
     return dict.fromkeys(counts, 0) | {"seconds": 0.0, "device": None, "precision": "fp32"}

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.matching import Matching
+from inspector.clip.packing import Pack, can_pack, packs
 from inspector.clip.prompts import PromptLayout
 from inspector.clip.text import TOKENS_PER_PART
 
@@ -45,12 +47,13 @@ class MetaNet(nn.Module):
 
 @dataclass
 class Work:
-    """Encoder passes spent, counted in images and prompts."""
+    """Encoder passes spent, counted in images and prompts; text tokens of both directions."""
 
     image_forward: int = 0
     image_backward: int = 0
     text_forward: int = 0
     text_backward: int = 0
+    text_tokens: int = 0
 
     def __add__(self, other: Work) -> Work:
         return Work(
@@ -85,6 +88,13 @@ class Classifier(nn.Module):
         self.work = Work()
         self._kept: tuple[tuple[int, int], Tensor] | None = None
 
+    @cached_property
+    def packs(self) -> list[Pack]:
+        """Conditioned prompts of all classes, where these begin alike; else empty."""
+        begin_alike = self.context.ndim == 2 and can_pack(self.layout)
+        is_able = self.is_instance_conditioned and self.backbone.text.is_plain and begin_alike
+        return packs(self.layout) if is_able else []
+
     @property
     def is_instance_conditioned(self) -> bool:
         return self.meta_net is not None
@@ -109,6 +119,8 @@ class Classifier(nn.Module):
         if features is None:
             raise ValueError("instance-conditioned prompts need image features")
         shift = self.meta_net(features)[:, None, None]  # (B, 1, 1, W)
+        if self.packs and not _is_per_image(classes):
+            return self._encode_packed((self.context + shift)[:, 0], classes)
         encoded = self._encode(self._context_of(classes) + shift, classes)
         return encoded.view(len(features), -1, encoded.shape[-1])
 
@@ -179,9 +191,25 @@ class Classifier(nn.Module):
 
     def _encode(self, context: Tensor, classes: Tensor | None) -> Tensor:
         embedded, end = self.layout.fill(context, classes)
-        self.work.text_forward += len(end)
-        self.work.text_backward += len(end) * (torch.is_grad_enabled() and embedded.requires_grad)
+        self._count_text(embedded, len(end))
         return self.backbone.text.encode(embedded, end)
+
+    def _encode_packed(self, context: Tensor, classes: Tensor | None) -> Tensor:
+        """Text features (B, k, D) of contexts (B, M, W)."""
+        features = []
+        for one in self.packs if classes is None else packs(self.layout, classes):
+            embedded = one.fill(context)
+            self._count_text(embedded, len(embedded) * len(one.end))
+            features.append(
+                self.backbone.text.encode_sequences(embedded, one.positions, one.mask, one.end)
+            )
+        return torch.cat(features, 1)
+
+    def _count_text(self, embedded: Tensor, prompts: int) -> None:
+        is_backward = torch.is_grad_enabled() and embedded.requires_grad
+        self.work.text_forward += prompts
+        self.work.text_backward += prompts * is_backward
+        self.work.text_tokens += embedded[..., 0].numel() * (1 + is_backward)
 
 
 def _chosen(features: Tensor, classes: Tensor | None) -> Tensor:

@@ -67,6 +67,11 @@ class TextTower:
         return any(vectors.ndim == 3 for vectors in self._deep.values())
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nothing happens between its blocks."""
+        return not self._deep
+
+    @property
     def out_features(self) -> int:
         """Size of the joint space."""
         projection = self._text.text_projection
@@ -91,18 +96,41 @@ class TextTower:
         ]
         return features[0] if len(features) == 1 else torch.cat(features)
 
+    def encode_sequences(
+        self, embedded: Tensor, positions: Tensor, mask: Tensor, ends: Tensor
+    ) -> Tensor:
+        """Normalised features (B, k, D) of what ends at rows `ends` (k,) of sequences (B, T, W).
+
+        `positions` (T,) and `mask` (T, T) are those of every sequence.
+        """
+        part = max(1, TOKENS_PER_PART // len(positions))
+        features = [
+            self._features(self._states(some, positions, mask)[:, ends])
+            for some in embedded.split(part)
+        ]
+        return features[0] if len(features) == 1 else torch.cat(features)
+
     def _encode(self, embedded: Tensor, end: Tensor, start: int) -> Tensor:
         """Prompts from number `start` on."""
-        text, length = self._text, embedded.shape[1]
-        states = embedded + text.positional_embedding[:length]
+        length = embedded.shape[1]
         deep = {
             block: overwrite_context(v if v.ndim == 2 else v[start : start + len(end)])
             for block, v in self._deep.items()
         }
-        with before_blocks(text.transformer, deep):
-            states = text.transformer(states, attn_mask=text.attn_mask[:length, :length])
-        states = text.ln_final(states[torch.arange(len(end), device=end.device), end])
-        projection = text.text_projection
+        mask = self._text.attn_mask[:length, :length]
+        with before_blocks(self._text.transformer, deep):
+            states = self._states(embedded, slice(length), mask)
+        return self._features(states[torch.arange(len(end), device=end.device), end])
+
+    def _states(self, embedded: Tensor, positions: Tensor | slice, mask: Tensor) -> Tensor:
+        text = self._text
+        return text.transformer(  # type: ignore[no-any-return]
+            embedded + text.positional_embedding[positions], attn_mask=mask
+        )
+
+    def _features(self, ends: Tensor) -> Tensor:
+        """Of the last states (..., W) of prompts."""
+        projection, states = self._text.text_projection, self._text.ln_final(ends)
         if isinstance(projection, torch.nn.Module):
             states = projection(states)
         else:

@@ -158,7 +158,7 @@ def rows_of(
     for cost in costs:
         classifier, work = classifiers[cost.model], cost.own
         images = Work(image_forward=work.image_forward, image_backward=work.image_backward)
-        texts = Work(text_forward=work.text_forward, text_backward=work.text_backward)
+        texts = Work(text_tokens=work.text_tokens)
         parts = (images, texts, cost.reference, cost.tuning)
         total = totals[cost.model, cost.method]
         published = totals.get((cost.model, "paper"))

@@ -22,7 +22,7 @@ CONTRACT = {
     "budget", "sandbox", "stages", "findings", "limits", "repair",
 }  # fmt: skip
 BUDGET = {
-    "image_forward", "image_backward", "text_forward", "text_backward", "flops", "seconds",
+    "image_forward", "image_backward", "text_forward", "text_backward", "text_tokens", "flops", "seconds",
     "device", "precision",
 }  # fmt: skip
 READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"))

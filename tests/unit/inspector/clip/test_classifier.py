@@ -114,8 +114,10 @@ def test_work_is_counted(vit: Backbone) -> None:
     classifier = make(vit, True)
     with torch.no_grad():
         classifier(pictures(vit, 3))
-    assert classifier.work == Work(image_forward=3, text_forward=3 * len(NAMES))
-    assert Work(1, 2, 3, 4) + Work(1, 1, 1, 1) == Work(2, 3, 4, 5)
+    prompts = 3 * len(NAMES)
+    tokens = prompts * classifier.layout.length
+    assert classifier.work == Work(image_forward=3, text_forward=prompts, text_tokens=tokens)
+    assert Work(1, 2, 3, 4, 5) + Work(1, 1, 1, 1, 1) == Work(2, 3, 4, 5, 6)
 
 
 def test_conditioned_text_needs_features(vit: Backbone) -> None:
