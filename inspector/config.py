@@ -18,12 +18,13 @@ MINIMUM_PROBES = 64
 @dataclass(frozen=True)
 class Budget:
     """`epochs` passes of `batch` pictures over `images` probes, and `judged` held-out ones that each
-    trigger is put on; None: all of them."""
+    trigger is put on; None: all of them. Stock triggers are divided among `turns` sweeps."""
 
     epochs: int = 1
     batch: int = 32
     images: int | None = None
     judged: int | None = None
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,18 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=16, judged=32)),
-        Profile("standard", 256, 250, Budget(epochs=2), Budget(batch=8, images=32, judged=48)),
+        Profile(
+            "quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=16, judged=32, turns=2)
+        ),
+        Profile(
+            "standard", 256, 250, Budget(epochs=2), Budget(batch=8, images=32, judged=48, turns=2)
+        ),
         Profile("paper", 1000, 250),
         Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
     )
 }
 """Budgets of `prompt` were chosen for their cost; the threshold was set with `standard` (LOG.md, 27) and
-not examined with the others."""
+not examined with the others. Two turns: LOG.md, 33."""
 
 
 def profile_named(name: str) -> Profile:

@@ -38,12 +38,17 @@ def steps_of(config: SearchConfig, probes: int) -> int:
     return config.epochs * -(-fitted_of(config, probes) // config.batch)
 
 
+def images_of_start(config: SearchConfig, pools: Pools) -> int:
+    """Images that `begin` encodes."""
+    anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
+    return anchors + judged_of(config, len(pools.held_out))
+
+
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
-    """Images that `sweep` encodes: untriggered ones, stock triggers, each search and its measurement."""
+    """Images that `sweep` encodes: stock triggers, each search and its measurement."""
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
     judged = judged_of(config, len(pools.held_out))
-    anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
-    return anchors + judged + stock.images(judged) + targets * (fitted + judged)
+    return stock.images(judged, config.turns) + targets * (fitted + judged)
 
 
 def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
@@ -64,7 +69,7 @@ def seconds_of_stock(unit_seconds: float, pools: Pools, config: SearchConfig) ->
     measuring = _measuring(pools, config)
     each = measuring / (steps_of(config, len(pools.optimisation)) + measuring)
     judged = judged_of(config, len(pools.held_out))
-    return unit_seconds * each * stock.images(judged) / judged
+    return unit_seconds * each * stock.images(judged, config.turns) / judged
 
 
 def _measuring(pools: Pools, config: SearchConfig) -> float:

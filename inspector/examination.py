@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Outcome, Pools, Sweep, pooled, sweep
+from inspector.inversion.sweep import Outcome, Pools, Start, Sweep, begin, pooled, sweep
 from inspector.progress import Meter
 from inspector.scoring.decide import Judgement, judge
 
@@ -25,12 +25,14 @@ CONTENDERS = 3
 
 @dataclass
 class Examination:
-    """`reference`: the clean twin's outcomes for the same targets, for static prompts."""
+    """`start`: what is known of the first probes, where it is; `reference`: the clean twin's outcomes
+    for the same targets, for static prompts."""
 
     classifier: Classifier
     pools: Pools
     config: SearchConfig
     seed: int
+    start: Start | None = None
     reference: list[Outcome] | None = None
     sweeps: list[Sweep] = field(default_factory=list)
 
@@ -41,8 +43,10 @@ class Examination:
             NumericalError: something became NaN or infinite.
         """
         times = len(self.sweeps)
-        pools = self.pools.turned(times, self.config)
-        done = sweep(self.classifier, pools, targets, self.config, self.seed + times)
+        start = None if times else self.start
+        if start is None:
+            start = begin(self.classifier, self.pools.turned(times, self.config), self.config)
+        done = sweep(self.classifier, start, targets, self.config, self.seed + times, times)
         if not all(math.isfinite(one.outcome.margin_gain) for one in done.found):
             raise NumericalError("the measurement on held-out probes")
         self.sweeps.append(done)

@@ -21,7 +21,7 @@ from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
 from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, encoded, margins
-from inspector.inversion.sweep import Pools
+from inspector.inversion.sweep import Pools, Start, begin
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
@@ -29,14 +29,14 @@ from inspector.request import Request
 from inspector.scoring.decide import EXAMINED
 
 _BATCH = 64
-FIRST_LOOK = 128
-"""Probes that mostly suffice for the assembly level: its limit is in standard errors, so that fewer
-probes only make it stricter. All 506 were a quarter of an inspection's work (LOG.md, 30)."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that the search needs; `targets` are the classes to search, in order."""
+    """Everything that the search needs; `targets` are the classes to search, in order.
+
+    start: the classifier as delivered on the first probes.
+    """
 
     request: Request
     profile: Profile
@@ -45,6 +45,7 @@ class Prepared:
     probes: ProbeSet
     pools: Pools
     config: SearchConfig
+    start: Start
     targets: list[int]
 
     @property
@@ -87,43 +88,49 @@ def prepare(
         evidence.probes = probes.to_json()
         device = backbone.device
         pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
-    with meter.stage("assembly-level"):
-        images = torch.cat([pools.optimisation, pools.held_out])
-        level, clean = _level(assembly, images, checked)
-        evidence.assembly, evidence.assembly_reason = level.name, level.reason
     config = search_config(profile, classifier)
+    with meter.stage("assembly-level"):
+        start = begin(classifier, pools, config)
+        level = _level(assembly, start, pools, checked)
+        evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
     _limits(request, assembly, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probes, pools, config,
-        _targets(request, clean),
+        request, profile, assembly.family, classifier, probes, pools, config, start,
+        _targets(request, start.logits),
     )  # fmt: skip
 
 
-def _level(
-    assembly: Assembly, images: Tensor, checked: AssemblyLevel | None
-) -> tuple[AssemblyLevel, Tensor]:
-    """The level from the first probes, and where they leave doubt from all; and the logits seen."""
-    classifier = assembly.classifier
-    own, zero_shot = _logits(classifier, images[:FIRST_LOOK])
-    level = assembly_level(assembly.classes, own, zero_shot, checked)
-    if level.name == "unverified" and len(images) > FIRST_LOOK:
-        more = _logits(classifier, images[FIRST_LOOK:])
-        own, zero_shot = torch.cat([own, more[0]]), torch.cat([zero_shot, more[1]])
-        level = assembly_level(assembly.classes, own, zero_shot, checked)
-    return level, own
-
-
 @torch.no_grad()
-def _logits(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of the classifier and of zero-shot prompts for the same classes, both (N, K)."""
+def _level(
+    assembly: Assembly, start: Start, pools: Pools, checked: AssemblyLevel | None
+) -> AssemblyLevel:
+    """The level from the probes that the search needs anyway, and where they leave doubt from all.
+
+    Its limit is in standard errors, so that fewer probes only make it stricter.
+    """
+    classifier = assembly.classifier
+    zero_shot = _zero_shot(classifier, start.pixels, start.features)
+    level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
+    if level.name == "unverified":
+        images = torch.cat([pools.optimisation, pools.held_out])
+        features = encoded(classifier, images)
+        own = classifier.logits_from_features(features).cpu()
+        zero_shot = _zero_shot(classifier, images, features)
+        level = assembly_level(assembly.classes, own, zero_shot, checked)
+    return level
+
+
+def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tensor:
+    """Logits (N, K) of zero-shot prompts for the same classes, by the trusted backbone.
+
+    features: of the images by the classifier's own.
+    """
     backbone = classifier.backbone.reference
-    features = encoded(classifier, images)
-    own = classifier.logits_from_features(features)
     if backbone is not classifier.backbone:
         features = torch.cat([backbone.image_features(part) for part in images.split(_BATCH)])
     text = backbone.zero_shot(classifier.classnames)
-    return own.cpu(), (backbone.logit_scale * features @ text.T).cpu()
+    return (backbone.logit_scale * features @ text.T).cpu()
 
 
 def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:

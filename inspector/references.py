@@ -20,7 +20,7 @@ import torch
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion.ground import Effect
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Outcome, Pools, pooled, sweep
+from inspector.inversion.sweep import Outcome, Pools, begin, pooled, sweep
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
@@ -93,7 +93,9 @@ class References:
         pools, twin = self._setting.pools, self._tuned()
         before = Work(**vars(twin.work))
         within = self._meter.within_budget(targets)
-        outcomes = pooled([sweep(twin, pools, within, self._setting.config, seed)])
+        config = self._setting.config
+        start = begin(twin, pools, config)
+        outcomes = pooled([sweep(twin, start, within, config, seed)])
         if len(outcomes) < len(targets):
             self._meter.check()
         done = Work(**{name: n - getattr(before, name) for name, n in vars(twin.work).items()})

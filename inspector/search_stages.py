@@ -15,6 +15,7 @@ import torch
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Work
 from inspector.cost import (
+    images_of_start,
     images_of_sweep,
     seconds_of_stock,
     seconds_of_twin,
@@ -23,7 +24,7 @@ from inspector.cost import (
 )
 from inspector.examination import Examination
 from inspector.inversion.stock import drawn
-from inspector.inversion.sweep import Outcome
+from inspector.inversion.sweep import Outcome, Start
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
 from inspector.progress import Meter
@@ -65,7 +66,7 @@ class SearchStages:
         else:
             with meter.stage("reference"):
                 self.reference = self._references.sweep(self.prepared.targets, self._seed)
-        self.examination = self.examining(self._seed)
+        self.examination = self.examining(self._seed, self.prepared.start)
         with meter.stage("inversion"):
             self._invert()
         with meter.stage("judge"):
@@ -113,21 +114,22 @@ class SearchStages:
         self.meter.unit_seconds = seconds_per_target(
             prepared.classifier, prepared.pools, prepared.config
         )
-        images = images_of_sweep(prepared.config, prepared.pools, count)
+        images = sweeps * images_of_sweep(prepared.config, prepared.pools, count)
+        images += is_made * images_of_start(prepared.config, prepared.pools)
         each = self.meter.unit_seconds
         stock = seconds_of_stock(each, prepared.pools, prepared.config)
         seconds = sweeps * (count * each + stock)
         if is_made:
             seconds += seconds_of_twin(prepared.classifier, prepared.pools)
-        self.meter.estimate(round(seconds, 1), sweeps * images)
+        self.meter.estimate(round(seconds, 1), images)
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
 
-    def examining(self, seed: int) -> Examination:
+    def examining(self, seed: int, start: Start | None = None) -> Examination:
         """A new examination of the vendor's classifier as it is now."""
         prepared = self.prepared
         return Examination(
-            prepared.classifier, prepared.pools, prepared.config, seed, self.reference
+            prepared.classifier, prepared.pools, prepared.config, seed, start, self.reference
         )
 
     def _invert(self) -> None:

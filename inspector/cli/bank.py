@@ -117,7 +117,7 @@ class _Bank:
             references = References(setting, self._order.cache, self._meter)
             self._reference = references.sweep(self._targets, self._order.seed)
         seed, reference = self._order.seed, self._reference
-        examination = Examination(model, self._pools, config, seed, reference)
+        examination = Examination(model, self._pools, config, seed, reference=reference)
         return examination.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:

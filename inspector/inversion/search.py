@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -39,6 +40,7 @@ class SearchConfig:
     epsilon: radius in pixel units of [0,1].
     epochs: passes over the optimisation pool, or over `images` of it, drawn for each target.
     judged: held-out probes that triggers are put on; None: all, of these and of `images`.
+    turns: stock triggers are divided among so many sweeps.
     """
 
     epsilon: float
@@ -48,6 +50,7 @@ class SearchConfig:
     objective: Objective = "joint"
     images: int | None = None
     judged: int | None = None
+    turns: int = 1
 
 
 def margins(logits: Tensor, target: int | Tensor) -> Tensor:
@@ -61,14 +64,19 @@ def margins(logits: Tensor, target: int | Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """Probes (N, 3, S, S) in [0,1] and untriggered image features of the first A of them, (A, D).
+    """Probes (N, 3, S, S) in [0,1], untriggered image features (A, D) and logits (A, K) of the first A.
 
-    nearest: classes, those first that the A are most likely of; empty where nobody asked.
+    The objective "joint" needs none: A is 0.
     """
 
     pixels: Tensor
     features: Tensor
-    nearest: Tensor
+    logits: Tensor
+
+    @cached_property
+    def nearest(self) -> Tensor:
+        """Classes, those first that the A are most likely of."""
+        return self.logits.softmax(1).mean(0).argsort(descending=True)
 
 
 def encoded(classifier: Classifier, pixels: Tensor) -> Tensor:
@@ -79,13 +87,12 @@ def encoded(classifier: Classifier, pixels: Tensor) -> Tensor:
 
 def views(classifier: Classifier, pixels: Tensor, objective: Objective) -> Views:
     """What a search for `objective` needs to know of the untriggered probes, encoded once."""
-    nothing = pixels.new_empty(0)
     if objective == "joint":
-        return Views(pixels, nothing, nothing.long())
+        features = pixels.new_empty(0, classifier.backbone.embed_dim)
+        return Views(pixels, features, pixels.new_empty(0, len(classifier.classnames)))
     features = encoded(classifier, pixels[:ANCHORS])
     with torch.no_grad():
-        likely = classifier.logits_from_features(features).softmax(1).mean(0)
-    return Views(pixels, features, likely.argsort(descending=True))
+        return Views(pixels, features, classifier.logits_from_features(features))
 
 
 def invert(

@@ -75,13 +75,14 @@ SHARES = 2
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 
-def images(probes: int) -> int:
-    """Pictures that `answers` encodes for so many probes."""
+def images(probes: int, turns: int = 1) -> int:
+    """Pictures that the first `answers` of so many turns encodes for so many probes."""
     families = (FINE_WARPS, FINE_BLENDS, COARSE_WARPS, COARSE_BLENDS)
-    shares = [
-        len(range(number % SHARES, probes, SHARES)) for f in families for number in range(len(f))
-    ]
-    return sum(shares)
+    return sum(
+        len(range(number % SHARES, probes, SHARES))
+        for family in families
+        for number in range(len(family[::turns]))
+    )
 
 
 def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
@@ -92,12 +93,18 @@ def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
     }
 
 
-def answers(classifier: Classifier, ground: Ground, seed: int) -> list[dict[str, Effect]]:
-    """For every class what the triggers of each family do to it, on average over the family."""
+def answers(
+    classifier: Classifier, ground: Ground, seed: int, turn: tuple[int, int] = (0, 1)
+) -> list[dict[str, Effect]]:
+    """For every class what the triggers of each family do to it, on average over the family.
+
+    turn: which (from 0) of how many: one in so many triggers of each family.
+    """
+    times, turns = turn
     found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
     for family, triggers in drawn(classifier.backbone.image_size, seed).items():
         effects = []
-        for number, trigger in enumerate(triggers):
+        for number, trigger in enumerate(triggers[times % turns :: turns]):
             share = ground.share(number, SHARES)
             effects.append(effects_on(classifier, share, look(classifier, trigger(share.pixels))))
         for index, of_class in enumerate(zip(*effects, strict=True)):

@@ -87,6 +87,35 @@ class Pools:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What is known of untriggered probes before anything is searched."""
+
+    views: Views
+    ground: Ground
+
+    @property
+    def features(self) -> Tensor:
+        """Of all probes that were encoded, (N, D)."""
+        return torch.cat([self.views.features, self.ground.features])
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the same, (N, K)."""
+        return torch.cat([self.views.logits, self.ground.logits])
+
+    @property
+    def pixels(self) -> Tensor:
+        """The same, (N, 3, S, S)."""
+        return torch.cat([self.views.pixels[: len(self.views.features)], self.ground.pixels])
+
+
+def begin(classifier: Classifier, pools: Pools, config: SearchConfig) -> Start:
+    """Encode the probes that a sweep compares with."""
+    probes = views(classifier, pools.optimisation, config.objective)
+    return Start(probes, survey(classifier, pools.held_out[: config.judged]))
+
+
+@dataclass(frozen=True)
 class Found:
     """One search: what its trigger does to its own class, and to every class."""
 
@@ -103,13 +132,16 @@ class Sweep:
 
 
 def sweep(
-    classifier: Classifier, pools: Pools, targets: Iterable[int], config: SearchConfig, seed: int
+    classifier: Classifier,
+    start: Start,
+    targets: Iterable[int],
+    config: SearchConfig,
+    seed: int,
+    times: int = 0,
 ) -> Sweep:
-    """Search `targets` one by one."""
-    probes = views(classifier, pools.optimisation, config.objective)
-    ground = survey(classifier, pools.held_out[: config.judged])
-    answered = stock.answers(classifier, ground, seed)
-    found = [_searched(classifier, (probes, ground), target, config, seed) for target in targets]
+    """Search `targets` one by one; `times` sweeps went before, with seeds one lower each."""
+    answered = stock.answers(classifier, start.ground, seed, (times, config.turns))
+    found = [_searched(classifier, start, target, config, seed) for target in targets]
     return Sweep(found, answered)
 
 
@@ -150,17 +182,18 @@ def _mean(target: int, found: list[Found], stocks: list[list[dict[str, Effect]]]
 
 def _searched(
     classifier: Classifier,
-    where: tuple[Views, Ground],
+    start: Start,
     target: int,
     config: SearchConfig,
     seed: int,
 ) -> Found:
     """Fit a trigger on some probes and judge it on others."""
     generator = torch.Generator().manual_seed(seed * 100_003 + target)
-    trigger = invert(classifier, where[0], target, config, generator)
-    seen = look(classifier, (where[1].pixels + trigger).clamp(0, 1))
-    effects = effects_on(classifier, where[1], seen)
-    return Found(_outcome(classifier, where[1], seen, target, trigger), effects)
+    trigger = invert(classifier, start.views, target, config, generator)
+    ground = start.ground
+    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
+    effects = effects_on(classifier, ground, seen)
+    return Found(_outcome(classifier, ground, seen, target, trigger), effects)
 
 
 def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Outcome:

@@ -16,7 +16,7 @@ from inspector.inversion.search import (
     seen_margins,
     views,
 )
-from inspector.inversion.sweep import Pools, pooled, sweep
+from inspector.inversion.sweep import Pools, begin, pooled, sweep
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "tall ship"]
@@ -114,7 +114,9 @@ def test_the_text_shift_is_that_of_the_target_alone(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(epsilon=0.05, batch=4)
-    (outcome,) = pooled([sweep(learner, Pools(pixels[:8], pixels[8:]), [2], config, seed=0)])
+    (outcome,) = pooled(
+        [sweep(learner, begin(learner, Pools(pixels[:8], pixels[8:]), config), [2], config, seed=0)]
+    )
     with torch.no_grad():
         clean, triggered = (
             learner.text_features(learner.image_features(seen))[:, 2]
@@ -133,7 +135,7 @@ def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     assert deaf.meta_net is not None
     torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
     config = SearchConfig(epsilon=0.05, batch=4)
-    for outcome in pooled([sweep(deaf, pools, range(4), config, seed=0)]):
+    for outcome in pooled([sweep(deaf, begin(deaf, pools, config), range(4), config, seed=0)]):
         assert outcome.prompt_gain == pytest.approx(0.0, abs=1e-4)
         assert outcome.text_shift == pytest.approx(0.0, abs=1e-4)
         assert outcome.margin_gain != 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.cost import images_of_start, images_of_sweep
 from inspector.inversion.ground import NO_EFFECT, effects_on, look, mean_effect, survey
 from inspector.inversion.search import ANCHORS, SearchConfig
 from inspector.inversion.stock import answers
-from inspector.inversion.sweep import Pools, pooled, sweep
+from inspector.inversion.sweep import Pools, Start, begin, pooled, sweep
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square"]
@@ -35,19 +37,24 @@ def pools(vit: Backbone) -> Pools:
     return Pools(pixels[:4], pixels[4:])
 
 
+@pytest.fixture
+def start(conditioned: Classifier, pools: Pools) -> Start:
+    return begin(conditioned, pools, CONFIG)
+
+
 def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
-    conditioned: Classifier, pools: Pools
+    conditioned: Classifier, pools: Pools, start: Start
 ) -> None:
     expected = answers(conditioned, survey(conditioned, pools.held_out), seed=5)
     assert expected[0] != expected[2]
-    outcomes = pooled([sweep(conditioned, pools, [2, 0], CONFIG, seed=5)])
+    outcomes = pooled([sweep(conditioned, start, [2, 0], CONFIG, seed=5)])
     assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
 
 
 def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
-    conditioned: Classifier, pools: Pools
+    conditioned: Classifier, pools: Pools, start: Start
 ) -> None:
-    outcomes = pooled([sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)])
+    outcomes = pooled([sweep(conditioned, start, [0, 1, 2], CONFIG, seed=5)])
     ground = survey(conditioned, pools.held_out)
     of_all = [
         effects_on(
@@ -57,13 +64,13 @@ def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
     ]
     assert outcomes[0].others == mean_effect([of_all[1][0], of_all[2][0]])
     assert [one.own for one in outcomes] == [of_all[index][index] for index in range(3)]
-    (alone,) = pooled([sweep(conditioned, pools, [2], CONFIG, seed=5)])
+    (alone,) = pooled([sweep(conditioned, start, [2], CONFIG, seed=5)])
     assert alone.others == NO_EFFECT
 
 
-def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, pools: Pools) -> None:
-    first = sweep(conditioned, pools, [0, 1, 2], CONFIG, seed=5)
-    second = sweep(conditioned, pools, [1], CONFIG, seed=6)
+def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, start: Start) -> None:
+    first = sweep(conditioned, start, [0, 1, 2], CONFIG, seed=5)
+    second = sweep(conditioned, start, [1], CONFIG, seed=6)
     alone, again, both = pooled([first]), pooled([second]), pooled([first, second])
     assert [one.target for one in both] == [0, 1, 2]
     assert both[1].own == mean_effect([alone[1].own, again[0].own])
@@ -77,6 +84,33 @@ def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, pools
             mean = mean_effect([one.stock[index][family] for one in (first, second)])
             assert effect == mean
     assert torch.equal(both[1].trigger, alone[1].trigger)
+
+
+def test_what_is_known_before_a_search_is_what_the_classifier_says(
+    conditioned: Classifier, pools: Pools
+) -> None:
+    config = SearchConfig(epsilon=0.05, objective="prompt", judged=3)
+    before = conditioned.work.image_forward
+    start = begin(conditioned, pools, config)
+    assert conditioned.work.image_forward - before == images_of_start(config, pools) == 7
+    assert torch.equal(start.pixels, torch.cat([pools.optimisation, pools.held_out[:3]]))
+    with torch.no_grad():
+        features = conditioned.image_features(start.pixels)
+        expected = conditioned.logits_from_features(features)
+    assert (start.features - features).abs().max() <= 1e-5
+    assert (start.logits - expected).abs().max() <= 1e-4
+    sweep(conditioned, start, [1, 2], replace(config, images=4), seed=0)
+    encoded = conditioned.work.image_forward - before - 7 - len(features)
+    assert encoded == images_of_sweep(replace(config, images=4), pools, targets=2)
+
+
+def test_sweeps_take_turns_at_the_stock_triggers(conditioned: Classifier, pools: Pools) -> None:
+    config = replace(CONFIG, turns=2)
+    start = begin(conditioned, pools, config)
+    every = [answers(conditioned, start.ground, 5, (times, 2)) for times in range(4)]
+    assert every[0] == every[2] and every[1] == every[3] and every[0] != every[1]
+    later = sweep(conditioned, start, [0], config, seed=5, times=1)
+    assert later.stock == every[1] != sweep(conditioned, start, [0], config, seed=5).stock
 
 
 def test_a_later_sweep_sees_other_probes(vit: Backbone) -> None:
