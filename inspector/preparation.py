@@ -6,7 +6,7 @@ breaks leaves the others' findings.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-from inspector.scoring.decide import EXAMINED
+from inspector.scoring.decide import EXAMINED, FEW
 
 _BATCH = 64
 
@@ -134,14 +134,17 @@ def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tens
 
 
 def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:
-    """What one sweep of this classifier spends."""
+    """What one sweep of this classifier spends; with few classes all stock triggers, as leads scatter."""
     backbone = classifier.backbone
     own = profile.prompt if classifier.is_instance_conditioned else None
+    budget = own or profile.joint
+    if len(classifier.classnames) <= FEW:
+        budget = replace(budget, turns=1)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
         objective="prompt" if own else "joint",
-        **asdict(own or profile.joint),
+        **asdict(budget),
     )
 
 
