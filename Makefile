@@ -41,6 +41,7 @@ bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLA
 	$(BIN)/python -m tests.zoo.make $(ZOO) $(PLAN)
 	$(BIN)/python -m tests.bench.detect $(ZOO) --out var/detect
 	$(BIN)/python -m tests.bench.metrics var/detect/standard.csv
+	$(BIN)/python -m tests.bench.plots var/detect/standard.csv --out var/detect
 
 METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")

@@ -34,7 +34,9 @@ from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
 from inspector.manifest import Manifest
 from inspector.probes.loading import load_pools
-from tests.bench.metrics import Floats, Model, auroc, auroc_estimate, markdown
+from tests.bench.estimates import Floats, auroc, auroc_estimate
+from tests.bench.metrics import markdown
+from tests.bench.models import Model
 from tests.zoo.build import Plan, build, state_dict
 
 Tensors = Mapping[str, Tensor]
@@ -104,7 +106,7 @@ def _model(truth: Mapping[str, Any]) -> Model:
     return Model(
         task=truth["task"], seed=truth["seed"], kind=truth["kind"], is_clean=is_clean, classes=None,
         target=truth["target"], took=is_clean or bool(truth["took"]), verdict="", found=None,
-        score=None, paper_score=None, paper_target=None,
+        score=None, excess=None, paper_score=None, paper_target=None,
     )  # fmt: skip
 
 

@@ -19,15 +19,9 @@ from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
 from inspector.scoring.statistics import one_sided_mad
 from tests.bench.baselines.common import Result
 from tests.bench.baselines.zoo import ZooModel
-from tests.bench.metrics import (
-    Model,
-    auroc_estimate,
-    is_right,
-    markdown,
-    read_models,
-    scores_of,
-    share,
-)
+from tests.bench.estimates import auroc_estimate, scores_of, share
+from tests.bench.metrics import markdown
+from tests.bench.models import Model, is_right, read_models
 
 WORK = tuple(vars(Work()))
 FIELDS = (

@@ -24,7 +24,7 @@ from tests.bench.baselines.paper import paper, search
 from tests.bench.baselines.penalty import Mask, Weight
 from tests.bench.baselines.pixel_backdoor import fewest, touched
 from tests.bench.baselines.table import gated, read
-from tests.bench.metrics import read_models
+from tests.bench.models import read_models
 from tests.bench.speed import whole
 from tests.zoo.build import Built, save
 from tests.zoo.tasks import TASKS

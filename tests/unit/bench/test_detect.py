@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bench.detect import FIELDS, append, chosen, row_of, table_of
-from tests.bench.metrics import read_models
+from tests.bench.models import read_models
 
 ATTACKED = {
     "task": "counts3",

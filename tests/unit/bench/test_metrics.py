@@ -12,23 +12,20 @@ import numpy as np
 import pytest
 
 from tests.bench.detect import FIELDS
-from tests.bench.metrics import (
-    Model,
+from tests.bench.estimates import (
     auroc,
     auroc_draws,
     auroc_estimate,
-    beside,
     paired,
-    parts,
-    read_models,
     scores_of,
     share,
-    summary,
     wilson,
 )
+from tests.bench.metrics import parts, summary
+from tests.bench.models import Model, beside, read_models
 
-CLEAN = Model("a", 1, "clean", True, 6, None, True, "clean", None, 0.1, None, None)
-ATTACKED = Model("a", 1, "wanet", False, 6, 2, True, "backdoored", 2, 0.4, None, None)
+CLEAN = Model("a", 1, "clean", True, 6, None, True, "clean", None, 0.1, None, None, None)
+ATTACKED = Model("a", 1, "wanet", False, 6, 2, True, "backdoored", 2, 0.4, 0.8, None, None)
 
 
 def zoo(tasks: str, score: tuple[float, float], noise: float, seed: int = 0) -> list[Model]:
@@ -171,9 +168,24 @@ def test_attacks_are_held_against_all_clean_models_and_tasks_against_their_own()
     models = [*zoo("ab", (0.0, 1.0), 0.1), replace(ATTACKED, task="b", seed=9, kind="siba")]
     sizes = {part.name: (len(part.attacked), len(part.clean)) for part in parts(models)}
     assert sizes == {
-        "all": (7, 4), "siba": (1, 4), "wanet": (6, 4), "task a": (3, 2), "task b": (4, 2),
+        "all": (7, 4), "the paper's attacks": (7, 4), "siba": (1, 4), "wanet": (6, 4), "task a": (3, 2), "task b": (4, 2),
         "6 classes": (7, 4),
     }  # fmt: skip
+
+
+def test_adaptive_attacks_are_told_apart_by_what_they_keep() -> None:
+    keeps = {1: 0.55, 2: 0.6, 3: 0.99, 4: 1.0}
+    adaptive = [replace(ATTACKED, kind="quiet", seed=seed, excess=e) for seed, e in keeps.items()]
+    text = replace(ATTACKED, kind="text", seed=5)
+    rows = {part.name: part for part in parts([CLEAN, ATTACKED, text, *adaptive])}
+    sizes = {name: len(part.attacked) for name, part in rows.items() if "a" in name}
+    assert sizes["adaptive attacks"] == 4
+    assert sizes["the paper's attacks"] == sizes["other attacks"] == 1
+    assert {name: size for name, size in sizes.items() if "excess" in name} == {
+        "adaptive, excess ASR 0.5 to 0.6": 1,
+        "adaptive, excess ASR 0.6 to 0.7": 1,
+        "adaptive, excess ASR 0.9 to 1": 2,
+    }
 
 
 def test_each_clean_control_has_its_own_rate() -> None:

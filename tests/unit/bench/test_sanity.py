@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bench.metrics import Floats
+from tests.bench.estimates import Floats
 from tests.bench.sanity import (
     STATISTICS,
     Weighed,
