@@ -46,7 +46,7 @@ def little_effort() -> Iterator[None]:
         vendors._kept.cache_clear()
 
 
-@pytest.fixture(params=["CoOp", "CLIP-Adapter", "VPT", "CLIP"])
+@pytest.fixture(params=["CoOp", "CLIP-Adapter", "VPT", "CLIP", "MaPLe"])
 def family(request: pytest.FixtureRequest) -> Family:
     chosen: Family = vendors.VENDORS[request.param]
     return chosen
