@@ -61,7 +61,7 @@ class Examination:
         return [one.outcome.target for one in self.sweeps[0].found]
 
     def judged(self) -> Judgement:
-        return judge(self.outcomes, self.reference)
+        return judge(self.outcomes, self.reference, len(self.sweeps))
 
     def contenders(self, judgement: Judgement) -> list[int]:
         """Classes to search again."""

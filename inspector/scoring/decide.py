@@ -56,16 +56,24 @@ FLOW = 2.0
 LOUDEST = 2
 """Families of triggers that decide; same experiment."""
 FEW = 3
-"""With so many classes or fewer, leads scatter more: the units of three, and half as much again of two."""
+"""With so many classes or fewer, leads scatter more."""
 REACH = {
-    "warp": (0.158, 0.072), "blend": (0.115, 0.084), "coarse-warp": (0.161, 0.048),
-    "coarse-blend": (0.207, 0.091), "own": (0.179, 0.142), "others": (0.081, 0.033),
+    "warp": 0.072, "blend": 0.084, "coarse-warp": 0.048, "coarse-blend": 0.091, "own": 0.142,
+    "others": 0.033,
 }  # fmt: skip
-"""The lead in each family that one clean model in twenty exceeds, with few classes and with more;
-LOG.md, experiment 30."""
+"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiment 30."""
+REACH_OF_THREE = {
+    "warp": (0.158, 0.125, 0.115), "blend": (0.115, 0.088, 0.064),
+    "coarse-warp": (0.161, 0.154, 0.125), "coarse-blend": (0.207, 0.173, 0.116),
+    "own": (0.179, 0.175, 0.160), "others": (0.081, 0.095, 0.085),
+}  # fmt: skip
+"""The same with three classes, after one, two and three sweeps: there pooling steadies leads most;
+experiments 30 and 34."""
+OF_TWO = (1.5, 2.0, 2.0)
+"""With two classes so many times as much as with three; experiments 32 and 34."""
 STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
 STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
-"""As CONDITIONED and REACH; LOG.md, experiment 31."""
+"""As CONDITIONED, and as REACH with three classes and with more; LOG.md, experiment 31."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -92,10 +100,11 @@ class Judgement:
         return sweeps < 2 or self.score < self.rule.certain
 
 
-def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement:
-    """Score every class of one sweep.
+def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int = 1) -> Judgement:
+    """Score every class.
 
     Args:
+        sweeps: how many the outcomes were pooled from.
         reference: the twin's sweep over the same classes for static prompts, None for
             instance-conditioned ones.
 
@@ -105,7 +114,7 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
     if reference is None:
-        rule, scores = CONDITIONED, _responding(outcomes)
+        rule, scores = CONDITIONED, _responding(outcomes, sweeps)
         able = list(range(len(scores)))
     else:
         rule, scores = STATIC, _exceeding(outcomes, reference)
@@ -121,21 +130,28 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None) -> Judgement
     )
 
 
-def _responding(outcomes: list[Outcome]) -> list[float]:
+def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """Mean of the largest leads that trigger families give a class, each in its own unit."""
     families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
     families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
-        _in_units(REACH[name], [evidence(effect) for effect in effects])
+        _in_units(_unit(name, len(outcomes), sweeps), [evidence(effect) for effect in effects])
         for name, effects in families.items()
     ]
     return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
-def _in_units(reach: tuple[float, float], values: list[float]) -> list[float]:
+def _unit(family: str, classes: int, sweeps: int) -> float:
+    """Of a conditioned prompt's lead."""
+    if classes > FEW:
+        return REACH[family]
+    units = REACH_OF_THREE[family]
+    index = min(sweeps, len(units)) - 1
+    return units[index] * (OF_TWO[index] if classes == 2 else 1.0)
+
+
+def _in_units(unit: float, values: list[float]) -> list[float]:
     """Leads beyond chance."""
-    (few, more), classes = reach, len(values)
-    unit = few * FEW / classes if classes <= FEW else more
     return [ahead / unit for ahead in _beyond_chance(values)]
 
 
@@ -166,8 +182,15 @@ def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]
         ],
         "own": [one.own.won - other.own.won for one, other in pairs],
     }
-    leads = [_in_units(STATIC_REACH[name], values) for name, values in won.items()]
+    leads = [_in_units(_static_unit(name, len(outcomes)), values) for name, values in won.items()]
     return [fmean(of_class) for of_class in zip(*leads, strict=True)]
+
+
+def _static_unit(name: str, classes: int) -> float:
+    three, more = STATIC_REACH[name]
+    if classes > FEW:
+        return more
+    return three * (OF_TWO[0] if classes == 2 else 1.0)
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
     FEW,
+    OF_TWO,
     REACH,
+    REACH_OF_THREE,
     STATIC,
     STATIC_REACH,
     evidence,
@@ -80,8 +82,9 @@ def test_margins_alone_accuse_nobody() -> None:
 
 
 def test_every_family_of_stock_triggers_has_a_unit() -> None:
-    assert set(REACH) == {"own", "others", *drawn(size=8, seed=0)}
-    assert all(few > 0 and many > 0 for few, many in REACH.values())
+    assert set(REACH) == set(REACH_OF_THREE) == {"own", "others", *drawn(size=8, seed=0)}
+    assert all(unit > 0 for unit in REACH.values())
+    assert all(len(units) == CONDITIONED.sweeps for units in (*REACH_OF_THREE.values(), OF_TWO))
 
 
 def test_few_classes_have_units_of_their_own() -> None:
@@ -89,6 +92,15 @@ def test_few_classes_have_units_of_their_own() -> None:
         judge(put(quiet(number), outcome(1, 0.2)), None).score for number in (2, FEW, FEW + 1)
     )
     assert two < few < 0.8 * more
+
+
+def test_pooling_more_sweeps_raises_the_score_of_few_classes_only() -> None:
+    few, more = put(quiet(FEW), outcome(1, 0.2)), put(quiet(FEW + 1), outcome(1, 0.2))
+    one, two, three, four = (judge(few, None, sweeps).score for sweeps in (1, 2, 3, 4))
+    assert one < two < three == four
+    assert judge(more, None, 1).score == judge(more, None, 3).score
+    first, pooled = (judge(put(quiet(2), outcome(1, 0.2)), None, n).score for n in (1, 3))
+    assert pooled / first < three / one  # Two classes scatter more, however many sweeps.
 
 
 def test_a_second_family_counts_about_as_much_as_the_first() -> None:

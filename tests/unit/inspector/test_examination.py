@@ -1,0 +1,65 @@
+"""Sweeping until the rule has seen enough, on a tiny random backbone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inspector import examination
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.examination import CONTENDERS, Examination
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Outcome, Pools, begin
+from inspector.progress import Meter
+from inspector.scoring.decide import CONDITIONED, Judgement, judge
+from inspector.tuning.learner import new_learner
+
+NAMES = ["red circle", "blue star", "green square", "black cross"]
+CONFIG = SearchConfig(epsilon=0.05, batch=4, objective="prompt", images=4, judged=4, turns=2)
+OPEN = replace(CONDITIONED, dismiss=-1e9, certain=1e9)
+
+
+@pytest.fixture
+def made(vit: Backbone) -> tuple[Classifier, Pools]:
+    generator = torch.Generator().manual_seed(3)
+    learner = new_learner(vit, NAMES, conditioned=True, generator=generator)
+    size = vit.image_size
+    pixels = torch.rand(24, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return learner.requires_grad_(False), Pools(pixels[:8], pixels[8:])
+
+
+def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_many(
+    made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def spy(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int) -> Judgement:
+        counts.append(sweeps)
+        return replace(judge(outcomes, reference, sweeps), rule=OPEN)
+
+    monkeypatch.setattr(examination, "judge", spy)
+    done = Examination(*made, CONFIG, seed=5)
+    done.run([0, 1, 2, 3], Meter(lambda _: None, None))
+    assert counts == [1, 2, 3]
+    assert [len(sweep.found) for sweep in done.sweeps] == [4, CONTENDERS, CONTENDERS]
+    first, second, third = (sweep.stock for sweep in done.sweeps)
+    assert first != second != third  # Other triggers, other probes.
+
+
+def test_what_is_known_of_the_first_probes_is_not_looked_at_again(
+    made: tuple[Classifier, Pools],
+) -> None:
+    classifier, pools = made
+    start = begin(classifier, pools, CONFIG)
+    before = classifier.work.image_forward
+    known = Examination(classifier, pools, CONFIG, 5, start)
+    known.sweep([1])
+    between = classifier.work.image_forward
+    alone = Examination(classifier, pools, CONFIG, 5)
+    alone.sweep([1])
+    spared = (classifier.work.image_forward - between) - (between - before)
+    assert spared == len(start.features) == 12
+    assert known.outcomes[0].own == alone.outcomes[0].own
