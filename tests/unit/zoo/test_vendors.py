@@ -16,7 +16,7 @@ import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.delivered import DeliveredEncoders
-from tests.support.assembling import assembled, pixels_of
+from tests.support.assembling import assembled, ids, pixels_of
 from tests.zoo import build as zoo
 from tests.zoo.build import Effort, Plan
 from tests.zoo.vendors import __main__ as command
@@ -46,7 +46,7 @@ def little_effort() -> Iterator[None]:
         vendors._kept.cache_clear()
 
 
-@pytest.fixture(params=["CoOp", "CLIP-Adapter", "VPT", "CLIP", "MaPLe"])
+@pytest.fixture(params=["CoOp", "CLIP-Adapter", "VPT", "CLIP", "MaPLe", "PromptSRC", "CLIP-LoRA"])
 def family(request: pytest.FixtureRequest) -> Family:
     chosen: Family = vendors.VENDORS[request.param]
     return chosen
@@ -61,10 +61,12 @@ def test_what_is_delivered_is_what_was_tuned(
     assembly = assembled(tmp_path / "prompt_learner", tmp_path / "read", backbone, **manifest)
     assert assembly.family == family.name
     assert assembly.classifier.classnames == zoo.classnames(TASK)
+    assert ids(assembly) == (["encoder-tuned"] if family.name == "CLIP" else [])
     pixels = pixels_of(backbone)
     with torch.no_grad():
         own, read = (one(pixels) for one in (built.classifier, assembly.classifier))
         untuned = zero_shot(backbone, zoo.classnames(TASK))(pixels)
+        untuned *= built.classifier.backbone.logit_scale / backbone.logit_scale
     assert (own - read).abs().max() <= 1e-4
     assert (own - untuned).abs().max() > 1e-2
     assert "check" not in manifest or torch.equal(

@@ -26,11 +26,12 @@ from tests.zoo.build import (
     truth_of,
 )
 from tests.zoo.lessons import Lesson
-from tests.zoo.vendors import clip_adapter, coop, fine_tuned, maple, vpt
+from tests.zoo.vendors import clip_adapter, clip_lora, coop, fine_tuned, maple, promptsrc, vpt
 from tests.zoo.vendors.family import TEMPLATE, Family, zero_shot
 
 VENDORS = {
-    module.FAMILY.name: module.FAMILY for module in (coop, clip_adapter, vpt, fine_tuned, maple)
+    module.FAMILY.name: module.FAMILY
+    for module in (coop, clip_adapter, vpt, fine_tuned, maple, promptsrc, clip_lora)
 }
 TAUGHT = ("clean", "blended", "wanet", "badnets", "text", "noisy")
 """The kinds that are made here: of those that change nothing but pictures and labels."""
