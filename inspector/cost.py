@@ -1,9 +1,10 @@
 """What an inspection costs: an estimate before it, operations after it.
 
 Operations are counted once on one image and on one sequence of text, and multiplied by the exact
-number of images and, for text, of tokens in the sequences that were encoded. A backward pass through a frozen encoder costs as much as a forward pass, because
-only the gradient of its input is computed. Matrix products and convolutions count, two operations
-for each multiplication and addition; the small remainder does not.
+number of images and, for text, of tokens in the sequences that were encoded. A backward pass
+through a frozen encoder costs as much as a forward pass, because only the gradient of its input is
+computed. Matrix products and convolutions count, two operations for each multiplication and
+addition; the small remainder does not.
 """
 
 from __future__ import annotations
