@@ -8,7 +8,7 @@ the first two and is a miss in the third. Drawn by matplotlib.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inspector.scoring.decide import CONDITIONED
-from tests.bench.estimates import Floats, auroc, scores_of, wilson
+from tests.bench.estimates import Floats, auroc, wilson
 from tests.bench.models import Model, beside, is_right, read_models
-from tests.zoo.kinds import ADAPTIVE, KINDS, PAPER_KINDS
+from tests.zoo.kinds import ADAPTIVE, ATTACKS, KINDS, PAPER_KINDS
 
 STEPS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Excess ASR at which the third picture counts; the gate lets no attack below a half count."""
@@ -42,6 +42,9 @@ def found_from(models: Sequence[Model], excess: float) -> tuple[int, int]:
 
 
 def draw_roc(axes: Axes, models: Sequence[Model]) -> None:
+    """Both on the models that both have, where the published detector was run on any."""
+    if any(m.paper_score is not None for m in models):
+        models = [m for m in models if m.paper_score is not None and m.score is not None]
     for name, label in (("score", "clipvet"), ("paper_score", "CLIP-Inspector")):
         pairs = [(m, getattr(m, name)) for m in models if getattr(m, name) is not None]
         attacked = [score for m, score in pairs if not m.is_clean]
@@ -57,13 +60,11 @@ def draw_roc(axes: Axes, models: Sequence[Model]) -> None:
 
 def draw_scores(axes: Axes, models: Sequence[Model], threshold: float) -> None:
     """One line a kind, clean ones below; the threshold of the rule as a line."""
-    kinds = sorted({m.kind for m in models}, key=KINDS.index)
-    kinds.sort(key=lambda kind: any(not m.is_clean for m in models if m.kind == kind))
+    kinds = sorted({m.kind for m in models}, key=lambda kind: (kind in ATTACKS, KINDS.index(kind)))
     for height, kind in enumerate(kinds):
-        some = [m for m in models if m.kind == kind and m.score is not None]
-        colour = "tab:blue" if all(m.is_clean for m in some) else "tab:red"
-        scores = scores_of(some, "score")
-        axes.plot(scores, [height] * len(some), "|", color=colour, markersize=9)
+        scores = [m.score for m in models if m.kind == kind and m.score is not None]
+        colour = "tab:red" if kind in ATTACKS else "tab:blue"
+        axes.plot(scores, [height] * len(scores), "|", color=colour, markersize=9)
     axes.axvline(threshold, color="0.4", linewidth=1)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_xscale("symlog", linthresh=1.0)
@@ -95,16 +96,15 @@ def draw(models: Sequence[Model], threshold: float, out: Path) -> list[Path]:
     """Write the pictures of the models that count into `out`; their paths."""
     counted = [model for model in models if model.took]
     out.mkdir(parents=True, exist_ok=True)
+    pictures: dict[str, Callable[[Axes], None]] = {
+        "roc": lambda axes: draw_roc(axes, counted),
+        "scores": lambda axes: draw_scores(axes, counted, threshold),
+        "keeps": lambda axes: draw_keeps(axes, counted),
+    }
     paths = []
-    for name in ("roc", "scores", "keeps"):
+    for name, picture in pictures.items():
         figure = Figure(figsize=(7, 5), layout="constrained")
-        axes = figure.subplots()
-        if name == "roc":
-            draw_roc(axes, counted)
-        elif name == "scores":
-            draw_scores(axes, counted, threshold)
-        else:
-            draw_keeps(axes, counted)
+        picture(figure.subplots())
         paths.append(out / f"{name}.svg")
         with rc_context({"svg.hashsalt": name}):  # The same rows, the same file.
             figure.savefig(paths[-1], metadata={"Date": None})

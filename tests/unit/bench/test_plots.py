@@ -47,6 +47,8 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path: Path) -> None:
     for path in paths:
         assert path.read_text().lstrip().startswith("<?xml")
     scores = paths[1].read_text()
+    # Without a score a model has no place in the first picture, nor the other detector's beside it.
+    assert "1 attacked, 1 clean" in paths[0].read_text()
     assert "noisy" in scores and "siba" not in scores
     draw(models, 2.0, tmp_path / "two")
     for path in paths:
