@@ -48,7 +48,8 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path: Path) -> None:
         assert path.read_text().lstrip().startswith("<?xml")
     scores = paths[1].read_text()
     # Without a score a model has no place in the first picture, nor the other detector's beside it.
-    assert "1 attacked, 1 clean" in paths[0].read_text()
+    curves = paths[0].read_text()
+    assert "1 attacked, 1 clean" in curves and "2 clean" not in curves
     assert "noisy" in scores and "siba" not in scores
     draw(models, 2.0, tmp_path / "two")
     for path in paths:
