@@ -23,7 +23,7 @@ TOKENS_PER_PACK = 96
 class Pack:
     """One sequence of T tokens for k classes.
 
-    start (W,) and tails (k, S, W) are embeddings, the M vectors of a context come between them;
+    start (W,) and tails (S, W) are embeddings, the M vectors of a context come between them;
     positions (T,) are those of the prompts on their own, mask (T, T) is added to attention, end (k,)
     is where each class's text ends.
     """
@@ -38,7 +38,7 @@ class Pack:
         """Sequences (B, T, W) for contexts (B, M, W)."""
         batch = len(context)
         start = self.start.expand(batch, 1, -1)
-        tails = self.tails.flatten(0, 1).expand(batch, -1, -1)
+        tails = self.tails.expand(batch, -1, -1)
         return torch.cat([start, context.to(start.dtype), tails], 1)
 
 
@@ -54,20 +54,28 @@ def packs(layout: PromptLayout, classes: Tensor | None = None) -> list[Pack]:
     if classes is None:
         classes = torch.arange(len(layout.base), device=layout.base.device)
     head = 1 + layout.slots.shape[1]
-    each = max(1, (TOKENS_PER_PACK - head) // (layout.length - head))
-    return [_pack(layout, some) for some in classes.split(each)]
+    lengths = (layout.end[classes] - head + 1).tolist()
+    groups: list[list[int]] = []
+    room = 0
+    for index, length in zip(classes.tolist(), lengths, strict=True):
+        if length > room or not groups:
+            groups.append([])
+            room = TOKENS_PER_PACK - head
+        groups[-1].append(index)
+        room -= length
+    return [_pack(layout, torch.tensor(some, device=classes.device)) for some in groups]
 
 
 def _pack(layout: PromptLayout, classes: Tensor) -> Pack:
     head, device = 1 + layout.slots.shape[1], layout.base.device
-    tails = layout.base[classes, head:]
-    count, length = tails.shape[:2]
-    whose = torch.arange(count, device=device).repeat_interleave(length)
+    tails, last = layout.base[classes, head:], layout.end[classes] - head
+    behind = torch.arange(tails.shape[1], device=device)
+    # What stands behind the end of a text is never read.
+    whose, places = (behind <= last[:, None]).nonzero(as_tuple=True)
     owner = torch.cat([whose.new_full((head,), -1), whose])
-    behind = torch.arange(head, head + length, device=device)
-    positions = torch.cat([torch.arange(head, device=device), behind.repeat(count)])
+    positions = torch.cat([torch.arange(head, device=device), head + places])
     is_shared = (owner[None] == -1) | (owner[None] == owner[:, None])
     is_seen = is_shared & (positions[None] <= positions[:, None])
     mask = torch.zeros(is_seen.shape, device=device).masked_fill(~is_seen, float("-inf"))
-    offset = torch.arange(count, device=device) * length
-    return Pack(layout.base[0, 0], tails, positions, mask, layout.end[classes] + offset)
+    end = head - 1 + (last + 1).cumsum(0)
+    return Pack(layout.base[0, 0], tails[whose, places], positions, mask, end)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 from torch.nn import functional
 
@@ -105,7 +106,7 @@ class TextTower:
         """
         part = max(1, TOKENS_PER_PART // len(positions))
         features = [
-            self._features(self._states(some, positions, mask)[:, ends])
+            self._features(self._end_states(some, positions, mask, ends))
             for some in embedded.split(part)
         ]
         return features[0] if len(features) == 1 else torch.cat(features)
@@ -127,6 +128,22 @@ class TextTower:
         return text.transformer(  # type: ignore[no-any-return]
             embedded + text.positional_embedding[positions], attn_mask=mask
         )
+
+    def _end_states(
+        self, embedded: Tensor, positions: Tensor, mask: Tensor, ends: Tensor
+    ) -> Tensor:
+        """Rows `ends` of the last states (B, k, W): in the last block no other row asks anything."""
+        text = self._text
+        *before, last = text.transformer.resblocks
+        if type(last) is not ResidualAttentionBlock or not text.transformer.batch_first:
+            return self._states(embedded, positions, mask)[:, ends]
+        states = embedded + text.positional_embedding[positions]
+        for block in before:
+            states = block(states, attn_mask=mask)
+        keys, asking = last.ln_1(states), states[:, ends]
+        answers = last.attention(keys[:, ends], keys, keys, attn_mask=mask[ends])
+        asking = asking + last.ls_1(answers)
+        return asking + last.ls_2(last.mlp(last.ln_2(asking)))  # type: ignore[no-any-return]
 
     def _features(self, ends: Tensor) -> Tensor:
         """Of the last states (..., W) of prompts."""
