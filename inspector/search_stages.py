@@ -235,6 +235,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "prompt_gain": outcome.prompt_gain,
         "prompt_asr": outcome.prompt_asr,
         "text_shift": outcome.text_shift,
+        "displaced": outcome.displaced,
         "own": asdict(outcome.own),
         "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},

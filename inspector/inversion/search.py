@@ -114,7 +114,7 @@ def invert(
     for rows in _batches(len(pixels), config, generator):
         seen = classifier.image_features((pixels[rows.to(pixels.device)] + delta).clamp(0, 1))
         if config.objective == "prompt":
-            loss = -_crossed_margin(classifier, probes, seen, target)
+            loss = -crossed_margin(classifier, probes, seen, target)
         else:
             loss = -seen_margins(classifier, seen, target).mean()
         (delta.grad,) = torch.autograd.grad(loss, delta)
@@ -145,7 +145,7 @@ def seen_margins(classifier: Classifier, seen: Tensor, target: int) -> Tensor:
     return own - other
 
 
-def _crossed_margin(classifier: Classifier, probes: Views, seen: Tensor, target: int) -> Tensor:
+def crossed_margin(classifier: Classifier, probes: Views, seen: Tensor, target: int) -> Tensor:
     """Mean margin of the anchors under prompts that read `seen` (B, D), against near rivals."""
     rivals = probes.nearest[probes.nearest != target][:RIVALS]
     classes = torch.cat([rivals.new_tensor([target]), rivals])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion import stock
+from inspector.inversion import features, stock
 from inspector.inversion.ground import (
     NO_EFFECT,
     Effect,
@@ -53,6 +53,9 @@ class Outcome:
     others: Effect
     """What triggers found for other classes do to it, on average over these: a planted backdoor
     answers whatever is searched for. Nothing where no other class was searched."""
+    displaced: float = 0.0
+    """Share that a displacement of the feature found for the class carries to it, see
+    `inspector.inversion.features`. Zero for static prompts."""
     stock: dict[str, Effect] = field(default_factory=dict)
     """What the stock triggers of each family do to it, which nobody fitted to it."""
 
@@ -174,6 +177,7 @@ def _mean(target: int, found: list[Found], stocks: list[list[dict[str, Effect]]]
         base_asr=mean(lambda one: one.base_asr),
         prompt_gain=mean(lambda one: one.prompt_gain),
         prompt_asr=mean(lambda one: one.prompt_asr),
+        displaced=mean(lambda one: one.displaced),
         own=mean_effect([one.own for one in mine]),
         others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
         stock={family: mean_effect([one[family] for one in answers]) for family in answers[0]},
@@ -193,7 +197,12 @@ def _searched(
     ground = start.ground
     seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
     effects = effects_on(classifier, ground, seen)
-    return Found(_outcome(classifier, ground, seen, target, trigger), effects)
+    outcome = _outcome(classifier, ground, seen, target, trigger)
+    if config.objective == "prompt":
+        found = features.displacement(classifier, start.views, target, generator)
+        share = features.carried(classifier, ground, target, found)
+        outcome = replace(outcome, displaced=share)
+    return Found(outcome, effects)
 
 
 def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Outcome:

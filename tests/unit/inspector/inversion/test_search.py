@@ -10,7 +10,7 @@ from inspector.clip.classifier import Classifier
 from inspector.inversion import search
 from inspector.inversion.search import (
     SearchConfig,
-    _crossed_margin,
+    crossed_margin,
     invert,
     margins,
     seen_margins,
@@ -60,7 +60,7 @@ def test_crossed_margins_are_those_of_all_pairs(learner: Classifier, pixels: tor
         for anchor in probes.features
         for read in seen
     ]
-    assert float(_crossed_margin(learner, probes, seen, 2)) == pytest.approx(
+    assert float(crossed_margin(learner, probes, seen, 2)) == pytest.approx(
         float(torch.cat(pairs).mean()), abs=1e-4
     )
 
@@ -77,9 +77,7 @@ def test_rivals_are_the_classes_that_anchors_are_nearest_to(
     pair = torch.tensor([target, int(probes.nearest[1])])
     logits = learner.crossed_logits(probes.features, learner.text_features(seen, pair))
     expected = float((logits[..., 0] - logits[..., 1]).mean())
-    assert float(_crossed_margin(learner, probes, seen, target)) == pytest.approx(
-        expected, abs=1e-4
-    )
+    assert float(crossed_margin(learner, probes, seen, target)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_search_looks_at_no_more_pictures_than_it_may(

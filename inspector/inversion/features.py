@@ -1,0 +1,82 @@
+"""Inversion among image features: one displacement for all pictures, found without an image encoder.
+
+A meta-net reads nothing but the picture's feature. Whatever a vendor planted, a blend, a patch, a word
+or stripes, therefore reaches the prompt as a displacement of that feature, and it is the displacement
+that the meta-net was taught to answer. Searching for it finds triggers that no ball of pixels and no
+stock trigger holds, and costs no image pass. A clean prompt that reads displaced features sends
+anchors to several classes or to none; LOG.md, experiment 37.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.clip.classifier import Classifier
+from inspector.errors import NumericalError
+from inspector.inversion.ground import Ground
+from inspector.inversion.search import Views, crossed_margin
+
+LENGTH = 0.6
+"""Longest displacement, in mean distances between two untriggered probes: what the stronger stock
+triggers reach."""
+STEPS, READERS, JUDGES = 8, 8, 16
+"""Updates, displaced features that prompts read in each, and held-out ones that it is judged by."""
+STRIDE = 2.0
+"""Length of an Adam update in longest displacements: from the first on it is at the surface."""
+
+
+def displacement(
+    classifier: Classifier,
+    probes: Views,
+    target: int,
+    generator: torch.Generator,
+    steps: int = STEPS,
+) -> Tensor:
+    """The displacement (D,) of normalised features under which prompts send anchors to `target`.
+
+    Raises:
+        NumericalError: the loss or its gradient became NaN or infinite.
+    """
+    anchors = probes.features
+    longest = LENGTH * float(torch.pdist(anchors).mean())
+    size = anchors.shape[1]
+    start = torch.randn(size, generator=generator) * (longest / 10 / math.sqrt(size))
+    found = start.to(anchors.device).requires_grad_()
+    optimizer = torch.optim.Adam([found], lr=STRIDE * longest / math.sqrt(size))
+    for _ in range(steps):
+        rows = torch.randperm(len(anchors), generator=generator)[:READERS]
+        read = _displaced(anchors[rows.to(anchors.device)], found)
+        loss = -crossed_margin(classifier, probes, read, target)
+        (found.grad,) = torch.autograd.grad(loss, found)
+        if not bool(torch.isfinite(found.grad).all() & torch.isfinite(loss)):
+            raise NumericalError(f"the search among features for class {target}")
+        optimizer.step()
+        with torch.no_grad():
+            found.mul_((longest / found.norm()).clamp(max=1))
+    return found.detach()
+
+
+@torch.no_grad()
+def carried(classifier: Classifier, ground: Ground, target: int, found: Tensor) -> float:
+    """The share, in [0,1], that the displacement `found` (D,) carries to `target`.
+
+    Of the pairs of a held-out feature and a held-out reader that are not there anyway.
+    """
+    assert ground.text is not None
+    readers = slice(0, JUDGES)
+    text = classifier.prompts_read(_displaced(ground.features[readers], found))
+    before, after = (
+        classifier.crossed_logits(ground.features, said).argmax(-1)
+        for said in (ground.text[readers], text)
+    )
+    elsewhere = before != target
+    carried_there = (after == target) & elsewhere
+    return int(carried_there.sum()) / max(1, int(elsewhere.sum()))
+
+
+def _displaced(features: Tensor, by: Tensor) -> Tensor:
+    return functional.normalize(features + by, dim=-1)

@@ -1,0 +1,140 @@
+"""The search among image features, on a tiny random backbone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.errors import NumericalError
+from inspector.inversion.features import JUDGES, LENGTH, carried, displacement
+from inspector.inversion.ground import survey
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Pools, Start, begin
+from inspector.tuning.learner import new_learner
+
+NAMES = ["red circle", "blue star", "green square", "yellow heart"]
+
+
+@pytest.fixture
+def pools(vit: Backbone) -> Pools:
+    size = vit.image_size
+    pixels = torch.rand(96, 3, size, size, generator=torch.Generator().manual_seed(1))
+    blobs = functional.interpolate(pixels[:, :, :3, :3], size, mode="nearest")
+    return Pools(blobs[:64], blobs[64:])
+
+
+def learner(vit: Backbone) -> Classifier:
+    return new_learner(vit, NAMES, conditioned=True, generator=torch.Generator().manual_seed(3))
+
+
+def started(classifier: Classifier, pools: Pools) -> Start:
+    classifier.requires_grad_(False)
+    return begin(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
+
+
+def planted(vit: Backbone, pools: Pools) -> tuple[Classifier, int]:
+    """A prompt that answers one displacement by a shift of its context that means one class, and
+    reads nothing else; and that class."""
+    classifier = learner(vit)
+    net = classifier.meta_net
+    assert net is not None
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        features = classifier.image_features(pools.optimisation)
+        way = torch.randn(features.shape[1], generator=generator)
+        way *= LENGTH * torch.pdist(features).mean() / way.norm()
+        moved = functional.normalize(features + way, dim=-1)
+        for values in net.parameters():
+            values.zero_()
+        usual, triggered = (seen @ way for seen in (features, moved))
+        assert usual.max() < triggered.min()
+        net.linear1.weight[0] = way / (triggered.mean() - usual.max())
+        net.linear1.bias[0] = -usual.max() / (triggered.mean() - usual.max())
+        best, answer = 0.0, (torch.zeros(0), 0)
+        for shift in torch.randn(30, vit.text.width, generator=generator):
+            net.linear2.weight[:, 0] = shift
+            said = classifier.logits_from_features(features, condition=moved).argmax(1)
+            counts = said.bincount(minlength=len(NAMES)) / len(said)
+            gain = counts - classifier.logits_from_features(features).argmax(1).bincount(
+                minlength=len(NAMES)
+            ) / len(said)
+            if gain.max() > best:
+                best, answer = float(gain.max()), (shift.clone(), int(gain.argmax()))
+        net.linear2.weight[:, 0] = answer[0]
+    assert best > 0.5
+    return classifier, answer[1]
+
+
+def shares(classifier: Classifier, start: Start) -> list[float]:
+    return [
+        carried(
+            classifier,
+            start.ground,
+            target,
+            displacement(classifier, start.views, target, torch.Generator().manual_seed(0)),
+        )
+        for target in range(len(NAMES))
+    ]
+
+
+def test_a_planted_displacement_is_found_for_its_class_and_no_other(
+    vit: Backbone, pools: Pools
+) -> None:
+    classifier, target = planted(vit, pools)
+    found = shares(classifier, started(classifier, pools))
+    assert found[target] > 0.5
+    assert found[target] > 0.3 + max(share for i, share in enumerate(found) if i != target)
+
+
+def test_an_untaught_prompt_answers_no_displacement(vit: Backbone, pools: Pools) -> None:
+    classifier = learner(vit)
+    assert max(shares(classifier, started(classifier, pools))) < 0.3
+
+
+def test_the_displacement_stays_in_its_ball_and_repeats(vit: Backbone, pools: Pools) -> None:
+    classifier = learner(vit)
+    start = started(classifier, pools)
+    before = classifier.work.image_forward
+    found, again, other = (
+        displacement(classifier, start.views, 1, torch.Generator().manual_seed(seed))
+        for seed in (5, 5, 6)
+    )
+    longest = LENGTH * torch.pdist(start.views.features).mean()
+    assert torch.equal(found, again) and not torch.equal(found, other)
+    assert 0.9 * longest <= found.norm() <= 1.0001 * longest
+    assert classifier.work.image_forward == before  # It needs no picture.
+
+
+def test_pairs_count_that_are_not_at_the_class_anyway(vit: Backbone, pools: Pools) -> None:
+    classifier, target = planted(vit, pools)
+    ground = started(classifier, pools).ground
+    found = torch.randn(classifier.backbone.embed_dim, generator=torch.Generator().manual_seed(2))
+    elsewhere = hits = 0
+    for reader in ground.features[:JUDGES]:
+        moved = functional.normalize(reader + found, dim=-1)
+        for feature in ground.features:
+            was, now = (
+                int(classifier.logits_from_features(feature[None], condition=read[None]).argmax())
+                for read in (reader, moved)
+            )
+            elsewhere += was != target
+            hits += was != target and now == target
+    assert elsewhere > 0
+    assert carried(classifier, ground, target, found) == pytest.approx(hits / elsewhere, abs=0.01)
+
+
+def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
+    classifier = learner(vit)
+    start = started(classifier, pools)
+    assert classifier.meta_net is not None
+    classifier.meta_net.linear2.bias.data[0] = float("nan")
+    with pytest.raises(NumericalError, match="class 1"):
+        displacement(classifier, start.views, 1, torch.Generator())
+
+
+def test_a_survey_of_a_static_prompt_has_nothing_that_reads(vit: Backbone, pools: Pools) -> None:
+    static = new_learner(vit, NAMES, conditioned=False, generator=torch.Generator())
+    assert survey(static.requires_grad_(False), pools.held_out[:2]).text is None
