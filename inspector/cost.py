@@ -10,15 +10,18 @@ addition; the small remainder does not.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion import stock
-from inspector.inversion.search import ANCHORS, SearchConfig, encoded, invert, views
+from inspector.inversion.features import JUDGES, READERS, STEPS, displacement
+from inspector.inversion.search import ANCHORS, RIVALS, SearchConfig, encoded, invert, views
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner, tune
 from inspector.tuning.twin import TWIN_RECIPE
@@ -52,30 +55,42 @@ def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
     return stock.images(judged, config.turns) + targets * (fitted + judged)
 
 
-def seconds_per_target(classifier: Classifier, pools: Pools, config: SearchConfig) -> float:
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one target takes, and that the stock triggers of one sweep take."""
+
+    target: float
+    stock: float
+
+
+def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     """From one measured batch; measuring on held-out probes costs about half a step per batch."""
     batch = pools.optimisation[: config.batch]
     once = replace(config, epochs=1)
     probes = views(classifier, batch, config.objective)
-    started = time.monotonic()
-    invert(classifier, probes, 0, once, torch.Generator().manual_seed(0))
-    if batch.is_cuda:
-        torch.cuda.synchronize()
-    each = time.monotonic() - started
-    return each * (steps_of(config, len(pools.optimisation)) + _measuring(pools, config))
-
-
-def seconds_of_stock(unit_seconds: float, pools: Pools, config: SearchConfig) -> float:
-    """What the stock triggers add to one sweep, where one target takes `unit_seconds`."""
-    measuring = _measuring(pools, config)
-    each = measuring / (steps_of(config, len(pools.optimisation)) + measuring)
+    generator = torch.Generator().manual_seed(0)
+    step = _timed(lambda: invert(classifier, probes, 0, once, generator), batch)
     judged = judged_of(config, len(pools.held_out))
-    return unit_seconds * each * stock.images(judged, config.turns) / judged
+    measuring = step * judged / config.batch / 2
+    seconds = step * steps_of(config, len(pools.optimisation)) + measuring
+    if config.objective == "prompt":
+        update = _timed(lambda: displacement(classifier, probes, 0, generator, steps=1), batch)
+        seconds += update * (STEPS + _judging(len(classifier.classnames)))
+    return Pace(seconds, measuring * stock.images(judged, config.turns) / judged)
 
 
-def _measuring(pools: Pools, config: SearchConfig) -> float:
-    """One pass over the held-out probes, in optimisation steps."""
-    return judged_of(config, len(pools.held_out)) / config.batch / 2
+def _timed(work: Callable[[], object], on: Tensor) -> float:
+    """Seconds, where `on` is."""
+    started = time.monotonic()
+    work()
+    if on.is_cuda:
+        torch.cuda.synchronize()
+    return time.monotonic() - started
+
+
+def _judging(classes: int) -> float:
+    """Reading displaced features without a gradient, in updates of the search for them."""
+    return JUDGES * classes / (3 * READERS * min(classes, 1 + RIVALS))
 
 
 def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
@@ -89,11 +104,8 @@ def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
     )
     features = encoded(twin, pools.optimisation[:batch])
     labels = torch.zeros(len(features), dtype=torch.long, device=features.device)
-    started = time.monotonic()
-    tune(twin, features, labels, replace(TWIN_RECIPE, epochs=1), torch.Generator())
-    if features.is_cuda:
-        torch.cuda.synchronize()
-    each = time.monotonic() - started
+    once = replace(TWIN_RECIPE, epochs=1)
+    each = _timed(lambda: tune(twin, features, labels, once, torch.Generator()), features)
     return each * TWIN_RECIPE.epochs * -(-len(pools.optimisation) // batch)
 
 

@@ -17,9 +17,8 @@ from inspector.clip.classifier import Work
 from inspector.cost import (
     images_of_start,
     images_of_sweep,
-    seconds_of_stock,
+    pace,
     seconds_of_twin,
-    seconds_per_target,
     steps_of,
 )
 from inspector.examination import Examination
@@ -111,14 +110,11 @@ class SearchStages:
         sweeps = 1 + is_made
         # Further sweeps and the search of a repaired model: whether there will be any is not known yet.
         self.meter.expect(sweeps * count)
-        self.meter.unit_seconds = seconds_per_target(
-            prepared.classifier, prepared.pools, prepared.config
-        )
+        each = pace(prepared.classifier, prepared.pools, prepared.config)
+        self.meter.unit_seconds = each.target
         images = sweeps * images_of_sweep(prepared.config, prepared.pools, count)
         images += is_made * images_of_start(prepared.config, prepared.pools)
-        each = self.meter.unit_seconds
-        stock = seconds_of_stock(each, prepared.pools, prepared.config)
-        seconds = sweeps * (count * each + stock)
+        seconds = sweeps * (count * each.target + each.stock)
         if is_made:
             seconds += seconds_of_twin(prepared.classifier, prepared.pools)
         self.meter.estimate(round(seconds, 1), images)
