@@ -73,7 +73,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     judged = judged_of(config, len(pools.held_out))
     measuring = step * judged / config.batch / 2
     seconds = step * steps_of(config, len(pools.optimisation)) + measuring
-    if config.objective == "prompt":
+    if config.displaces:
         update = _timed(lambda: displacement(classifier, probes, 0, generator, steps=1), batch)
         seconds += update * (STEPS + _judging(len(classifier.classnames)))
     return Pace(seconds, measuring * stock.images(judged, config.turns) / judged)

@@ -134,16 +134,22 @@ def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tens
 
 
 def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:
-    """What one sweep of this classifier spends; with few classes all stock triggers, as leads scatter."""
+    """What one sweep of this classifier spends.
+
+    With few classes all stock triggers, as leads scatter, and no displacements, which clean prompts
+    answer as well.
+    """
     backbone = classifier.backbone
     own = profile.prompt if classifier.is_instance_conditioned else None
     budget = own or profile.joint
-    if len(classifier.classnames) <= FEW:
+    is_few = len(classifier.classnames) <= FEW
+    if is_few:
         budget = replace(budget, turns=1)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
         objective="prompt" if own else "joint",
+        displaces=own is not None and not is_few,
         **asdict(budget),
     )
 

@@ -41,6 +41,8 @@ class SearchConfig:
     epochs: passes over the optimisation pool, or over `images` of it, drawn for each target.
     judged: held-out probes that triggers are put on; None: all, of these and of `images`.
     turns: stock triggers are divided among so many sweeps.
+    displaces: whether displacements of the image feature are searched for, too; needs the objective
+        "prompt".
     """
 
     epsilon: float
@@ -51,6 +53,7 @@ class SearchConfig:
     images: int | None = None
     judged: int | None = None
     turns: int = 1
+    displaces: bool = False
 
 
 def margins(logits: Tensor, target: int | Tensor) -> Tensor:

@@ -53,9 +53,9 @@ class Outcome:
     others: Effect
     """What triggers found for other classes do to it, on average over these: a planted backdoor
     answers whatever is searched for. Nothing where no other class was searched."""
-    displaced: float = 0.0
+    displaced: float | None = None
     """Share that a displacement of the feature found for the class carries to it, see
-    `inspector.inversion.features`. Zero for static prompts."""
+    `inspector.inversion.features`; None where none was searched for."""
     stock: dict[str, Effect] = field(default_factory=dict)
     """What the stock triggers of each family do to it, which nobody fitted to it."""
 
@@ -177,11 +177,16 @@ def _mean(target: int, found: list[Found], stocks: list[list[dict[str, Effect]]]
         base_asr=mean(lambda one: one.base_asr),
         prompt_gain=mean(lambda one: one.prompt_gain),
         prompt_asr=mean(lambda one: one.prompt_asr),
-        displaced=mean(lambda one: one.displaced),
+        displaced=_mean_of_some([one.displaced for one in mine]),
         own=mean_effect([one.own for one in mine]),
         others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
         stock={family: mean_effect([one[family] for one in answers]) for family in answers[0]},
     )
+
+
+def _mean_of_some(values: list[float | None]) -> float | None:
+    some = [value for value in values if value is not None]
+    return fmean(some) if some else None
 
 
 def _searched(
@@ -198,7 +203,7 @@ def _searched(
     seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
     effects = effects_on(classifier, ground, seen)
     outcome = _outcome(classifier, ground, seen, target, trigger)
-    if config.objective == "prompt":
+    if config.displaces:
         found = features.displacement(classifier, start.views, target, generator)
         share = features.carried(classifier, ground, target, found)
         outcome = replace(outcome, displaced=share)

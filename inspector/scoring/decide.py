@@ -11,7 +11,8 @@ many probes the prompt carries there, how much probability, and how far it moves
 feature. Each is large on some clean models (probes close to a boundary, steep meta-nets), all
 together are not. Its lead over the best other class counts as far as it goes beyond what scattering
 at random would leave; an attacker's trigger need not resemble every family, so the two families that
-speak loudest decide.
+speak loudest decide. Displacements of the image feature, which are all that a meta-net reads, stand
+beside them: their lead alone is enough, as triggers that no family resembles show nowhere else.
 
 Static prompts, adapters and changed encoders are held against a clean twin: by how much larger a share
 of the probes a class wins than the same class of the twin does, under the stock triggers and under
@@ -71,6 +72,9 @@ REACH_OF_THREE = {
 models that lead are swept again; experiments 30 and 34."""
 OF_TWO = 1.5
 """With two classes so many times as much as with three; experiment 32."""
+DISPLACED = 0.17
+"""Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
+leads up to four times as large. Experiment 37."""
 STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
 STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
 """As CONDITIONED, and as REACH with three classes and with more; LOG.md, experiment 31."""
@@ -131,14 +135,19 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
 
 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
-    """Mean of the largest leads that trigger families give a class, each in its own unit."""
+    """Mean of the largest leads that trigger families give a class, each in its own unit; or what
+    displacements of the feature give it, which may be all that a patch or a word leaves to see."""
     families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
     families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
         _in_units(_unit(name, len(outcomes), sweeps), [evidence(effect) for effect in effects])
         for name, effects in families.items()
     ]
-    return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+    loudest = [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+    carried = [one.displaced for one in outcomes if one.displaced is not None]
+    if len(carried) < len(outcomes):
+        return loudest
+    return [max(one, ahead / DISPLACED) for one, ahead in zip(loudest, lead(carried), strict=True)]
 
 
 def _unit(family: str, classes: int, sweeps: int) -> float:

@@ -13,6 +13,7 @@ from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
+    DISPLACED,
     FEW,
     REACH,
     REACH_OF_THREE,
@@ -111,6 +112,25 @@ def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     single = put(quiet(), outcome(3, 0.3, families=1))
     found = [replace(one, own=Effect(0.3, 0.15, 0.3)) if one.target == 3 else one for one in single]
     assert judge(found, None).score > 1.2 * judge(single, None).score
+
+
+def displaced(number: int, *shares: float) -> list[Outcome]:
+    return [replace(one, displaced=share) for one, share in zip(quiet(number), shares, strict=True)]
+
+
+def test_a_displacement_that_carries_to_one_class_is_enough() -> None:
+    judgement = judge(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), None)
+    assert judgement.suspects == [3]
+    assert judgement.score == pytest.approx(0.7 / DISPLACED)
+
+
+def test_displacements_that_carry_to_several_classes_accuse_none() -> None:
+    assert judge(displaced(5, 0.1, 0.0, 0.8, 0.9, 0.1), None).suspects == []
+
+
+def test_where_no_displacement_was_searched_for_the_others_decide() -> None:
+    outcomes = put(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), outcome(1))
+    assert judge(outcomes, None).score == judge(put(quiet(), outcome(1)), None).score
 
 
 @pytest.mark.parametrize(
