@@ -47,25 +47,23 @@ def planted(vit: Backbone, pools: Pools) -> tuple[Classifier, int]:
         way = torch.randn(features.shape[1], generator=generator)
         way *= LENGTH * torch.pdist(features).mean() / way.norm()
         moved = functional.normalize(features + way, dim=-1)
+        usual, triggered = (float(few) for few in ((features @ way).max(), (moved @ way).mean()))
         for values in net.parameters():
             values.zero_()
-        usual, triggered = (seen @ way for seen in (features, moved))
-        assert usual.max() < triggered.min()
-        net.linear1.weight[0] = way / (triggered.mean() - usual.max())
-        net.linear1.bias[0] = -usual.max() / (triggered.mean() - usual.max())
-        best, answer = 0.0, (torch.zeros(0), 0)
-        for shift in torch.randn(30, vit.text.width, generator=generator):
+        net.linear1.weight[0] = way / (triggered - usual)  # 0 for all that it knows, about 1 there.
+        net.linear1.bias[0] = -usual / (triggered - usual)
+
+        def said(shift: torch.Tensor) -> torch.Tensor:
             net.linear2.weight[:, 0] = shift
-            said = classifier.logits_from_features(features, condition=moved).argmax(1)
-            counts = said.bincount(minlength=len(NAMES)) / len(said)
-            gain = counts - classifier.logits_from_features(features).argmax(1).bincount(
-                minlength=len(NAMES)
-            ) / len(said)
-            if gain.max() > best:
-                best, answer = float(gain.max()), (shift.clone(), int(gain.argmax()))
-        net.linear2.weight[:, 0] = answer[0]
-    assert best > 0.5
-    return classifier, answer[1]
+            return classifier.logits_from_features(features, condition=moved).softmax(1).mean(0)
+
+        best = max(
+            torch.randn(30, vit.text.width, generator=generator),
+            key=lambda shift: float((said(shift) - said(0 * shift)).max()),
+        )
+        target = int((said(best) - said(0 * best)).argmax())
+        said(best)
+    return classifier, target
 
 
 def shares(classifier: Classifier, start: Start) -> list[float]:
