@@ -26,4 +26,5 @@ def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     config = search_config(PROFILES["standard"], learner)
     assert config.turns == turns
     assert config.objective == ("prompt" if conditioned else "joint")
+    assert config.displaces == (conditioned and count > 3)
     assert stock.images(48, turns) == 384 / turns

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from statistics import fmean
+
 import pytest
 import torch
 from torch.nn import functional
@@ -10,9 +13,8 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 from inspector.inversion.features import JUDGES, LENGTH, carried, displacement
-from inspector.inversion.ground import survey
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, Start, begin
+from inspector.inversion.sweep import Pools, Start, begin, pooled, sweep
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "yellow heart"]
@@ -47,10 +49,10 @@ def planted(vit: Backbone, pools: Pools) -> tuple[Classifier, int]:
         way = torch.randn(features.shape[1], generator=generator)
         way *= LENGTH * torch.pdist(features).mean() / way.norm()
         moved = functional.normalize(features + way, dim=-1)
-        usual, triggered = (float(few) for few in ((features @ way).max(), (moved @ way).mean()))
+        usual, triggered = (float(few) for few in ((features @ way).mean(), (moved @ way).mean()))
         for values in net.parameters():
             values.zero_()
-        net.linear1.weight[0] = way / (triggered - usual)  # 0 for all that it knows, about 1 there.
+        net.linear1.weight[0] = way / (triggered - usual)  # About 0 for what it knows, 1 there.
         net.linear1.bias[0] = -usual / (triggered - usual)
 
         def said(shift: torch.Tensor) -> torch.Tensor:
@@ -133,6 +135,17 @@ def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
         displacement(classifier, start.views, 1, torch.Generator())
 
 
-def test_a_survey_of_a_static_prompt_has_nothing_that_reads(vit: Backbone, pools: Pools) -> None:
-    static = new_learner(vit, NAMES, conditioned=False, generator=torch.Generator())
-    assert survey(static.requires_grad_(False), pools.held_out[:2]).text is None
+def test_a_sweep_measures_it_where_it_is_asked_for_and_pools_it(
+    vit: Backbone, pools: Pools
+) -> None:
+    classifier, target = planted(vit, pools)
+    start = started(classifier, pools)
+    without = SearchConfig(epsilon=0.05, batch=8, objective="prompt", images=8)
+    (plain,) = pooled([sweep(classifier, start, [target], without, seed=1)])
+    assert plain.displaced is None
+    asked = replace(without, displaces=True)
+    first, second = (sweep(classifier, start, [target], asked, seed) for seed in (1, 2))
+    alone = [pooled([one])[0].displaced for one in (first, second)]
+    (both,) = pooled([first, second])
+    assert all(share is not None and share > 0.5 for share in alone)
+    assert both.displaced == pytest.approx(fmean(share for share in alone if share is not None))
