@@ -74,7 +74,8 @@ OF_TWO = 1.5
 """With two classes so many times as much as with three; experiment 32."""
 DISPLACED = 0.17
 """Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
-leads up to four times as large. Experiment 37."""
+leads up to four times as large. Set with sight of seen attacks, not by clean models alone; experiment
+37."""
 STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
 STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
 """As CONDITIONED, and as REACH with three classes and with more; LOG.md, experiment 31."""
