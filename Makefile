@@ -22,8 +22,9 @@ $(VENV)/development: requirements-test.txt $(VENV)/runtime
 demo: $(VENV)/runtime  ## inspect a clean and a backdoored checkpoint over REST, repair, webhook
 	$(BIN)/python -m app.demo
 
-test: $(VENV)/development  ## the default test suite, with the real servers that it needs
-	$(BIN)/python -m pytest tests
+TESTERS ?= auto
+test: $(VENV)/development  ## the default test suite, with the real servers that it needs (TESTERS=0: one process)
+	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadgroup tests
 
 check: $(VENV)/development  ## lint, types, import contracts
 	$(BIN)/ruff check .

@@ -18,13 +18,15 @@ MINIMUM_PROBES = 64
 @dataclass(frozen=True)
 class Budget:
     """`epochs` passes of `batch` pictures over `images` probes, and `judged` held-out ones that each
-    trigger is put on; None: all of them. Stock triggers are divided among `turns` sweeps."""
+    trigger is put on; None: all of them. Stock triggers are divided among `turns` sweeps; `raced`
+    classes are searched in pixels, None: all."""
 
     epochs: int = 1
     batch: int = 32
     images: int | None = None
     judged: int | None = None
     turns: int = 1
+    raced: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,24 @@ class Profile:
     """Adam's rate in pixel units (arXiv 2604.09101)."""
 
 
+RACED = 4
+"""Classes that are searched in pixels once stock triggers and displacements of the feature have put
+them first: LOG.md, experiments 33 and 38."""
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "quick", 256, 256, Budget(epochs=2), Budget(batch=8, images=16, judged=32, turns=2)
+            "quick", 256, 256, Budget(epochs=2),
+            Budget(batch=8, images=16, judged=32, turns=2, raced=RACED),
         ),
         Profile(
-            "standard", 256, 250, Budget(epochs=2), Budget(batch=8, images=32, judged=48, turns=2)
+            "standard", 256, 250, Budget(epochs=2),
+            Budget(batch=8, images=32, judged=48, turns=2, raced=RACED),
         ),
         Profile("paper", 1000, 250),
         Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
     )
-}
+}  # fmt: skip
 """Budgets of `prompt` were chosen for their cost; the threshold was set with `standard` (LOG.md, 27) and
 not examined with the others. Two turns: LOG.md, 33."""
 

@@ -42,6 +42,16 @@ def steps_of(config: SearchConfig, probes: int) -> int:
     return config.epochs * -(-fitted_of(config, probes) // config.batch)
 
 
+def raced_of(config: SearchConfig, targets: int) -> int:
+    """Classes that are searched in pixels."""
+    return min(targets, config.raced or targets)
+
+
+def searches_of(config: SearchConfig, targets: int) -> int:
+    """Searches of one sweep, in pixels and among features, which are what progress is counted in."""
+    return raced_of(config, targets) + targets * config.displaces
+
+
 def images_of_start(config: SearchConfig, pools: Pools) -> int:
     """Images that `begin` encodes."""
     anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
@@ -52,15 +62,22 @@ def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
     """Images that `sweep` encodes: stock triggers, each search and its measurement."""
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
     judged = judged_of(config, len(pools.held_out))
-    return stock.images(judged, config.turns) + targets * (fitted + judged)
+    searched = raced_of(config, targets)
+    return stock.images(judged, config.turns) + searched * (fitted + judged)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one target takes, and that the stock triggers of one sweep take."""
+    """Seconds that one search in pixels takes, one among features, and the stock triggers of a sweep."""
 
-    target: float
+    inversion: float
+    displacement: float
     stock: float
+
+    def of_sweep(self, config: SearchConfig, targets: int) -> float:
+        """Seconds of a whole sweep."""
+        searched = raced_of(config, targets) * self.inversion
+        return searched + targets * self.displacement + self.stock
 
 
 def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
@@ -72,11 +89,12 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     step = _timed(lambda: invert(classifier, probes, 0, once, generator), batch)
     judged = judged_of(config, len(pools.held_out))
     measuring = step * judged / config.batch / 2
-    seconds = step * steps_of(config, len(pools.optimisation)) + measuring
+    inversion = step * steps_of(config, len(pools.optimisation)) + measuring
+    moving = 0.0
     if config.displaces:
         update = _timed(lambda: displacement(classifier, probes, 0, generator, steps=1), batch)
-        seconds += update * (STEPS + _judging(len(classifier.classnames)))
-    return Pace(seconds, measuring * stock.images(judged, config.turns) / judged)
+        moving = update * (STEPS + _judging(len(classifier.classnames)))
+    return Pace(inversion, moving, measuring * stock.images(judged, config.turns) / judged)
 
 
 def _timed(work: Callable[[], object], on: Tensor) -> float:

@@ -9,13 +9,14 @@ experiment 30).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inspector.clip.classifier import Classifier
+from inspector.cost import searches_of
 from inspector.errors import NumericalError
+from inspector.inversion.outcome import Outcome, Sweep, pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Outcome, Pools, Start, Sweep, begin, pooled, sweep
+from inspector.inversion.sweep import Pools, Start, begin, screen, search_class
 from inspector.progress import Meter
 from inspector.scoring.decide import Judgement, judge
 
@@ -36,20 +37,36 @@ class Examination:
     reference: list[Outcome] | None = None
     sweeps: list[Sweep] = field(default_factory=list)
 
-    def sweep(self, targets: Iterable[int]) -> None:
-        """Once more, with the next seed and the next probes.
+    def sweep(self, targets: list[int], meter: Meter) -> None:
+        """Once more, with the next seed and the next probes; what leads is searched in pixels.
 
         Raises:
+            BudgetExceeded: the time ran out; what was found until then is kept.
             NumericalError: something became NaN or infinite.
         """
-        times = len(self.sweeps)
+        classifier, config, times = self.classifier, self.config, len(self.sweeps)
         start = None if times else self.start
         if start is None:
-            start = begin(self.classifier, self.pools.turned(times, self.config), self.config)
-        done = sweep(self.classifier, start, targets, self.config, self.seed + times, times)
-        if not all(math.isfinite(one.outcome.margin_gain) for one in done.found):
+            start = begin(classifier, self.pools.turned(times, config), config)
+        within = meter.within_budget(targets) if config.displaces else targets
+        screened = screen(classifier, start, within, config, self.seed + times, times)
+        leading = self._leading(screened)
+        found = [
+            search_class(classifier, start, target, config, self.seed + times)
+            for target in meter.within_budget(leading)
+        ]
+        if not all(math.isfinite(one.inverted.margin_gain) for one in found):
             raise NumericalError("the measurement on held-out probes")
-        self.sweeps.append(done)
+        self.sweeps.append(replace(screened, found=found))
+        if len(screened.targets) < len(targets) or len(found) < len(leading):
+            meter.check()
+
+    def _leading(self, screened: Sweep) -> list[int]:
+        """Classes to search in pixels: with `raced`, those first that screening puts first."""
+        targets, limit = screened.targets, self.config.raced
+        if limit is None or len(targets) <= limit:
+            return targets
+        return _ranked(targets, judge(pooled([screened]), self.reference, 1))[:limit]
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -58,15 +75,18 @@ class Examination:
     @property
     def targets(self) -> list[int]:
         """Those of `outcomes`, without pooling anything."""
-        return [one.outcome.target for one in self.sweeps[0].found]
+        return self.sweeps[0].targets
 
     def judged(self) -> Judgement:
         return judge(self.outcomes, self.reference, len(self.sweeps))
 
     def contenders(self, judgement: Judgement) -> list[int]:
         """Classes to search again."""
-        ranked = zip(judgement.per_class, self.targets, strict=True)
-        return [target for _, target in sorted(ranked, reverse=True)[:CONTENDERS]]
+        return self.ranked(judgement)[:CONTENDERS]
+
+    def ranked(self, judgement: Judgement) -> list[int]:
+        """All classes, that of the highest score first."""
+        return _ranked(self.targets, judgement)
 
     def again(self, judgement: Judgement, meter: Meter) -> Judgement:
         """Search the contenders once more, and judge everything.
@@ -76,16 +96,19 @@ class Examination:
             NumericalError: see `sweep`.
         """
         targets = self.contenders(judgement)
-        meter.expect(len(targets))
-        self.sweep(meter.within_budget(targets))
-        meter.check()
+        meter.expect(searches_of(self.config, len(targets)))
+        self.sweep(targets, meter)
         return self.judged()
 
     def run(self, targets: list[int], meter: Meter) -> Judgement:
         """Every sweep that is needed; raises as `again` does."""
-        self.sweep(meter.within_budget(targets))
-        meter.check()
+        self.sweep(targets, meter)
         judgement = self.judged()
         while judgement.is_open(len(self.sweeps)):
             judgement = self.again(judgement, meter)
         return judgement
+
+
+def _ranked(targets: list[int], judgement: Judgement) -> list[int]:
+    scores = dict(zip(targets, judgement.per_class, strict=True))
+    return sorted(targets, key=lambda target: -scores[target])

@@ -19,6 +19,7 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
+from inspector.cost import raced_of
 from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, encoded, margins
 from inspector.inversion.sweep import Pools, Start, begin
@@ -88,13 +89,18 @@ def prepare(
         evidence.probes = probes.to_json()
         device = backbone.device
         pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
-    config = search_config(profile, classifier)
+    config = search_config(
+        profile,
+        classifier.backbone,
+        len(classifier.classnames),
+        classifier.is_instance_conditioned,
+    )
     with meter.stage("assembly-level"):
         start = begin(classifier, pools, config)
         level = _level(assembly, start, pools, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
-    _limits(request, assembly, evidence)
+    _limits(request, assembly, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, start,
         _targets(request, start.logits),
@@ -133,16 +139,17 @@ def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tens
     return (backbone.logit_scale * features @ text.T).cpu()
 
 
-def search_config(profile: Profile, classifier: Classifier) -> SearchConfig:
-    """What one sweep of this classifier spends.
+def search_config(
+    profile: Profile, backbone: Backbone, classes: int, is_conditioned: bool
+) -> SearchConfig:
+    """What one sweep of such a classifier spends.
 
     With few classes all stock triggers, as leads scatter, and no displacements, which clean prompts
     answer as well.
     """
-    backbone = classifier.backbone
-    own = profile.prompt if classifier.is_instance_conditioned else None
+    own = profile.prompt if is_conditioned else None
     budget = own or profile.joint
-    is_few = len(classifier.classnames) <= FEW
+    is_few = classes <= FEW
     if is_few:
         budget = replace(budget, turns=1)
     return SearchConfig(
@@ -163,12 +170,17 @@ def _targets(request: Request, clean: Tensor) -> list[int]:
     return sorted(range(count), key=lambda target: (-nearness[target], target))[: request.targets]
 
 
-def _limits(request: Request, assembly: Assembly, evidence: Evidence) -> None:
+def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence: Evidence) -> None:
     count, asked = assembly.classes.count, request.targets
     if asked != "all" and asked < count:
         evidence.limits.append(
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
+        )
+    if (raced := raced_of(config, count)) < count:
+        evidence.limits.append(
+            f"Triggers in pixels were searched for the {raced} classes that stock triggers and "
+            "displacements of the image feature put first; the profile thorough searches every class."
         )
     if not assembly.classifier.is_instance_conditioned:
         evidence.limits.append(

@@ -19,13 +19,16 @@ import torch
 
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion.ground import Effect
+from inspector.inversion.outcome import Inverted, Outcome, pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Outcome, Pools, begin, pooled, sweep
+from inspector.inversion.sweep import Pools, begin, screen, search_class
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 7
-_KEPT = sorted(field.name for field in fields(Outcome) if field.name != "trigger")
+_VERSION = 8
+_KEPT = sorted(field.name for field in fields(Outcome))
+_MEASURED = sorted(field.name for field in fields(Inverted) if field.name != "trigger")
+_NO_TRIGGER = torch.empty(0)
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,13 @@ class References:
     def _make(self, targets: list[int], seed: int) -> tuple[list[Outcome], Work]:
         pools, twin = self._setting.pools, self._tuned()
         before = Work(**vars(twin.work))
-        within = self._meter.within_budget(targets)
         config = self._setting.config
         start = begin(twin, pools, config)
-        outcomes = pooled([sweep(twin, start, within, config, seed)])
-        if len(outcomes) < len(targets):
+        within = self._meter.within_budget(targets)
+        found = [search_class(twin, start, target, config, seed) for target in within]
+        if len(found) < len(targets):
             self._meter.check()
+        outcomes = pooled([replace(screen(twin, start, targets, config, seed), found=found)])
         done = Work(**{name: n - getattr(before, name) for name, n in vars(twin.work).items()})
         return [_bare(_scalars(outcome)) for outcome in outcomes], done
 
@@ -123,17 +127,23 @@ class References:
 
 def _scalars(outcome: Outcome) -> dict[str, Any]:
     """The outcome without its trigger."""
-    values = asdict(replace(outcome, trigger=torch.empty(0)))
-    return {name: values[name] for name in _KEPT}
+    assert outcome.inverted is not None
+    values = asdict(replace(outcome, inverted=replace(outcome.inverted, trigger=_NO_TRIGGER)))
+    del values["inverted"]["trigger"]
+    return values
 
 
 def _bare(values: dict[str, Any]) -> Outcome:
-    if sorted(values) != _KEPT:
+    if sorted(values) != _KEPT or sorted(values["inverted"]) != _MEASURED:
         raise ValueError("not an outcome")
-    rest = {name: value for name, value in values.items() if name not in ("own", "others", "stock")}
-    stock = {family: Effect(**effect) for family, effect in values["stock"].items()}
-    own, others = Effect(**values["own"]), Effect(**values["others"])
-    return Outcome(**rest, trigger=torch.empty(0), own=own, others=others, stock=stock)
+    measured = values["inverted"] | {"own": Effect(**values["inverted"]["own"])}
+    return Outcome(
+        target=values["target"],
+        inverted=Inverted(trigger=_NO_TRIGGER, **measured),
+        others=Effect(**values["others"]),
+        displaced=values["displaced"],
+        stock={family: Effect(**effect) for family, effect in values["stock"].items()},
+    )
 
 
 def _write(path: Path, outcomes: list[Outcome], work: Work) -> None:

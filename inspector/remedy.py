@@ -12,8 +12,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from inspector.cost import searches_of
 from inspector.inversion.ground import survey
-from inspector.inversion.sweep import Outcome, measure
+from inspector.inversion.outcome import Outcome
+from inspector.inversion.sweep import measure
 from inspector.pictures import KeptFile
 from inspector.preparation import Prepared
 from inspector.repair.tune import repair
@@ -48,7 +50,7 @@ class Remedy:
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
-        stages.meter.expect(len(prepared.targets))
+        stages.meter.expect(searches_of(prepared.config, len(prepared.targets)))
         seed = prepared.request.seed + APART
         before = _of(suspect, stages.examination.outcomes)
         held_out = prepared.pools.held_out
@@ -56,7 +58,7 @@ class Remedy:
         # Another seed than the search's: the stock triggers that judge must not be those that taught.
         rounded = self._tuned(before, seed - 1)
         ground = survey(prepared.classifier, held_out)
-        same = measure(prepared.classifier, ground, suspect.index, before.trigger)
+        same = measure(prepared.classifier, ground, suspect.index, _trigger(before))
         checked = stages.examining(seed)
         after = checked.run(prepared.targets, stages.meter)
         is_suspicious = after.warned or bool(after.suspects)
@@ -80,7 +82,7 @@ class Remedy:
         """Repair, round to the vendor's types, and let the classifier be what is delivered."""
         prepared = self._prepared
         classifier, probes = prepared.classifier, prepared.pools.optimisation
-        culprit = (found.target, found.trigger)
+        culprit = (found.target, _trigger(found))
         changed = repair(classifier, culprit, probes, prepared.config, seed)
         original = load_file(self._canonical)
         rounded = {
@@ -101,3 +103,8 @@ class Remedy:
 
 def _of(target: Target, outcomes: list[Outcome]) -> Outcome:
     return next(outcome for outcome in outcomes if outcome.target == target.index)
+
+
+def _trigger(outcome: Outcome) -> Tensor:
+    assert outcome.inverted is not None, "nobody is suspected but with a trigger"
+    return outcome.inverted.trigger

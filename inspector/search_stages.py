@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Work
@@ -18,12 +19,14 @@ from inspector.cost import (
     images_of_start,
     images_of_sweep,
     pace,
+    searches_of,
     seconds_of_twin,
     steps_of,
 )
 from inspector.examination import Examination
+from inspector.inversion.outcome import Outcome
 from inspector.inversion.stock import drawn
-from inspector.inversion.sweep import Outcome, Start
+from inspector.inversion.sweep import Start
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
 from inspector.progress import Meter
@@ -109,12 +112,13 @@ class SearchStages:
         is_made = has_reference and not self._references.has(prepared.targets, self._seed)
         sweeps = 1 + is_made
         # Further sweeps and the search of a repaired model: whether there will be any is not known yet.
-        self.meter.expect(sweeps * count)
+        searches = sweeps * searches_of(prepared.config, count)
+        self.meter.expect(searches)
         each = pace(prepared.classifier, prepared.pools, prepared.config)
-        self.meter.unit_seconds = each.target
         images = sweeps * images_of_sweep(prepared.config, prepared.pools, count)
         images += is_made * images_of_start(prepared.config, prepared.pools)
-        seconds = sweeps * (count * each.target + each.stock)
+        seconds = sweeps * each.of_sweep(prepared.config, count)
+        self.meter.unit_seconds = seconds / searches
         if is_made:
             seconds += seconds_of_twin(prepared.classifier, prepared.pools)
         self.meter.estimate(round(seconds, 1), images)
@@ -129,12 +133,12 @@ class SearchStages:
         )
 
     def _invert(self) -> None:
-        targets = self.prepared.targets
-        self.examination.sweep(self.meter.within_budget(targets))
-        outcomes = self.examination.outcomes
-        self.evidence.per_class = [self._row(outcome) for outcome in outcomes]
-        if len(outcomes) < len(targets):
-            self.meter.check()
+        try:
+            self.examination.sweep(self.prepared.targets, self.meter)
+        finally:
+            if self.examination.sweeps:  # What was found before the time ran out stays.
+                outcomes = self.examination.outcomes
+                self.evidence.per_class = [self._row(outcome) for outcome in outcomes]
 
     def _enter(self, judgement: Judgement) -> None:
         evidence = self.evidence
@@ -150,10 +154,14 @@ class SearchStages:
         evidence.suspect = suspect if judgement.warned else None
 
     def _most_suspicious(self, judgement: Judgement) -> int:
-        if judgement.suspects:
-            return judgement.suspects[0]
-        best = judgement.per_class.index(max(judgement.per_class))
-        return self.examination.targets[best]
+        """Of those that were searched, as there is a trigger to show and to repair with."""
+        triggers = self._triggers()
+        worst = [*judgement.suspects, *self.examination.ranked(judgement)]
+        return next(target for target in worst if target in triggers)
+
+    def _triggers(self) -> dict[int, Tensor]:
+        outcomes = self.examination.outcomes
+        return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
 
     def _target(self, index: int) -> Target:
         return Target(index, self.prepared.name(index))
@@ -182,57 +190,57 @@ class SearchStages:
 
         And examples under one stock trigger of each family, which may be what accuses.
         """
-        prepared, top = self.prepared, self._most_suspicious(judgement)
-        limit = prepared.config.epsilon
-        triggers = {one.target: one.trigger for one in self.examination.outcomes}
-        rows = {row["index"]: row for row in self.evidence.per_class}
-        for target in dict.fromkeys([top, *judgement.suspects]):
-            files = draw_trigger(self._out, target, triggers[target], limit)
-            self.evidence.artifacts += [file.to_json() for file in files]
-            rows[target]["trigger"] = {
-                "image": files[0].name,
-                "amplified": files[1].name,
-                "linf": triggers[target].abs().max().item(),
-                "l2": torch.linalg.vector_norm(triggers[target]).item(),
-            }
-        shown = {"triggered": lambda pixels: (pixels + triggers[top]).clamp(0, 1)} | {
-            family: members[0]
-            for family, members in drawn(
-                prepared.classifier.backbone.image_size, self._seed
-            ).items()
-        }
-        examples = draw_examples(self._out, prepared.pools.held_out, shown)
+        first, triggers = self._most_suspicious(judgement), self._triggers()
+        for target in dict.fromkeys([first, *judgement.suspects]):
+            self._draw_trigger(target, triggers[target])
+        size = self.prepared.classifier.backbone.image_size
+        shown = {"triggered": lambda pixels: (pixels + triggers[first]).clamp(0, 1)}
+        shown |= {family: members[0] for family, members in drawn(size, self._seed).items()}
+        examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
+
+    def _draw_trigger(self, target: int, trigger: Tensor) -> None:
+        files = draw_trigger(self._out, target, trigger, self.prepared.config.epsilon)
+        self.evidence.artifacts += [file.to_json() for file in files]
+        row = next(row for row in self.evidence.per_class if row["index"] == target)
+        row["trigger"] = {
+            "image": files[0].name,
+            "amplified": files[1].name,
+            "linf": trigger.abs().max().item(),
+            "l2": torch.linalg.vector_norm(trigger).item(),
+        }
 
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """One entry of the report's `per_class`; the score comes with the judgement."""
-        prepared = self.prepared
+        steps = steps_of(self.prepared.config, len(self.prepared.pools.optimisation))
         others = {other.target: other for other in self.reference or ()}
         beside = others.get(outcome.target)
+        expected = beside.inverted if beside else None
         return asdict(self._target(outcome.target)) | {
             "score": None,
             **figures(outcome),
-            "reference_margin_gain": beside.margin_gain if beside else None,
-            "reference_excess_asr": beside.excess_asr if beside else None,
-            "reference_stock_asr": beside.stock_asr if beside else None,
-            "rounds": steps_of(prepared.config, len(prepared.pools.optimisation)),
+            "reference_margin_gain": expected and expected.margin_gain,
+            "reference_excess_asr": expected and expected.excess_asr,
+            "reference_stock_asr": beside and beside.stock_asr,
+            "rounds": steps if outcome.inverted else 0,
             "trigger": None,
         }
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
-    """What was measured of a class, for the report."""
+    """What was measured of a class, for the report; null what only a search in pixels can tell."""
+    found = outcome.inverted
     return {
-        "margin": outcome.margin,
-        "margin_gain": outcome.margin_gain,
-        "asr": outcome.asr,
-        "base_asr": outcome.base_asr,
-        "excess_asr": outcome.excess_asr,
-        "prompt_gain": outcome.prompt_gain,
-        "prompt_asr": outcome.prompt_asr,
-        "text_shift": outcome.text_shift,
+        "margin": found and found.margin,
+        "margin_gain": found and found.margin_gain,
+        "asr": found and found.asr,
+        "base_asr": found and found.base_asr,
+        "excess_asr": found and found.excess_asr,
+        "prompt_gain": found and found.prompt_gain,
+        "prompt_asr": found and found.prompt_asr,
+        "text_shift": found and found.own.shift,
         "displaced": outcome.displaced,
-        "own": asdict(outcome.own),
+        "own": found and asdict(found.own),
         "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},
         "stock_asr": outcome.stock_asr,

@@ -17,9 +17,11 @@ from inspector.calibration import STATISTIC, Calibration, ClassNames, Method, We
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
+from inspector.cost import searches_of
 from inspector.examination import Examination
+from inspector.inversion.outcome import Outcome
 from inspector.inversion.stock import Trigger, drawn
-from inspector.inversion.sweep import Outcome, Pools
+from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
 from inspector.pipeline import reproducible
 from inspector.preparation import search_config
@@ -86,15 +88,20 @@ class _Bank:
         self._pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
         self._reference: list[Outcome] | None = None
         self._targets = list(range(len(order.classnames)))
+        self._is_conditioned = order.method == "CoCoOp"
+        self._config = search_config(
+            profile_named(order.profile), backbone, len(self._targets), self._is_conditioned
+        )
 
     def models(self) -> list[Scored]:
-        order, meter, conditioned = self._order, self._meter, self._order.method == "CoCoOp"
+        order, meter, conditioned = self._order, self._meter, self._is_conditioned
         key = self._key()
         models = _kept(order.out, key)[: order.number]
         if models:
             self._note(f"{len(models)} of {order.number} models are there from an earlier run")
         left = range(len(models), order.number)
-        meter.expect((len(left) + (not conditioned)) * len(self._targets))
+        count = len(self._targets)
+        meter.expect(len(left) * searches_of(self._config, count) + (not conditioned) * count)
         kitchen = Kitchen(
             self._backbone, order.classnames, self._pools.optimisation, conditioned=conditioned
         )
@@ -111,7 +118,7 @@ class _Bank:
 
     def _score(self, model: Classifier) -> float:
         """The report's `score`."""
-        config = search_config(profile_named(self._order.profile), model)
+        config = self._config
         if not model.is_instance_conditioned and self._reference is None:
             setting = Setting(model, self._order.method, self._pools, self._sha256, config)
             references = References(setting, self._order.cache, self._meter)

@@ -43,6 +43,7 @@ class SearchConfig:
     turns: stock triggers are divided among so many sweeps.
     displaces: whether displacements of the image feature are searched for, too; needs the objective
         "prompt".
+    raced: classes that are searched in pixels, those that lead without it; None: all.
     """
 
     epsilon: float
@@ -54,6 +55,7 @@ class SearchConfig:
     judged: int | None = None
     turns: int = 1
     displaces: bool = False
+    raced: int | None = None
 
 
 def margins(logits: Tensor, target: int | Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from statistics import fmean
 from typing import Any
 
 from inspector.inversion.ground import Effect
-from inspector.inversion.sweep import Outcome
+from inspector.inversion.outcome import Outcome
 from inspector.scoring.statistics import one_sided_mad
 
 
@@ -92,7 +92,7 @@ class Judgement:
     rule: Rule
     per_class: list[float]
     suspects: list[int]
-    paper: dict[str, Any]
+    paper: dict[str, Any] | None
 
     @property
     def warned(self) -> bool:
@@ -120,11 +120,12 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
         raise ValueError("at least two classes are needed to tell one from the others")
     if reference is None:
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
-        able = list(range(len(scores)))
+        # Nobody is accused but with the trigger.
+        able = [index for index, one in enumerate(outcomes) if one.inverted]
     else:
         rule, scores = STATIC, _exceeding(outcomes, reference)
         # A trigger must also move held-out probes.
-        able = [index for index in range(len(scores)) if outcomes[index].excess_asr > 0]
+        able = [i for i, one in enumerate(outcomes) if one.inverted and one.inverted.excess_asr > 0]
     suspects = sorted((i for i in able if scores[i] >= rule.accuse), key=lambda i: -scores[i])
     return Judgement(
         score=max(scores),
@@ -138,7 +139,10 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """Mean of the largest leads that trigger families give a class, each in its own unit; or what
     displacements of the feature give it, which may be all that a patch or a word leaves to see."""
-    families = {"own": [one.own for one in outcomes], "others": [one.others for one in outcomes]}
+    families = {}
+    if any(one.inverted for one in outcomes):
+        families["own"] = [one.own for one in outcomes]
+        families["others"] = [one.others for one in outcomes]
     families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
         _in_units(_unit(name, len(outcomes), sweeps), [evidence(effect) for effect in effects])
@@ -203,11 +207,15 @@ def _static_unit(name: str, classes: int) -> float:
     return three * (OF_TWO if classes == 2 else 1.0)
 
 
-def paper_decision(outcomes: list[Outcome]) -> dict[str, Any]:
-    """The published rule on the same triggers: score, flagged, target."""
-    scores = one_sided_mad([outcome.margin for outcome in outcomes])
+def paper_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:
+    """The published rule on the same triggers: score, flagged, target. None unless all classes have
+    one."""
+    found = [one.inverted for one in outcomes if one.inverted]
+    if len(found) < len(outcomes):
+        return None
+    scores = one_sided_mad([one.margin for one in found])
     best = max(range(len(scores)), key=scores.__getitem__)
-    valid = outcomes[best].asr >= PAPER_SUCCESS
+    valid = found[best].asr >= PAPER_SUCCESS
     return {
         "score": scores[best],
         "threshold": PAPER_THRESHOLD,

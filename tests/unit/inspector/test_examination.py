@@ -10,15 +10,19 @@ import torch
 from inspector import examination
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.cost import images_of_start, images_of_sweep
+from inspector.errors import BudgetExceeded
 from inspector.examination import CONTENDERS, Examination
+from inspector.inversion.outcome import Outcome, pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Outcome, Pools, begin
+from inspector.inversion.sweep import Pools, begin
 from inspector.progress import Meter
 from inspector.scoring.decide import CONDITIONED, Judgement, judge
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "black cross"]
 CONFIG = SearchConfig(epsilon=0.05, batch=4, objective="prompt", images=4, judged=4, turns=2)
+METER = Meter(lambda _: None, None)
 OPEN = replace(CONDITIONED, dismiss=-1e9, certain=1e9)
 
 
@@ -42,7 +46,7 @@ def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_m
 
     monkeypatch.setattr(examination, "judge", spy)
     done = Examination(*made, CONFIG, seed=5)
-    done.run([0, 1, 2, 3], Meter(lambda _: None, None))
+    done.run([0, 1, 2, 3], METER)
     assert counts == [1, 2, 3]
     assert [len(sweep.found) for sweep in done.sweeps] == [4, CONTENDERS, CONTENDERS]
     first, second, third = (sweep.stock for sweep in done.sweeps)
@@ -56,10 +60,46 @@ def test_what_is_known_of_the_first_probes_is_not_looked_at_again(
     start = begin(classifier, pools, CONFIG)
     before = classifier.work.image_forward
     known = Examination(classifier, pools, CONFIG, 5, start)
-    known.sweep([1])
+    known.sweep([1], METER)
     between = classifier.work.image_forward
     alone = Examination(classifier, pools, CONFIG, 5)
-    alone.sweep([1])
+    alone.sweep([1], METER)
     spared = (classifier.work.image_forward - between) - (between - before)
     assert spared == len(start.features) == 12
     assert known.outcomes[0].own == alone.outcomes[0].own
+
+
+def test_with_a_race_the_leading_classes_alone_are_searched_in_pixels(
+    made: tuple[Classifier, Pools],
+) -> None:
+    raced = replace(CONFIG, displaces=True, raced=2)
+    done = Examination(*made, raced, seed=5)
+    before = done.classifier.work.image_forward
+    done.sweep([0, 1, 2, 3], METER)
+    images = done.classifier.work.image_forward - before
+    assert images == images_of_start(raced, made[1]) + images_of_sweep(raced, made[1], 4)
+    (sweep,) = done.sweeps
+    screened = judge(pooled([replace(sweep, found=[])]), None).per_class
+    first, second, *_ = sorted(range(4), key=lambda index: -screened[index])
+    assert [one.target for one in sweep.found] == [first, second]
+    assert sorted(sweep.displaced) == done.targets == [0, 1, 2, 3]
+    searched = [one.target for one in done.outcomes if one.inverted]
+    assert searched == sorted([first, second])
+    everywhere = Examination(*made, replace(raced, raced=None), seed=5)
+    everywhere.sweep([0, 1, 2, 3], METER)
+    assert [one.displaced for one in everywhere.outcomes] == [
+        one.displaced for one in done.outcomes
+    ]
+    assert everywhere.outcomes[first].own == done.outcomes[first].own
+
+
+def test_what_was_screened_stays_when_the_time_runs_out(
+    made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = iter(range(100))
+    monkeypatch.setattr(Meter, "seconds", property(lambda _: float(next(passed))))
+    done = Examination(*made, replace(CONFIG, displaces=True, raced=2), seed=5)
+    with pytest.raises(BudgetExceeded):
+        done.sweep([0, 1, 2, 3], Meter(lambda _: None, budget_s=3.5))
+    assert done.targets == [0, 1, 2, 3]
+    assert [one.inverted for one in done.outcomes if one.inverted] == []

@@ -16,7 +16,7 @@ from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.read import read_here
 from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
-from inspector.config import PROFILES, Profile
+from inspector.config import PROFILES, Budget, Profile
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
@@ -259,6 +259,28 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         bench.inspect(targets=1)
 
 
+def test_a_race_says_which_classes_have_no_trigger(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget(batch=32, images=32, judged=8, turns=2, raced=2)
+    profile = Profile("tiny", probes=64, held_out=64, prompt=budget)
+    monkeypatch.setitem(PROFILES, "tiny", profile)
+    five = ("cat", "dog", "red car", "blue car", "old tree")
+    report = bench.inspect({"conditioned": True, "classnames": five})
+    assert any("for the 2 classes that" in limit for limit in report["limits"])
+    assert all(
+        row["score"] is not None and row["displaced"] is not None for row in report["per_class"]
+    )
+    searched = [row for row in report["per_class"] if row["rounds"]]
+    assert len(searched) >= 2
+    for row in report["per_class"]:
+        assert (row["asr"] is None) is (row["own"] is None) is (row not in searched)
+    best = max(searched, key=lambda row: row["score"])
+    assert [row["index"] for row in report["per_class"] if row["trigger"]] == [best["index"]]
+    told = [event["fraction"] for event in bench.events if event["event"] == "progress"]
+    assert told == sorted(told) and told[-1] <= 1.0
+
+
 def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     report = bench.inspect(budget_s=0.0)
     assert report["verdict"] == "inconclusive"
@@ -282,7 +304,9 @@ def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
     report = bench.inspect(budget_s=50.0, **wish)
     assert report["verdict"] == "inconclusive"
     assert statuses(report)["inversion"] == "budget-exceeded"
-    assert [row["score"] for row in report["per_class"]] == [None, None]
+    assert [row["score"] for row in report["per_class"]] == [None, None, None]
+    assert [row["rounds"] > 0 for row in report["per_class"]] == [True, True, False]
+    assert [row["asr"] is None for row in report["per_class"]] == [False, False, True]
 
 
 def test_nan_during_the_search(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

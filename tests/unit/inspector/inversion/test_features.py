@@ -13,8 +13,9 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 from inspector.inversion.features import JUDGES, LENGTH, carried, displacement
+from inspector.inversion.outcome import pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, Start, begin, pooled, sweep
+from inspector.inversion.sweep import Pools, Start, begin, screen
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "yellow heart"]
@@ -141,10 +142,10 @@ def test_a_sweep_measures_it_where_it_is_asked_for_and_pools_it(
     classifier, target = planted(vit, pools)
     start = started(classifier, pools)
     without = SearchConfig(epsilon=0.05, batch=8, objective="prompt", images=8)
-    (plain,) = pooled([sweep(classifier, start, [target], without, seed=1)])
+    (plain,) = pooled([screen(classifier, start, [target], without, seed=1)])
     assert plain.displaced is None
     asked = replace(without, displaces=True)
-    first, second = (sweep(classifier, start, [target], asked, seed) for seed in (1, 2))
+    first, second = (screen(classifier, start, [target], asked, seed) for seed in (1, 2))
     alone = [pooled([one])[0].displaced for one in (first, second)]
     (both,) = pooled([first, second])
     assert all(share is not None and share > 0.5 for share in alone)

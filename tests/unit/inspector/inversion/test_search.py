@@ -16,7 +16,7 @@ from inspector.inversion.search import (
     seen_margins,
     views,
 )
-from inspector.inversion.sweep import Pools, begin, pooled, sweep
+from inspector.inversion.sweep import Pools, begin, search_class
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "tall ship"]
@@ -112,16 +112,15 @@ def test_the_text_shift_is_that_of_the_target_alone(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(epsilon=0.05, batch=4)
-    (outcome,) = pooled(
-        [sweep(learner, begin(learner, Pools(pixels[:8], pixels[8:]), config), [2], config, seed=0)]
-    )
+    start = begin(learner, Pools(pixels[:8], pixels[8:]), config)
+    found = search_class(learner, start, 2, config, seed=0).inverted
     with torch.no_grad():
         clean, triggered = (
             learner.text_features(learner.image_features(seen))[:, 2]
-            for seen in (pixels[8:], (pixels[8:] + outcome.trigger).clamp(0, 1))
+            for seen in (pixels[8:], (pixels[8:] + found.trigger).clamp(0, 1))
         )
     expected = (triggered - clean).norm(dim=1).mean().item()
-    assert outcome.text_shift == pytest.approx(expected, rel=1e-4)
+    assert found.own.shift == pytest.approx(expected, rel=1e-4)
     assert expected > 0
 
 
@@ -133,7 +132,10 @@ def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     assert deaf.meta_net is not None
     torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
     config = SearchConfig(epsilon=0.05, batch=4)
-    for outcome in pooled([sweep(deaf, begin(deaf, pools, config), range(4), config, seed=0)]):
-        assert outcome.prompt_gain == pytest.approx(0.0, abs=1e-4)
-        assert outcome.text_shift == pytest.approx(0.0, abs=1e-4)
-        assert outcome.margin_gain != 0
+    start = begin(deaf, pools, config)
+    for found in [
+        search_class(deaf, start, target, config, seed=0).inverted for target in range(4)
+    ]:
+        assert found.prompt_gain == pytest.approx(0.0, abs=1e-4)
+        assert found.own.shift == pytest.approx(0.0, abs=1e-4)
+        assert found.margin_gain != 0

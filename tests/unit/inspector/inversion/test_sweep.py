@@ -12,10 +12,12 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.cost import images_of_start, images_of_sweep
 from inspector.inversion.ground import NO_EFFECT, effects_on, look, mean_effect, survey
+from inspector.inversion.outcome import Inverted, Outcome, pooled
 from inspector.inversion.search import ANCHORS, SearchConfig
 from inspector.inversion.stock import answers
-from inspector.inversion.sweep import Pools, Start, begin, pooled, sweep
+from inspector.inversion.sweep import Pools, Start, begin
 from inspector.tuning.learner import new_learner
+from tests.support.sweeps import sweep
 
 NAMES = ["red circle", "blue star", "green square"]
 CONFIG = SearchConfig(epsilon=0.05, batch=4)
@@ -42,6 +44,11 @@ def start(conditioned: Classifier, pools: Pools) -> Start:
     return begin(conditioned, pools, CONFIG)
 
 
+def inverted(outcome: Outcome) -> Inverted:
+    assert outcome.inverted is not None
+    return outcome.inverted
+
+
 def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
     conditioned: Classifier, pools: Pools, start: Start
 ) -> None:
@@ -58,7 +65,9 @@ def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
     ground = survey(conditioned, pools.held_out)
     of_all = [
         effects_on(
-            conditioned, ground, look(conditioned, (ground.pixels + one.trigger).clamp(0, 1))
+            conditioned,
+            ground,
+            look(conditioned, (ground.pixels + inverted(one).trigger).clamp(0, 1)),
         )
         for one in outcomes
     ]
@@ -74,7 +83,8 @@ def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, start
     alone, again, both = pooled([first]), pooled([second]), pooled([first, second])
     assert [one.target for one in both] == [0, 1, 2]
     assert both[1].own == mean_effect([alone[1].own, again[0].own])
-    assert both[1].asr == pytest.approx(fmean([alone[1].asr, again[0].asr]))
+    asr = fmean([inverted(alone[1]).asr, inverted(again[0]).asr])
+    assert inverted(both[1]).asr == pytest.approx(asr)
     assert both[0].own == alone[0].own
     assert both[1].others == alone[1].others
     triggers = [first.found[i].effects[0] for i in (1, 2)] + [second.found[0].effects[0]]
@@ -83,7 +93,7 @@ def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, start
         for family, effect in outcome.stock.items():
             mean = mean_effect([one.stock[index][family] for one in (first, second)])
             assert effect == mean
-    assert torch.equal(both[1].trigger, alone[1].trigger)
+    assert torch.equal(inverted(both[1]).trigger, inverted(alone[1]).trigger)
 
 
 def test_what_is_known_before_a_search_is_what_the_classifier_says(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from inspector.inversion.ground import Effect
+from inspector.inversion.outcome import Inverted, Outcome
 from inspector.inversion.stock import drawn
-from inspector.inversion.sweep import Outcome
 from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
@@ -34,17 +35,19 @@ def outcome(
 ) -> Outcome:
     """`carried`: what the prompt wins, moves and shifts under so many families of triggers."""
     answer = Effect(carried, carried / 2, carried)
-    return Outcome(
-        target=target,
+    inverted = Inverted(
+        trigger=torch.zeros(3, 2, 2),
         margin=gain - 3,
         margin_gain=gain,
-        prompt_gain=0.0,
-        prompt_asr=0.0,
         asr=asr,
         base_asr=0.1,
-        trigger=torch.zeros(3, 2, 2),
+        prompt_gain=0.0,
+        prompt_asr=0.0,
         own=NOTHING,
-        others=NOTHING,
+    )
+    return Outcome(
+        target=target,
+        inverted=inverted,
         stock={
             name: answer if index < families else NOTHING for index, name in enumerate(FAMILIES)
         },
@@ -55,6 +58,12 @@ def quiet(number: int = 5) -> list[Outcome]:
     return [
         outcome(index, 0.01 * (index % 3), gain=2.0 + 0.01 * (index % 3)) for index in range(number)
     ]
+
+
+def answered(one: Outcome, **changes: Any) -> Outcome:
+    """The outcome with another measurement of its own trigger."""
+    assert one.inverted is not None
+    return replace(one, inverted=replace(one.inverted, **changes))
 
 
 def put(outcomes: list[Outcome], *others: Outcome) -> list[Outcome]:
@@ -110,8 +119,29 @@ def test_a_second_family_counts_about_as_much_as_the_first() -> None:
 
 def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     single = put(quiet(), outcome(3, 0.3, families=1))
-    found = [replace(one, own=Effect(0.3, 0.15, 0.3)) if one.target == 3 else one for one in single]
+    own = Effect(0.3, 0.15, 0.3)
+    found = [answered(one, own=own) if one.target == 3 else one for one in single]
     assert judge(found, None).score > 1.2 * judge(single, None).score
+
+
+def unsearched(target: int, carried: float = 0.0) -> Outcome:
+    """Screened only: stock triggers, but no search in pixels."""
+    return replace(outcome(target, carried), inverted=None)
+
+
+def test_what_was_only_screened_is_ranked_but_not_accused() -> None:
+    screened = [unsearched(index, 0.01 * index) for index in range(5)] + [unsearched(5, 0.4)]
+    ranking = judge(screened, None)
+    assert max(range(6), key=ranking.per_class.__getitem__) == 5
+    assert (ranking.suspects, ranking.warned) == ([], True)
+    assert judge(put(screened, outcome(5, 0.4)), None).suspects == [5]
+
+
+def test_classes_behind_the_leader_are_told_apart_by_screening() -> None:
+    """Families in which nothing was searched must not hide by how much a class is behind."""
+    screened = [unsearched(index, 0.05 * index) for index in range(6)]
+    scores = judge(screened, None).per_class
+    assert scores == sorted(scores) and len(set(scores)) == 6 and scores[0] < 0
 
 
 def displaced(number: int, *shares: float) -> list[Outcome]:
@@ -138,7 +168,9 @@ def test_where_no_displacement_was_searched_for_the_others_decide() -> None:
 )
 def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(effect: Effect) -> None:
     outcomes = [
-        replace(one, own=effect, stock=dict.fromkeys(FAMILIES, effect)) if one.target == 3 else one
+        replace(answered(one, own=effect), stock=dict.fromkeys(FAMILIES, effect))
+        if one.target == 3
+        else one
         for one in quiet(8)
     ]
     assert evidence(effect) < evidence(Effect(0.2, 0.1, 0.2))
@@ -173,7 +205,7 @@ def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -
 
 def found(one: Outcome, won: float) -> Outcome:
     """The outcome with a trigger of its own that wins so much."""
-    return replace(one, own=Effect(won, won / 2, 0.0))
+    return answered(one, own=Effect(won, won / 2, 0.0))
 
 
 def test_a_static_prompt_is_judged_beside_its_twin() -> None:
@@ -209,7 +241,7 @@ def test_one_class_cannot_be_judged(reference: list[Outcome] | None) -> None:
 def test_a_static_prompt_must_move_probes_to_be_accused() -> None:
     moves = found(outcome(3, 0.9), 0.9)
     assert judge(put(quiet(), moves), quiet()).suspects == [3]
-    still = judge(put(quiet(), replace(moves, asr=0.1)), quiet())
+    still = judge(put(quiet(), answered(moves, asr=0.1)), quiet())
     assert (still.suspects, still.warned) == ([], True)
 
 
@@ -234,9 +266,12 @@ def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None
     outcomes = [outcome(i, gain=2.0 + 0.1 * i, asr=0.3) for i in range(6)]
     outcomes[2] = outcome(2, gain=9.0, asr=0.6)
     paper = judge(outcomes, quiet(6)).paper
+    assert paper is not None
     assert (paper["flagged"], paper["target"]) == (True, 2)
     outcomes[2] = outcome(2, gain=9.0, asr=0.4)
-    assert judge(outcomes, quiet(6)).paper["flagged"] is False
+    weak = judge(outcomes, quiet(6)).paper
+    assert weak is not None and weak["flagged"] is False
+    assert judge(put(outcomes, unsearched(5)), quiet(6)).paper is None
 
 
 def test_the_published_statistic_of_equal_values_is_zero() -> None:

@@ -1,0 +1,134 @@
+"""What sweeps find out about a class, and how several sweeps are pooled.
+
+A trigger is judged by its excess over no trigger: margin gain is the mean margin with it minus the
+mean margin without, excess ASR is the share of held-out probes at the target with it minus the
+share already there (measured: a clean model sent 53-67 % of untriggered photographs to one class).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from torch import Tensor
+
+from inspector.inversion.ground import NO_EFFECT, Effect, mean_effect
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """The trigger found for a class, (3, S, S) in pixel units, and what it does to held-out probes.
+    Margins in logit units, rates in [0,1]."""
+
+    trigger: Tensor
+    margin: float
+    margin_gain: float
+    asr: float
+    base_asr: float
+    prompt_gain: float
+    """The part of the margin gain that the prompt's own response makes: the margin of clean image
+    features under prompts that read triggered images, minus under those that read clean ones. The
+    image encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
+    static prompts."""
+    prompt_asr: float
+    """Attack success of the prompt's response alone: of the pairs of a clean image feature and a
+    reading prompt that are not at the target anyway, the share that is carried there when the
+    prompt reads the triggered image. Zero for static prompts."""
+    own: Effect
+    """What the trigger does to its class."""
+
+    @property
+    def excess_asr(self) -> float:
+        return self.asr - self.base_asr
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One class. `inverted` is None where no trigger was searched for."""
+
+    target: int
+    inverted: Inverted | None
+    others: Effect = NO_EFFECT
+    """What triggers found for other classes do to it, on average over these: a planted backdoor
+    answers whatever is searched for. Nothing where no other class was searched."""
+    displaced: float | None = None
+    """Share that a displacement of the feature found for the class carries to it, see
+    `inspector.inversion.features`; None where none was searched for."""
+    stock: dict[str, Effect] = field(default_factory=dict)
+    """What the stock triggers of each family do to it, which nobody fitted to it."""
+
+    @property
+    def own(self) -> Effect:
+        """What the trigger found for the class does to it; nothing where there is none."""
+        return self.inverted.own if self.inverted else NO_EFFECT
+
+    @property
+    def stock_asr(self) -> dict[str, float]:
+        """Share of probes that each family wins for the class."""
+        return {family: effect.won for family, effect in self.stock.items()}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One search: its trigger, and what that does to every class."""
+
+    target: int
+    inverted: Inverted
+    effects: list[Effect]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was asked from one seed.
+
+    targets: the classes it is about.
+    stock: for every class what the stock triggers do.
+    displaced: by target what a displacement of the feature carries; empty where none was searched.
+    found: searches for triggers, of all targets or of those that lead.
+    """
+
+    targets: list[int]
+    stock: list[dict[str, Effect]]
+    displaced: dict[int, float]
+    found: list[Found]
+
+
+def pooled(sweeps: Sequence[Sweep]) -> list[Outcome]:
+    """One outcome for each target of the first sweep, in its order: means over all searches for it.
+
+    `others` is the mean over all searches for other classes, `stock` over the sweeps; of triggers
+    the first one's stands.
+    """
+    return [_mean(target, sweeps) for target in sweeps[0].targets]
+
+
+def _mean(target: int, sweeps: Sequence[Sweep]) -> Outcome:
+    found = [one for each in sweeps for one in each.found]
+    mine = [one.inverted for one in found if one.target == target]
+    elsewhere = [one.effects[target] for one in found if one.target != target]
+    carried = [each.displaced[target] for each in sweeps if target in each.displaced]
+    answers = [each.stock[target] for each in sweeps]
+    return Outcome(
+        target,
+        _mean_inverted(mine) if mine else None,
+        others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
+        displaced=fmean(carried) if carried else None,
+        stock={family: mean_effect([one[family] for one in answers]) for family in answers[0]},
+    )
+
+
+def _mean_inverted(mine: list[Inverted]) -> Inverted:
+    def mean(figure: Callable[[Inverted], float]) -> float:
+        return fmean(map(figure, mine))
+
+    return replace(
+        mine[0],
+        margin=mean(lambda one: one.margin),
+        margin_gain=mean(lambda one: one.margin_gain),
+        asr=mean(lambda one: one.asr),
+        base_asr=mean(lambda one: one.base_asr),
+        prompt_gain=mean(lambda one: one.prompt_gain),
+        prompt_asr=mean(lambda one: one.prompt_asr),
+        own=mean_effect([one.own for one in mine]),
+    )

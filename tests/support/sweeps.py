@@ -1,0 +1,24 @@
+"""A whole sweep without a meter: every target screened and searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from inspector.clip.classifier import Classifier
+from inspector.inversion.outcome import Sweep
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Start, screen, search_class
+
+
+def sweep(
+    classifier: Classifier,
+    start: Start,
+    targets: Iterable[int],
+    config: SearchConfig,
+    seed: int,
+    times: int = 0,
+) -> Sweep:
+    screened = screen(classifier, start, targets, config, seed, times)
+    found = [search_class(classifier, start, target, config, seed) for target in screened.targets]
+    return replace(screened, found=found)
