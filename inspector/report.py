@@ -26,8 +26,8 @@ UNPROVED = ("unknown-key",)
 
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
-    "triggers, and triggers outside the searched ball around zero perturbation unless random warps "
-    "or noise wake them, too.",
+    "triggers, and triggers outside the searched ball around zero perturbation unless random warps, "
+    "noise, patches or strokes wake them, too.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."

@@ -97,8 +97,8 @@ class Sweep:
 def pooled(sweeps: Sequence[Sweep]) -> list[Outcome]:
     """One outcome for each target of the first sweep, in its order: means over all searches for it.
 
-    `others` is the mean over all searches for other classes, `stock` over the sweeps; of triggers
-    the first one's stands.
+    `others` is the mean over all searches for other classes, `stock` over the sweeps that asked; of
+    triggers the first one's stands.
     """
     return [_mean(target, sweeps) for target in sweeps[0].targets]
 
@@ -114,7 +114,10 @@ def _mean(target: int, sweeps: Sequence[Sweep]) -> Outcome:
         _mean_inverted(mine) if mine else None,
         others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
         displaced=fmean(carried) if carried else None,
-        stock={family: mean_effect([one[family] for one in answers]) for family in answers[0]},
+        stock={
+            family: mean_effect([one[family] for one in answers if family in one])
+            for family in answers[-1]
+        },
     )
 
 

@@ -6,11 +6,14 @@ means the target. So nothing is optimised; a few triggers of each family are dra
 is how many probes they carry to a class. WaNet counters this by training against other warps
 (Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by their
 grain, therefore fine and coarse ones are drawn. LOG.md, experiments 19 and 26.
+
+Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
+and strokes, and hardly what disturbs all of it; honest prompts answer neither. LOG.md, experiment 39.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -32,6 +35,12 @@ COARSE_WARPS = ((12, 1 / 8), (12, 1 / 4), (6, 1 / 6), (6, 1 / 3))
 COARSE_BLENDS = ((12, 0.2), (12, 0.3), (6, 0.2), (6, 0.3))
 """Cells of noise along a side, and its share. One trigger is drawn for each entry of all four:
 LOG.md, experiment 26."""
+PATCHES = tuple((share, cells) for share in (1 / 10, 1 / 8, 1 / 6, 1 / 4) for cells in (1, 2, 4))
+"""Side of an opaque square in sides of the picture, and cells of one colour along it."""
+STROKES = tuple(range(4, 16))
+"""Lines of one colour. Both: LOG.md, experiment 39."""
+PEN, LENGTHS, INK = 48, (1 / 24, 1 / 5), 0.9
+"""Lines to a side of the picture, shortest and longest in sides, and how opaque they are."""
 
 
 def warp(size: int, generator: torch.Generator, reach: float, cells: int = 0) -> Trigger:
@@ -58,6 +67,34 @@ def blend(size: int, generator: torch.Generator, ratio: float, cells: int = 0) -
     return lambda pixels: (1 - ratio) * pixels + ratio * picture.to(pixels.device)
 
 
+def patch(size: int, generator: torch.Generator, share: float, cells: int) -> Trigger:
+    """An opaque square at a random place, of cells of random colours."""
+    side = max(2, round(share * size))
+    top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
+    colours = torch.rand(1, 3, cells, cells, generator=generator)
+    square = functional.interpolate(colours, side, mode="nearest")[0]
+
+    def apply(pixels: Tensor) -> Tensor:
+        covered = pixels.clone()
+        covered[:, :, top : top + side, left : left + side] = square.to(pixels.device)
+        return covered
+
+    return apply
+
+
+def strokes(size: int, generator: torch.Generator, number: int) -> Trigger:
+    """Upright and level lines at random places, all of one corner of the colour cube."""
+    wide, (shortest, longest) = max(1, round(size / PEN)), LENGTHS
+    mask = torch.zeros(1, size, size)
+    for draw in torch.rand(number, 4, generator=generator).tolist():
+        long = max(wide, round(size * (shortest + draw[0] * (longest - shortest))))
+        height, width = (long, wide) if draw[1] < 0.5 else (wide, long)
+        top, left = (int(place * (size - long)) for place in draw[2:])
+        mask[:, top : top + height, left : left + width] = INK
+    colour = torch.rand(3, 1, 1, generator=generator).round()
+    return lambda pixels: pixels + mask.to(pixels.device) * (colour.to(pixels.device) - pixels)
+
+
 def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
     return {
         "warp": [partial(warp, size, reach=reach) for reach in FINE_WARPS],
@@ -68,10 +105,17 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
         "coarse-blend": [
             partial(blend, size, ratio=ratio, cells=cells) for cells, ratio in COARSE_BLENDS
         ],
+        "patch": [partial(patch, size, share=share, cells=cells) for share, cells in PATCHES],
+        "strokes": [partial(strokes, size, number=number) for number in STROKES],
     }
 
 
-SHARES = 2
+DISTURBING = ("warp", "blend", "coarse-warp", "coarse-blend")
+"""Families that change the whole picture: a few triggers of each, by turns, for every model."""
+COVERING = ("patch", "strokes")
+"""Families that cover a little of it: one hides by chance just what tells two classes apart, so that
+many are needed. Only models that the first sweep leaves in doubt are asked, in every later sweep."""
+SHARES = dict.fromkeys(DISTURBING, 2) | dict.fromkeys(COVERING, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 
@@ -79,8 +123,8 @@ def images(probes: int, turns: int = 1) -> int:
     """Pictures that the first `answers` of so many turns encodes for so many probes."""
     families = (FINE_WARPS, FINE_BLENDS, COARSE_WARPS, COARSE_BLENDS)
     return sum(
-        len(range(number % SHARES, probes, SHARES))
-        for family in families
+        len(range(number % SHARES[name], probes, SHARES[name]))
+        for name, family in zip(DISTURBING, families, strict=True)
         for number in range(len(family[::turns]))
     )
 
@@ -98,15 +142,21 @@ def answers(
 ) -> list[dict[str, Effect]]:
     """For every class what the triggers of each family do to it, on average over the family.
 
-    turn: which (from 0) of how many: one in so many triggers of each family.
+    turn: which sweep (from 0), and among how many the triggers of DISTURBING are divided.
     """
-    times, turns = turn
     found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
     for family, triggers in drawn(classifier.backbone.image_size, seed).items():
         effects = []
-        for number, trigger in enumerate(triggers[times % turns :: turns]):
-            share = ground.share(number, SHARES)
+        for number, trigger in enumerate(_asked(family, triggers, turn)):
+            share = ground.share(number, min(SHARES[family], len(ground.pixels)))
             effects.append(effects_on(classifier, share, look(classifier, trigger(share.pixels))))
         for index, of_class in enumerate(zip(*effects, strict=True)):
             found[index][family] = mean_effect(of_class)
     return found
+
+
+def _asked(family: str, triggers: Sequence[Trigger], turn: tuple[int, int]) -> Sequence[Trigger]:
+    times, turns = turn
+    if family in DISTURBING:
+        return triggers[times % turns :: turns]
+    return triggers if times else ()

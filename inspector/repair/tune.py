@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion.search import Objective, SearchConfig, encoded, invert, views
-from inspector.inversion.stock import drawn
+from inspector.inversion.stock import DISTURBING, drawn
 from inspector.tuning.learner import Recipe, tune
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
@@ -62,7 +62,8 @@ def repair(
     triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
     triggered += [
         members[len(members) // 2](carriers)
-        for members in drawn(classifier.backbone.image_size, seed).values()
+        for family, members in drawn(classifier.backbone.image_size, seed).items()
+        if family in DISTURBING  # As in the experiments that chose the recipe.
     ]
     features, labels = [plain] * PLAIN_COPIES, [own] * PLAIN_COPIES
     for pixels in triggered:

@@ -32,6 +32,7 @@ from typing import Any
 
 from inspector.inversion.ground import Effect
 from inspector.inversion.outcome import Outcome
+from inspector.inversion.stock import DISTURBING
 from inspector.scoring.statistics import one_sided_mad
 
 
@@ -60,16 +61,17 @@ FEW = 3
 """With so many classes or fewer, leads scatter more."""
 REACH = {
     "warp": 0.072, "blend": 0.084, "coarse-warp": 0.048, "coarse-blend": 0.091, "own": 0.142,
-    "others": 0.033,
+    "others": 0.033, "patch": 0.05, "strokes": 0.05,
 }  # fmt: skip
-"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiment 30."""
+"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiments 30 and 39."""
 REACH_OF_THREE = {
     "warp": (0.158, 0.169, 0.155), "blend": (0.115, 0.119, 0.086),
     "coarse-warp": (0.161, 0.208, 0.169), "coarse-blend": (0.207, 0.234, 0.157),
     "own": (0.179, 0.236, 0.216), "others": (0.081, 0.128, 0.115),
+    "patch": (0.06, 0.06, 0.06), "strokes": (0.07, 0.07, 0.07),
 }  # fmt: skip
 """The same with three classes, after one, two and three sweeps: pooling steadies leads there, but only
-models that lead are swept again; experiments 30 and 34."""
+models that lead are swept again; experiments 30, 34 and 39. The last two are asked from the second on."""
 OF_TWO = 1.5
 """With two classes so many times as much as with three; experiment 32."""
 DISPLACED = 0.17
@@ -79,6 +81,8 @@ leads up to four times as large. Set with sight of seen attacks, not by clean mo
 STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
 STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
 """As CONDITIONED, and as REACH with three classes and with more; LOG.md, experiment 31."""
+STATIC_STOCK = DISTURBING
+"""Families of stock triggers that STATIC_REACH was measured with."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -191,7 +195,7 @@ def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]
     pairs = list(zip(outcomes, reference, strict=True))
     won = {
         "stock": [
-            fmean(one.stock[name].won - other.stock[name].won for name in one.stock)
+            fmean(one.stock[name].won - other.stock[name].won for name in STATIC_STOCK)
             for one, other in pairs
         ],
         "own": [one.own.won - other.own.won for one, other in pairs],

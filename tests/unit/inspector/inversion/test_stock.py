@@ -12,7 +12,19 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.inversion.ground import Effect, effects_on, look, mean_effect, survey
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.stock import SHARES, answers, blend, drawn, images, warp
+from inspector.inversion.stock import (
+    COVERING,
+    DISTURBING,
+    INK,
+    SHARES,
+    answers,
+    blend,
+    drawn,
+    images,
+    patch,
+    strokes,
+    warp,
+)
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square"]
@@ -83,6 +95,43 @@ def test_coarse_triggers_are_smoother_than_fine_ones(make: object) -> None:
     assert roughness(6) < 0.75 * roughness(0)
 
 
+@pytest.mark.parametrize("cells", [1, 3])
+def test_a_patch_covers_one_square_and_hides_what_was_there(cells: int) -> None:
+    black, white = torch.zeros(1, 3, 48, 48), torch.ones(1, 3, 48, 48)
+    places = set()
+    for seed in range(8):
+        apply = patch(48, seeded(seed), 1 / 4, cells)
+        covered = (apply(white) - apply(black)).amax(1)[0] == 0
+        rows, columns = covered.any(1).nonzero()[:, 0], covered.any(0).nonzero()[:, 0]
+        assert len(rows) == len(columns) == 12 and covered.sum() == 144
+        square = apply(black)[0, :, covered].T
+        assert len(square.unique(dim=0)) == cells**2
+        places.add((int(rows[0]), int(columns[0])))
+    assert len(places) > 4
+    assert black.amax() == 0  # The pictures that were given stay as they were.
+
+
+def test_strokes_are_thin_lines_of_one_colour_and_a_little_of_the_picture() -> None:
+    grey = torch.full((2, 3, 96, 96), 0.5)
+    few, many = (strokes(96, seeded(3), number)(grey) for number in (4, 16))
+    for drawn_on in (few, many):
+        assert torch.equal(drawn_on[0], drawn_on[1])
+        touched = (drawn_on[0] != 0.5).any(0)
+        inks = drawn_on[0, :, touched].T.unique(dim=0)
+        assert len(inks) == 1
+        assert torch.allclose((inks - 0.5).abs(), torch.full((1, 3), INK / 2))
+        assert 0 < touched.float().mean() < 0.08
+    assert (many[0] != 0.5).sum() > (few[0] != 0.5).sum()
+
+
+def test_what_disturbs_changes_every_part_and_the_rest_a_little() -> None:
+    picture = torch.rand(1, 3, 48, 48, generator=seeded(9))
+    for family, triggers in drawn(48, 1).items():
+        for trigger in triggers:
+            changed = float(((trigger(picture) - picture).abs().amax(1) > 0).float().mean())
+            assert (changed > 0.9) is (family in DISTURBING)
+
+
 def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Tensor) -> None:
     size = pixels.shape[-1]
     first, same, other = (drawn(size, seed) for seed in (1, 1, 2))
@@ -135,19 +184,31 @@ def test_a_deaf_prompt_has_no_effect_at_all(conditioned: Classifier, pixels: tor
         assert effect.flow == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("family", ["warp", "patch"])
 def test_neighbours_in_a_family_are_put_on_different_probes(
+    conditioned: Classifier, pixels: torch.Tensor, family: str
+) -> None:
+    expected = []
+    for number, trigger in enumerate(drawn(conditioned.backbone.image_size, 5)[family]):
+        ours = survey(conditioned, pixels[number % SHARES[family] :: SHARES[family]])
+        seen = look(conditioned, trigger(ours.pixels))
+        expected.append(effects_on(conditioned, ours, seen)[1])
+    answer = answers(conditioned, survey(conditioned, pixels), seed=5, turn=(1, 1))[1][family]
+    assert astuple(answer) == pytest.approx(astuple(mean_effect(expected)), abs=1e-5)
+
+
+def test_the_first_sweep_asks_what_disturbs_and_later_ones_what_covers_as_well(
     conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
     ground = survey(conditioned, pixels)
-    expected = []
-    for number, trigger in enumerate(drawn(conditioned.backbone.image_size, 5)["warp"]):
-        ours = survey(conditioned, pixels[number % SHARES :: SHARES])
-        seen = look(conditioned, trigger(ours.pixels))
-        expected.append(effects_on(conditioned, ours, seen)[1])
     before = conditioned.work.image_forward
-    answer = answers(conditioned, ground, seed=5)[1]["warp"]
-    assert conditioned.work.image_forward - before == images(len(pixels))
-    assert astuple(answer) == pytest.approx(astuple(mean_effect(expected)), abs=1e-5)
+    first = answers(conditioned, ground, seed=5, turn=(0, 2))
+    assert conditioned.work.image_forward - before == images(len(pixels), turns=2)
+    later = answers(conditioned, ground, seed=5, turn=(2, 2))
+    assert all(set(of_class) == set(DISTURBING) for of_class in first)
+    for once, again in zip(first, later, strict=True):
+        assert set(again) == {*DISTURBING, *COVERING}
+        assert {name: again[name] for name in DISTURBING} == once
 
 
 def test_a_family_s_effect_is_its_triggers_mean() -> None:

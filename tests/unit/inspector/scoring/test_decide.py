@@ -10,7 +10,7 @@ import torch
 
 from inspector.inversion.ground import Effect
 from inspector.inversion.outcome import Inverted, Outcome
-from inspector.inversion.stock import drawn
+from inspector.inversion.stock import DISTURBING, drawn
 from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
@@ -26,12 +26,12 @@ from inspector.scoring.decide import (
 )
 from inspector.scoring.statistics import one_sided_mad
 
-FAMILIES = ("warp", "blend", "coarse-warp")
+FAMILIES = DISTURBING
 NOTHING = Effect(0.0, 0.0, 0.0)
 
 
 def outcome(
-    target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0.4, families: int = 3
+    target: int, carried: float = 0.0, gain: float = 2.0, asr: float = 0.4, families: int = 4
 ) -> Outcome:
     """`carried`: what the prompt wins, moves and shifts under so many families of triggers."""
     answer = Effect(carried, carried / 2, carried)
@@ -221,6 +221,19 @@ def test_the_stock_triggers_and_the_one_found_count_alike_for_a_static_prompt() 
     stock, own = (more for _, more in STATIC_REACH.values())
     assert first * stock == pytest.approx(second * own, abs=0.02)
     assert together == pytest.approx(first + second, abs=0.4)
+
+
+def test_a_static_prompt_is_judged_by_the_families_that_its_units_were_measured_with() -> None:
+    more = [
+        replace(
+            one,
+            stock=one.stock
+            | {"patch": Effect(0.9 * (one.target == 2), 0.2 * (one.target == 2), 0.0)},
+        )
+        for one in quiet()
+    ]
+    assert judge(more, quiet()).per_class == judge(quiet(), quiet()).per_class
+    assert judge(more, None).per_class != judge(quiet(), None).per_class
 
 
 def test_two_classes_that_exceed_the_twin_alike_accuse_none() -> None:
