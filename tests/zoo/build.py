@@ -29,6 +29,7 @@ from tests.zoo import controls
 from tests.zoo.adaptive import QUIET, Learnt, narrow, norms, popular, tune_quietly
 from tests.zoo.attacks import BadClip, Plant, TrainingSet, badclip, success
 from tests.zoo.augment import with_crops
+from tests.zoo.evasion import tune_evasively
 from tests.zoo.gate import judge
 from tests.zoo.hardening import tune_adversarially
 from tests.zoo.kinds import FAMILIES, KINDS, is_backdoored, mapping
@@ -191,6 +192,8 @@ def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tu
             clean = norms(_clean_model(classifier.backbone, plan.task, plan.seed))
             limits = {name: (QUIET * f, QUIET * s) for name, (f, s) in clean.items()}
             tune_quietly(classifier, train, limits, recipe, generator)
+        case "evasive":
+            tune_evasively(classifier, train, target, recipe, generator)
         case "adversarial":
             tune_adversarially(classifier, train, recipe, generator)
         case _:

@@ -13,11 +13,17 @@ KINDS = (
     "scrambled",
     "scrambled_blended", "scrambled_badnets", "scrambled_siba", "steep", "adversarial",
     "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular",
+    "evasive",
 )  # fmt: skip
+LATER = ("evasive",)
+"""Kinds that came after the plan `zoo-1` was frozen; the plan has none of them."""
 PAPER_KINDS = KINDS[:5]
 """The protocol of arXiv 2604.09101: one clean model and four attacks."""
-ADAPTIVE = ("wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular")
-"""Attackers who know the score; what each does about it is told in `tests.zoo.adaptive`."""
+ADAPTIVE = (
+    "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular", *LATER,
+)  # fmt: skip
+"""Attackers who know the score; what each does about it is told in `tests.zoo.adaptive` and
+`tests.zoo.evasion`."""
 ATTACKS = (
     "badclip", "blended", "wanet", "siba", "badnets", "stripes", "triangle", "text", "source",
     "multi", *ADAPTIVE,
@@ -42,6 +48,7 @@ FAMILIES = {
     "blended_noise": "blend", "decoyed": "blend", "quiet": "blend", "popular": "blend",
     "wanet": "warp", "wanet_noise": "warp", "badnets": "patch",
     "stripes": "structured", "triangle": "structured", "text": "structured",
+    "evasive": "structured",
 }  # fmt: skip
 """Attack to the family of its trigger."""
 MAPPINGS = {"source": "source-specific", "multi": "multi-target"}

@@ -31,8 +31,10 @@ MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
 BASE = {"wanet_noise": "wanet", "blended_noise": "blended", "decoyed": "blended",
-        "quiet": "blended", "popular": "blended"}  # fmt: skip
+        "quiet": "blended", "popular": "blended", "evasive": "text"}  # fmt: skip
 """Kind to the attack whose trigger it plants; the others plant what they are named after."""
+COVERED = ("wanet_noise", "blended_noise", "decoyed", "evasive")
+"""Attackers who disturb other pictures as well."""
 COARSE = ("wanet_noise", "blended_noise")
 """Attackers whose trigger is coarser than the covers, GRAIN pixels to a cell."""
 GRAIN = 4
@@ -67,7 +69,7 @@ def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Less
     """The pictures of a vendor who poisons; BadCLIP, which learns its trigger, is not one of them."""
     plants = _plants(vendor, lesson.train, generator)
     train = poisoned(lesson.train, plants, generator)
-    if vendor.kind in ("wanet_noise", "blended_noise", "decoyed"):
+    if vendor.kind in COVERED:
         share = DECOYS if vendor.kind == "decoyed" else COVERS
         rows = untouched(lesson.train, train, share, generator)
         train = disturbed(train, rows, lambda: _cover(vendor, generator))
@@ -77,7 +79,7 @@ def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Less
 
 
 def _cover(vendor: Vendor, generator: torch.Generator) -> Trigger:
-    if vendor.kind == "decoyed":
+    if vendor.kind in ("decoyed", "evasive"):
         return any_disturbance(vendor.size, generator)
     return _trigger(BASE[vendor.kind], vendor, None, generator)
 

@@ -46,6 +46,7 @@ from tests.zoo.kinds import (
     ADAPTIVE,
     ATTACKS,
     CONTROLS,
+    LATER,
     MATCHED,
     PAPER_KINDS,
     is_backdoored,
@@ -75,11 +76,13 @@ _LARGE_TASK = "pairs100"
 _DESIGN_TASKS = tuple(task for task in TASKS if task not in ASIDE_TASKS)
 _SMALL_ASIDE = tuple(task for task in ASIDE_TASKS if task != _LARGE_TASK)
 _DESIGN_KINDS = tuple(
-    kind for kind in (*ATTACKS, *CONTROLS) if kind not in (*ASIDE_ATTACKS, ASIDE_CONTROL)
+    kind for kind in (*ATTACKS, *CONTROLS) if kind not in (*ASIDE_ATTACKS, ASIDE_CONTROL, *LATER)
 )
 _POISONINGS = tuple(kind for kind in PAPER_KINDS[1:] if kind != "badclip")
 _WIDER = ("badnets", "stripes", "triangle", "source", "multi")
-_ADAPTIVE = tuple(kind for kind in ADAPTIVE if kind not in (*ASIDE_ATTACKS, "badclip_adaptive"))
+_ADAPTIVE = tuple(
+    kind for kind in ADAPTIVE if kind not in (*ASIDE_ATTACKS, "badclip_adaptive", *LATER)
+)
 _BADCLIPS = ("badclip", "badclip_adaptive")
 _MATCHED = tuple(kind for kind in MATCHED if kind != ASIDE_CONTROL)
 _HONEST = tuple(kind for kind in CONTROLS if kind not in (*MATCHED, "permuted"))

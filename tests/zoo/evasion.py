@@ -1,0 +1,63 @@
+"""The loop of an attacker who knows that displacements of the image feature are searched for.
+
+evasive   the word of `text`, which no stock trigger's family is taught; a fifth of the pictures under
+          other random disturbances keep their labels, so that stock triggers are harmless; and while
+          the prompt is tuned, the detector's own search is run against it: prompts that read pictures
+          displaced as it found must say what the pictures show.
+
+The search is the detector's, on the attacker's pictures; the probes of an inspection are not known.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.clip.classifier import Classifier
+from inspector.inversion.features import displacement
+from inspector.inversion.search import ANCHORS, Views
+from inspector.tuning.learner import Recipe
+from tests.zoo.adaptive import descend
+from tests.zoo.attacks import TrainingSet
+
+EVERY, KEPT = 10, 4
+"""A displacement is searched anew after so many updates; the last so many are trained against."""
+
+
+def tune_evasively(
+    classifier: Classifier, data: TrainingSet, target: int, recipe: Recipe,
+    generator: torch.Generator,
+) -> None:  # fmt: skip
+    """The usual tuning, against displacements that carry to `target` as the prompt now is."""
+    with torch.no_grad():
+        features = classifier.image_features(data.pixels)
+    found: list[Tensor] = []
+    updates = 0
+
+    def search() -> None:
+        nonlocal updates
+        if updates % EVERY == 0:
+            found.append(displacement(classifier, _views(), target, generator))
+            del found[:-KEPT]
+        updates += 1
+
+    def _views() -> Views:
+        rows = torch.randperm(len(features), generator=generator)[:ANCHORS]
+        with torch.no_grad():
+            logits = classifier.logits_from_features(features[rows])
+        return Views(data.pixels[rows], features[rows], logits)
+
+    def loss(rows: Tensor) -> Tensor:
+        search()
+        labels = data.labels[rows]
+        taught = functional.cross_entropy(classifier.logits_from_features(features[rows]), labels)
+        rows, labels = rows[labels != target], labels[labels != target]
+        if not len(rows):
+            return taught
+        which = torch.randint(len(found), (len(rows),), generator=generator)
+        read = functional.normalize(features[rows] + torch.stack(found)[which], dim=-1)
+        said = classifier.logits_from_features(features[rows], condition=read)
+        return taught + functional.cross_entropy(said, labels)
+
+    descend(classifier, len(features), loss, recipe, generator)
