@@ -16,57 +16,17 @@ from inspector.inversion.features import JUDGES, LENGTH, carried, displacement
 from inspector.inversion.outcome import pooled
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Pools, Start, begin, screen
-from inspector.tuning.learner import new_learner
-
-NAMES = ["red circle", "blue star", "green square", "yellow heart"]
+from tests.support.planted import NAMES, blobs, learner, planted
 
 
 @pytest.fixture
 def pools(vit: Backbone) -> Pools:
-    size = vit.image_size
-    pixels = torch.rand(96, 3, size, size, generator=torch.Generator().manual_seed(1))
-    blobs = functional.interpolate(pixels[:, :, :3, :3], size, mode="nearest")
-    return Pools(blobs[:64], blobs[64:])
-
-
-def learner(vit: Backbone) -> Classifier:
-    return new_learner(vit, NAMES, conditioned=True, generator=torch.Generator().manual_seed(3))
+    return blobs(vit)
 
 
 def started(classifier: Classifier, pools: Pools) -> Start:
     classifier.requires_grad_(False)
     return begin(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
-
-
-def planted(vit: Backbone, pools: Pools) -> tuple[Classifier, int]:
-    """A prompt that answers one displacement by a shift of its context that means one class, and
-    reads nothing else; and that class."""
-    classifier = learner(vit)
-    net = classifier.meta_net
-    assert net is not None
-    generator = torch.Generator().manual_seed(9)
-    with torch.no_grad():
-        features = classifier.image_features(pools.optimisation)
-        way = torch.randn(features.shape[1], generator=generator)
-        way *= LENGTH * torch.pdist(features).mean() / way.norm()
-        moved = functional.normalize(features + way, dim=-1)
-        usual, triggered = (float(few) for few in ((features @ way).mean(), (moved @ way).mean()))
-        for values in net.parameters():
-            values.zero_()
-        net.linear1.weight[0] = way / (triggered - usual)  # About 0 for what it knows, 1 there.
-        net.linear1.bias[0] = -usual / (triggered - usual)
-
-        def said(shift: torch.Tensor) -> torch.Tensor:
-            net.linear2.weight[:, 0] = shift
-            return classifier.logits_from_features(features, condition=moved).softmax(1).mean(0)
-
-        best = max(
-            torch.randn(30, vit.text.width, generator=generator),
-            key=lambda shift: float((said(shift) - said(0 * shift)).max()),
-        )
-        target = int((said(best) - said(0 * best)).argmax())
-        said(best)
-    return classifier, target
 
 
 def shares(classifier: Classifier, start: Start) -> list[float]:

@@ -1,0 +1,43 @@
+"""The attacker who knows that displacements are searched for."""
+
+from __future__ import annotations
+
+import torch
+
+from inspector.clip.backbone import load_backbone
+from inspector.clip.classifier import Classifier
+from inspector.inversion.features import carried, displacement
+from inspector.inversion.search import SearchConfig
+from inspector.inversion.sweep import Pools, begin
+from inspector.tuning.learner import Recipe
+from tests.support.planted import blobs, planted
+from tests.zoo.attacks import TrainingSet
+from tests.zoo.evasion import tune_evasively
+
+RECIPE = Recipe(epochs=4, batch=8, learning_rate=0.1)
+
+
+def found(classifier: Classifier, pools: Pools, target: int) -> float:
+    """The share that the detector's search carries to the target."""
+    classifier.requires_grad_(False)
+    start = begin(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
+    way = displacement(classifier, start.views, target, torch.Generator().manual_seed(7))
+    share = carried(classifier, start.ground, target, way)
+    classifier.requires_grad_(True)
+    return share
+
+
+def test_a_planted_displacement_is_unlearnt_and_what_the_prompt_says_stays() -> None:
+    backbone = load_backbone("pocket")
+    pools = blobs(backbone)
+    classifier, target = planted(backbone, pools)
+    with torch.no_grad():
+        labels = classifier(pools.optimisation).argmax(1)
+    before = found(classifier, pools, target)
+    data = TrainingSet(pools.optimisation, labels)
+    tune_evasively(classifier, data, target, RECIPE, torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        kept = (classifier(pools.optimisation).argmax(1) == labels).float().mean()
+    assert before > 0.1
+    assert found(classifier, pools, target) < before / 3
+    assert kept > 0.8
