@@ -98,7 +98,10 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
 
 
 def _timed(work: Callable[[], object], on: Tensor) -> float:
-    """Seconds, where `on` is."""
+    """Seconds, where `on` is; of the second time, as the first also warms up."""
+    work()
+    if on.is_cuda:
+        torch.cuda.synchronize()
     started = time.monotonic()
     work()
     if on.is_cuda:
