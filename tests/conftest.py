@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # Before the plugin reads the marks.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files stay whole, as their fixtures are shared; so does the corpus, which is read only once."""
     for item in items:
