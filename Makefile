@@ -24,7 +24,7 @@ demo: $(VENV)/runtime  ## inspect a clean and a backdoored checkpoint over REST,
 
 TESTERS ?= auto
 test: $(VENV)/development  ## the default test suite, with the real servers that it needs (TESTERS=0: one process)
-	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadgroup tests
+	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile tests
 
 check: $(VENV)/development  ## lint, types, import contracts
 	$(BIN)/ruff check .
