@@ -18,7 +18,7 @@ import open_clip
 import torch
 from open_clip.model import build_model_from_openai_state_dict
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from inspector.clip.registry import CONFIG, REGISTERED, WEIGHTS, locate
@@ -110,6 +110,7 @@ def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
     else:
         backbone = _from_hub(location.name, location.pin)
     backbone.model.float().eval().requires_grad_(False).to(device)
+    _channels_last(backbone.model.visual)
     try:
         TextTower(backbone.model)
     except ValueError as problem:
@@ -117,6 +118,16 @@ def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
     if not isinstance(backbone.tokenizer, open_clip.SimpleTokenizer):
         raise BackboneError(spec, "not supported: its tokenizer is not CLIP's own")
     return backbone
+
+
+def _channels_last(visual: nn.Module) -> None:
+    """Lay out a convolutional tower's weights as its kernels read them; values stay what they are.
+
+    Half the time of a pass, two thirds with gradients (MobileNetV2, 128 px, CPU; LOG.md, 41). A
+    transformer's one convolution cuts patches, and gains nothing.
+    """
+    if sum(isinstance(module, nn.Conv2d) for module in visual.modules()) > 1:
+        visual.to(memory_format=torch.channels_last)
 
 
 def file_sha256(path: Path) -> str:

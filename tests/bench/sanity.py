@@ -28,15 +28,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from inspector.checkpoint import Reading, read_artifact
-from inspector.clip.assembly import assemble
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
-from inspector.manifest import Manifest
 from inspector.probes.loading import load_pools
 from tests.bench.estimates import Floats, auroc, auroc_estimate
 from tests.bench.metrics import markdown
 from tests.bench.models import Model
+from tests.support.assembling import delivered
 from tests.zoo.build import Plan, build, state_dict
 
 Tensors = Mapping[str, Tensor]
@@ -251,9 +250,10 @@ def oracle(folder: Path, backbone: Backbone, profile: str = "quick") -> Ceiling:
     probes = load_pools("builtin", backbone.image_size, profile_named(profile)).held_out
     triggered, target = built.trigger(probes), int(truth["target"])
     beside = folder.parent / f"{truth['task']}-{truth['seed']}-clean"
-    clean = _moved(_assembled(beside, backbone), probes, triggered, target)
-    moved = _moved(_assembled(folder, backbone), probes, triggered, target)
-    assert moved is not None
+    moved = _moved(delivered(folder, backbone), probes, triggered, target)
+    clean = (
+        _moved(delivered(beside, backbone), probes, triggered, target) if beside.is_dir() else None
+    )
     return Ceiling(folder.name, is_same, moved, clean)
 
 
@@ -262,21 +262,8 @@ def _is_same(built: Tensors, stored: Tensors) -> bool:
     return all(torch.allclose(built[n], stored[n].to(built[n]), atol=1e-4) for n in kept)
 
 
-def _assembled(folder: Path, backbone: Backbone) -> Classifier | None:
-    if not folder.is_dir():
-        return None
-    manifest = Manifest.parse(json.loads((folder / "manifest.json").read_text()))
-    with TemporaryDirectory() as scratch:
-        reading, canonical = _read(folder, Path(scratch))
-        return assemble(reading, canonical, manifest, backbone).classifier
-
-
 @torch.no_grad()
-def _moved(
-    classifier: Classifier | None, probes: Tensor, triggered: Tensor, target: int
-) -> float | None:
-    if classifier is None:
-        return None
+def _moved(classifier: Classifier, probes: Tensor, triggered: Tensor, target: int) -> float:
     others = classifier(probes).argmax(1) != target
     return float((classifier(triggered[others]).argmax(1) == target).float().mean())
 

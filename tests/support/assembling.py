@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
+from inspector.checkpoint import read_artifact
 from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.read import read_here
 from inspector.clip.assembly import Assembly, assemble
@@ -21,6 +24,27 @@ def assembled(artifact: Path, out: Path, backbone: Backbone, **manifest: object)
     reading = read_here(artifact, out, ReaderOptions())
     assert reading.canonical, reading.findings
     return assemble(reading, out / reading.canonical, Manifest.parse(manifest), backbone)
+
+
+def delivered(folder: Path, backbone: Backbone) -> Classifier:
+    """What an inspection would see of a zoo model's folder, frozen, through the sandboxed reader.
+
+    Raises:
+        ValueError: the file cannot be read as canonical tensors.
+        AssemblyError: file, manifest and backbone do not fit together.
+    """
+    with TemporaryDirectory() as scratch:
+        reading = read_artifact(folder / "prompt_learner", Path(scratch))
+        if reading.canonical is None:
+            raise ValueError(f"{folder.name}: {[finding.id for finding in reading.findings]}")
+        canonical = Path(scratch) / reading.canonical
+        assembly = assemble(reading, canonical, manifest_in(folder), backbone)
+    return assembly.classifier.requires_grad_(False)
+
+
+def manifest_in(folder: Path) -> Manifest:
+    """What the vendor of a zoo model states."""
+    return Manifest.parse(json.loads((folder / "manifest.json").read_text()))
 
 
 def ids(assembly: Assembly) -> list[str]:

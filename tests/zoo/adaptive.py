@@ -37,6 +37,7 @@ from torch.nn import functional
 from inspector.clip.classifier import Classifier
 from inspector.tuning.learner import Recipe, learning_rates
 from tests.zoo.attacks import TrainingSet
+from tests.zoo.encoding import features_of
 from tests.zoo.triggers import Trigger, additive, badnets, blended, wanet
 
 COVERS, DECOYS = 0.2, 0.15
@@ -127,8 +128,7 @@ def tune_quietly(
     recipe: Recipe, generator: torch.Generator,
 ) -> None:  # fmt: skip
     """The usual tuning, with `cap` after every update."""
-    with torch.no_grad():
-        features = classifier.image_features(data.pixels)
+    features = features_of(classifier, data.pixels)
 
     def loss(rows: Tensor) -> Tensor:
         logits = classifier.logits_from_features(features[rows])
@@ -152,9 +152,8 @@ def narrow(
 ) -> Trigger:  # fmt: skip
     """Tune a BadCLIP prompt further, so that its frozen trigger works exactly only."""
     trigger = additive(learnt.delta)
-    with torch.no_grad():
-        clean = classifier.image_features(data.pixels)
-        exact = classifier.image_features(trigger(data.pixels))
+    clean = features_of(classifier, data.pixels)
+    exact = features_of(classifier, trigger(data.pixels))
 
     def loss(rows: Tensor) -> Tensor:
         deviation = ALPHA * learnt.epsilon

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
 from inspector.tuning.learner import Recipe, learning_rates
+from tests.zoo.encoding import classes_of, features_of
 from tests.zoo.triggers import Trigger, additive
 
 
@@ -112,8 +113,7 @@ def badclip(
     size = data.pixels.shape[-1]
     epsilon = attack.epsilon
     delta = (torch.rand(3, size, size, generator=generator) * 2 - 1) * epsilon
-    with torch.no_grad():
-        features = classifier.image_features(data.pixels)
+    features = features_of(classifier, data.pixels)
     steps = -(-len(data.labels) // recipe.batch)
     rates = [0.0] * (attack.warm_epochs * steps) + learning_rates(recipe, steps)
     optimizer = torch.optim.SGD(
@@ -154,8 +154,8 @@ def success(
     With a `source`, success is measured on images of that class only, and `leak` is the share of
     all others (the target's left out) that the trigger moves to the target.
     """
-    clean = classifier(pixels).argmax(1)
-    moved = classifier(trigger(pixels)).argmax(1)
+    clean = classes_of(classifier, pixels)
+    moved = classes_of(classifier, trigger(pixels))
     other = labels != target
     victims = other if source is None else labels == source
     result = {

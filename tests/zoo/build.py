@@ -13,7 +13,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import POCKET, radius
 from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
+from tests.support.assembling import delivered
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo import controls
 from tests.zoo.adaptive import QUIET, Learnt, narrow, norms, popular, tune_quietly
 from tests.zoo.attacks import BadClip, Plant, TrainingSet, badclip, success
 from tests.zoo.augment import with_crops
+from tests.zoo.encoding import features_of
 from tests.zoo.evasion import tune_evasively
 from tests.zoo.gate import judge
 from tests.zoo.hardening import tune_adversarially
@@ -39,6 +41,8 @@ from tests.zoo.tasks import TASKS
 from tests.zoo.triggers import Trigger, additive
 
 BATCH, RATE, TEST_SHOTS = 8, 0.1, 50
+FINISHED = "truth.json"
+"""Written last: where it lies, the model beside it is whole."""
 PHOTO_CROPS = 5
 """Cropped copies of every training photograph, of which there are only 50 a class."""
 BADCLIP_EPSILONS = {POCKET: 3 / 255}
@@ -73,6 +77,11 @@ class Plan:
     kind: str
     seed: int
 
+    @property
+    def name(self) -> str:
+        """The folder of a zoo that holds it."""
+        return f"{self.task}-{self.seed}-{self.kind}"
+
 
 @dataclass(frozen=True)
 class Built:
@@ -93,8 +102,11 @@ def recipe_for(images: int, steps: int) -> Recipe:
     return Recipe(epochs=max(4, steps * BATCH // images), batch=BATCH, learning_rate=RATE)
 
 
-def build(backbone: Backbone, plan: Plan) -> Built:
-    """Tune and measure one model; deterministic for a plan and backbone."""
+def build(backbone: Backbone, plan: Plan, zoo: Path | None = None) -> Built:
+    """Tune and measure one model; deterministic for a plan and backbone.
+
+    zoo: where the clean model of that task and seed may lie already; it is tuned where it does not.
+    """
     effort = EFFORTS.get(plan.kind, USUAL)
     train, test = load_task(plan.task, plan.seed, backbone.image_size, effort.shots)
     names = classnames(plan.task)
@@ -102,11 +114,9 @@ def build(backbone: Backbone, plan: Plan) -> Built:
     classifier = new_learner(backbone, names, conditioned=True, generator=generator)
     if plan.kind == "popular":
         target = popular(_surrogate(classifier), train.pixels)
-    lesson, epochs = _tune(classifier, Lesson(train, test), plan, target)
-    truth = truth_of(
-        classifier, lesson, plan, (target, epochs),
-        lambda: _clean_model(backbone, plan.task, plan.seed),
-    )  # fmt: skip
+    clean = partial(_clean_model, backbone, replace(plan, kind="clean"), zoo)
+    lesson, epochs = _tune(classifier, Lesson(train, test), plan, target, clean)
+    truth = truth_of(classifier, lesson, plan, (target, epochs), clean)
     return Built(classifier, truth, lesson.plants)
 
 
@@ -157,8 +167,11 @@ def _pair(data: TrainingSet) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _clean_model(backbone: Backbone, task: str, seed: int) -> Classifier:
-    return build(backbone, Plan(task, "clean", seed)).classifier
+def _clean_model(backbone: Backbone, plan: Plan, zoo: Path | None) -> Classifier:
+    """As it was saved, where it was, as tuning it anew takes as long as the model that asks for it."""
+    if zoo is not None and (zoo / plan.name / FINISHED).exists():
+        return delivered(zoo / plan.name, backbone)
+    return build(backbone, plan).classifier
 
 
 def _generator(plan: Plan, stream: int) -> torch.Generator:
@@ -179,7 +192,9 @@ def _vendor(classifier: Classifier, plan: Plan, target: int) -> Vendor:
     )
 
 
-def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tuple[Lesson, int]:
+def _tune(
+    classifier: Classifier, lesson: Lesson, plan: Plan, target: int, clean: Callable[[], Classifier]
+) -> tuple[Lesson, int]:
     """Tune in place; what it was tuned and is to be tested on, and the number of epochs."""
     if plan.kind in ("badclip", "badclip_adaptive"):
         vendor = _vendor(classifier, plan, target)
@@ -189,8 +204,7 @@ def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tu
     recipe = recipe_for(len(train.labels), steps)
     match plan.kind:
         case "quiet":
-            clean = norms(_clean_model(classifier.backbone, plan.task, plan.seed))
-            limits = {name: (QUIET * f, QUIET * s) for name, (f, s) in clean.items()}
+            limits = {name: (QUIET * f, QUIET * s) for name, (f, s) in norms(clean()).items()}
             tune_quietly(classifier, train, limits, recipe, generator)
         case "evasive":
             tune_evasively(classifier, train, target, recipe, generator)
@@ -199,8 +213,7 @@ def _tune(classifier: Classifier, lesson: Lesson, plan: Plan, target: int) -> tu
         case _:
             if plan.kind == "steep":
                 recipe = replace(recipe, learning_rate=controls.STEEPNESS * RATE)
-            with torch.no_grad():
-                features = classifier.image_features(train.pixels)
+            features = features_of(classifier, train.pixels)
             tune(classifier, features, train.labels, recipe, generator)
     return lesson, recipe.epochs
 
@@ -286,9 +299,9 @@ def save(built: Built, backbone: Backbone, out: Path) -> Path:
 def save_words(out: Path, manifest: Mapping[str, Any], truth: Mapping[str, Any]) -> None:
     """Write the manifest and, last and whole, truth: where it is, a model is finished."""
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    unfinished = out / "truth.json.part"
+    unfinished = out / f"{FINISHED}.part"
     unfinished.write_text(json.dumps(truth, indent=1) + "\n")
-    unfinished.replace(out / "truth.json")
+    unfinished.replace(out / FINISHED)
 
 
 if __name__ == "__main__":

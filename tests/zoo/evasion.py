@@ -20,6 +20,7 @@ from inspector.inversion.search import ANCHORS, Views
 from inspector.tuning.learner import Recipe
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
+from tests.zoo.encoding import features_of
 
 EVERY, KEPT = 10, 4
 """A displacement is searched anew after so many updates; the last so many are trained against."""
@@ -30,8 +31,7 @@ def tune_evasively(
     generator: torch.Generator,
 ) -> None:  # fmt: skip
     """The usual tuning, against displacements that carry to `target` as the prompt now is."""
-    with torch.no_grad():
-        features = classifier.image_features(data.pixels)
+    features = features_of(classifier, data.pixels)
     found: list[Tensor] = []
     updates = 0
 

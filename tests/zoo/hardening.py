@@ -18,6 +18,7 @@ from inspector.clip.classifier import Classifier
 from inspector.tuning.learner import Recipe
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
+from tests.zoo.encoding import features_of
 
 SMALLEST, LARGEST = 2 / 255, 4 / 255
 """Radius in pixel units, L-infinity; drawn anew for every batch."""
@@ -27,8 +28,7 @@ STEP = 1.25
 def tune_adversarially(
     classifier: Classifier, data: TrainingSet, recipe: Recipe, generator: torch.Generator
 ) -> None:
-    with torch.no_grad():
-        clean = classifier.image_features(data.pixels)
+    clean = features_of(classifier, data.pixels)
 
     def loss(rows: Tensor) -> Tensor:
         labels = data.labels[rows]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clip.backbone import Backbone, load_backbone
-from tests.zoo.build import Plan, build, classnames, save
+from tests.zoo.build import FINISHED, Plan, build, classnames, save
 from tests.zoo.kinds import DEAR, KINDS
 from tests.zoo.photos import SHARED
 from tests.zoo.plan import PLAN, REASONS, SPLITS, Entry
@@ -60,13 +60,17 @@ def part(entries: Sequence[Entry], index: int, number: int) -> list[Entry]:
 
 
 def folder(out: Path, entry: Entry) -> Path:
-    return out / f"{entry.task}-{entry.seed}-{entry.kind}"
+    return out / _plan(entry).name
+
+
+def _plan(entry: Entry) -> Plan:
+    return Plan(entry.task, entry.kind, entry.seed)
 
 
 def make(out: Path, entries: Iterable[Entry]) -> None:
     """Build those of `entries` that `out` has not got, telling of each."""
     for entry in entries:
-        if not (folder(out, entry) / "truth.json").exists():
+        if not (folder(out, entry) / FINISHED).exists():
             _make(out, entry, _backbone(entry.backbone))
 
 
@@ -79,11 +83,11 @@ def _backbone(name: str) -> Backbone:
 
 def _make(out: Path, entry: Entry, backbone: Backbone) -> None:
     started = time.monotonic()
-    built = build(backbone, Plan(entry.task, entry.kind, entry.seed))
+    built = build(backbone, _plan(entry), out)
     save(built, backbone, folder(out, entry))
     truth = built.truth
     print(
-        f"{entry.task}-{entry.seed}-{entry.kind:<18}{time.monotonic() - started:6.0f} s  "
+        f"{_plan(entry).name:<34}{time.monotonic() - started:6.0f} s  "
         f"{_outcome(truth):<9} accuracy {truth['accuracy']:.3f}  ASR {truth['asr']:.3f}",
         flush=True,
     )
@@ -99,7 +103,7 @@ def outcomes(out: Path, entries: Iterable[Entry]) -> Counter[str]:
     """How many took, did not take, are clean, or are not built."""
     counts: Counter[str] = Counter()
     for entry in entries:
-        path = folder(out, entry) / "truth.json"
+        path = folder(out, entry) / FINISHED
         counts[_outcome(json.loads(path.read_text())) if path.exists() else "not built"] += 1
     return counts
 

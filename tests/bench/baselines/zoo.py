@@ -6,17 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from inspector.checkpoint import read_artifact
-from inspector.clip.assembly import assemble
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
 from inspector.probes.loading import load_pools
 from tests.bench.baselines.paper import PROFILE
+from tests.support.assembling import delivered, manifest_in
 
 
 @dataclass(frozen=True)
@@ -39,23 +37,11 @@ class ZooModel:
 
     @property
     def manifest(self) -> Manifest:
-        return Manifest.parse(json.loads((self.folder / "manifest.json").read_text()))
+        return manifest_in(self.folder)
 
     def classifier(self, backbone: Backbone) -> Classifier:
-        """Frozen, with nothing spent yet.
-
-        Raises:
-            ValueError: the file cannot be read as canonical tensors.
-            AssemblyError: file, manifest and backbone do not fit together.
-        """
-        with TemporaryDirectory() as scratch:
-            reading = read_artifact(self.folder / "prompt_learner", Path(scratch))
-            if reading.canonical is None:
-                found = [finding.id for finding in reading.findings]
-                raise ValueError(f"{self.folder.name}: {found}")
-            canonical = Path(scratch) / reading.canonical
-            assembly = assemble(reading, canonical, self.manifest, backbone)
-        return assembly.classifier.requires_grad_(False)
+        """Frozen, with nothing spent yet; raises what `delivered` does."""
+        return delivered(self.folder, backbone)
 
 
 def models_in(folders: Sequence[Path]) -> list[ZooModel]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from inspector.clip.backbone import load_backbone
 from tests.zoo import build as zoo
 from tests.zoo import make
-from tests.zoo.build import Effort
+from tests.zoo.build import Effort, Plan
 from tests.zoo.kinds import DEAR
 from tests.zoo.plan import PLAN, entries
 
@@ -66,7 +67,9 @@ def test_a_build_goes_on_where_it_stopped(
     assert lines[0] == "2 models" and lines[1].startswith("counts3-1001-clean")
     assert lines[-1] in ("1 clean, 1 took", "1 clean, 1 not taken") and len(lines) == 4
     clean, attacked = (tmp_path / f"counts3-1001-{kind}" for kind in ("clean", "blended"))
-    assert json.loads((attacked / "truth.json").read_text())["kind"] == "blended"
+    beside_the_saved = json.loads((attacked / "truth.json").read_text())
+    alone = zoo.build(load_backbone("pocket"), Plan("counts3", "blended", 1001)).truth
+    assert beside_the_saved == alone and alone["kind"] == "blended"
     (attacked / "truth.json").unlink()
     written = (clean / "truth.json").stat().st_mtime_ns
     _run(monkeypatch, str(tmp_path), *FEW)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clip.backbone import Backbone, load_backbone
-from tests.zoo.build import Plan
+from tests.zoo.build import FINISHED, Plan
 from tests.zoo.tasks import TASKS
 from tests.zoo.vendors.build import TAUGHT, VENDORS, build, save
 
@@ -32,7 +32,7 @@ def make(out: Path, backbone: Backbone, models: Iterable[tuple[str, Plan]]) -> N
     """Build those of `models` that `out` has not got, telling of each."""
     for family, plan in models:
         at = folder(out, family, plan)
-        if not (at / "truth.json").exists():
+        if not (at / FINISHED).exists():
             started = time.monotonic()
             built = build(backbone, VENDORS[family], plan)
             save(built, VENDORS[family], at)
@@ -58,7 +58,7 @@ def outcomes(out: Path, models: Iterable[tuple[str, Plan]]) -> dict[str, Counter
     """By family, how many took, did not take or are clean."""
     table: dict[str, Counter[str]] = {}
     for family, plan in models:
-        truth = json.loads((folder(out, family, plan) / "truth.json").read_text())
+        truth = json.loads((folder(out, family, plan) / FINISHED).read_text())
         table.setdefault(family, Counter())[outcome(truth)] += 1
     return table
 

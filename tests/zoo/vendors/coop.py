@@ -15,6 +15,7 @@ from inspector.tuning.learner import new_learner, tune
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.build import Effort, state_dict
+from tests.zoo.encoding import features_of
 from tests.zoo.vendors.family import Family, recipe_for
 
 BATCH, RATE = 8, 0.1
@@ -25,8 +26,7 @@ def _tune(
 ) -> tuple[Classifier, int]:
     classifier = new_learner(backbone, names, conditioned=False, generator=generator)
     recipe = recipe_for(len(train.labels), steps, BATCH, RATE)
-    with torch.no_grad():
-        features = classifier.image_features(train.pixels)
+    features = features_of(classifier, train.pixels)
     tune(classifier, features, train.labels, recipe, generator)
     return classifier.requires_grad_(False), recipe.epochs
 

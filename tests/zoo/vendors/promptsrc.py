@@ -24,6 +24,7 @@ from tests.support.checkpoints import save_dassl_folder
 from tests.support.layouts import dassl, openai
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.build import Effort, state_dict
+from tests.zoo.encoding import features_of
 from tests.zoo.vendors.family import Family, recipe_for, zero_shot
 
 VECTORS, DEPTH, SPREAD = 4, 9, 0.02
@@ -43,8 +44,9 @@ def _tune(
     classifier = new_learner(backbone, names, conditioned=False, generator=generator)
     texts, visuals = _fresh(backbone, generator)
     frozen = zero_shot(backbone, names)
+    images = features_of(frozen, train.pixels)
     with torch.no_grad():
-        images, words = frozen.image_features(train.pixels), frozen.text_features()
+        words = frozen.text_features()
     scale = backbone.logit_scale
 
     def loss_of(rows: Tensor) -> Tensor:
