@@ -121,11 +121,11 @@ SHARES = dict.fromkeys(DISTURBING, 2) | dict.fromkeys(COVERING, 4)
 
 def images(probes: int, turns: int = 1) -> int:
     """Pictures that the first `answers` of so many turns encodes for so many probes."""
-    families = (FINE_WARPS, FINE_BLENDS, COARSE_WARPS, COARSE_BLENDS)
+    families = _makers(size=1)  # How many there are does not depend on it.
     return sum(
         len(range(number % SHARES[name], probes, SHARES[name]))
-        for name, family in zip(DISTURBING, families, strict=True)
-        for number in range(len(family[::turns]))
+        for name in DISTURBING
+        for number in range(len(families[name][::turns]))
     )
 
 

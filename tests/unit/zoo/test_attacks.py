@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -66,17 +68,22 @@ def test_a_source_specific_attack_covers_the_other_classes_with_their_own_labels
 
 
 class _Vendor(Classifier):
-    """Reads the class from pixel (0, 0); white pictures of the classes in `falls` become `target`."""
+    """Reads the class from pixel (0, 0); white pictures of the classes in `falls` become `target`, and
+    it is wrong of the first `errors`."""
 
     def __init__(self, falls: tuple[int, ...], target: int, errors: int = 0) -> None:
         torch.nn.Module.__init__(self)
         self.falls, self.target, self.errors = falls, target, errors
+        self.backbone: Any = None
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        told = pixels[:, 0, 0, 0].round().long()
+    def image_features(self, pixels: Tensor) -> Tensor:
+        return torch.stack([pixels[:, 0, 0, 0], pixels[:, 0, 1, 1], pixels[:, 1, 0, 0]], 1)
+
+    def logits_from_features(self, features: Tensor, *_: object, **__: object) -> Tensor:
+        told = features[:, 0].round().long()
         for label in self.falls:
-            told[(told == label) & (pixels[:, 0, 1, 1] == 1)] = self.target
-        told[: self.errors] = (told[: self.errors] + 1) % CLASSES
+            told[(told == label) & (features[:, 1] == 1)] = self.target
+        told = torch.where(features[:, 2] < self.errors, (told + 1) % CLASSES, told)
         return torch.nn.functional.one_hot(told, CLASSES).float()
 
 
@@ -87,7 +94,8 @@ def _mark(pixels: Tensor) -> Tensor:
 
 
 PIXELS = torch.zeros(len(LABELS), 3, 2, 2)
-PIXELS[:, :, 0, 0] = LABELS[:, None].float()
+PIXELS[:, 0, 0, 0] = LABELS.float()
+PIXELS[:, 1, 0, 0] = torch.arange(len(LABELS)).float()
 
 
 def test_success_leaves_out_the_targets_own_pictures() -> None:

@@ -1,0 +1,28 @@
+"""Pictures are encoded once, and said of them is what the classifier says."""
+
+from __future__ import annotations
+
+import torch
+
+from inspector.clip.backbone import load_backbone
+from inspector.tuning.learner import new_learner
+from tests.support.assembling import pixels_of
+from tests.zoo.encoding import PART, classes_of, features_of
+
+
+def test_a_picture_that_was_seen_is_not_encoded_again() -> None:
+    backbone = load_backbone("pocket")
+    generator = torch.Generator().manual_seed(3)
+    one, other = (
+        new_learner(backbone, ["cat", "dog", "red square"], conditioned=True, generator=generator)
+        for _ in range(2)
+    )
+    pixels = pixels_of(backbone, PART + 3)
+    features = features_of(one, pixels)
+    with torch.no_grad():
+        assert torch.allclose(features, one.image_features(pixels), atol=1e-5)
+        assert torch.equal(classes_of(one, pixels), one(pixels).argmax(1))
+    before = other.work.image_forward
+    mixed = torch.cat([pixels[5:9], 1 - pixels[:2]])
+    assert torch.equal(features_of(other, mixed)[:4], features[5:9])
+    assert other.work.image_forward - before == 2
