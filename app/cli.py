@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 INSPECTOR_COMMANDS = {
     "inspect": "inspect a checkpoint here and now, without a service",
@@ -96,7 +100,7 @@ def submit_command(
     classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
     manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
     profile: Literal["quick", "standard", "paper", "thorough"] = "standard",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
@@ -124,7 +128,10 @@ def submit_command(
             code = submit(client, wanted)
     except TimeoutError as error:
         code = _fail(str(error), EXIT_TIMEOUT)
-    except (ApiError, Unreachable) as error:
+    except ApiError as error:
+        is_ours = error.status >= 500 or error.status == 429
+        code = _fail(str(error), EXIT_ERROR if is_ours else EXIT_USAGE)
+    except Unreachable as error:
         code = _fail(str(error), EXIT_ERROR)
     raise typer.Exit(code)
 
@@ -164,8 +171,23 @@ def run_inspector(arguments: list[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "inspector", *arguments])
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def main() -> NoReturn:
+    """Entry point of the console script. An unhandled exception would exit with 1, a verdict's code."""
     if len(sys.argv) > 1 and sys.argv[1] in INSPECTOR_COMMANDS:
         run_inspector(sys.argv[1:])
-    cli()
+    from pydantic import ValidationError
+
+    try:
+        cli()
+    except ValidationError as problem:
+        sys.exit(_fail(_wrong_settings(problem), EXIT_USAGE))
+    except Exception:
+        traceback.print_exc()
+        sys.exit(EXIT_ERROR)
+    sys.exit(0)
+
+
+def _wrong_settings(problem: ValidationError) -> str:
+    """By the names of those that are wrong; their values may be secret."""
+    wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problem.errors())
+    return "wrong settings: " + "; ".join(wrong)

@@ -1,6 +1,6 @@
 """Every setting of the service, read once from the environment (prefix ``CLIPVET_``).
 
-Nothing below this module reads the environment. The defaults are the embedded service: SQLite and
+Nothing else of app and worker reads the environment. The defaults are the embedded service: SQLite and
 a folder under ``data_dir``, no broker. Durations are seconds, sizes bytes.
 """
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ByteSize, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backbones: dict[str, str] = {}
     """Registered backbones: id → what ``inspector --backbone`` takes (a local folder, say)."""
+    calibrations: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = None
+    """Folder of files of ``clipvet calibrate``; reports carry the p-value of the one that fits best."""
     inspector_command: list[str] | None = None
     """None: this interpreter with ``-I -m inspector job``."""
     sandbox_floor: SandboxLevel = "plain"

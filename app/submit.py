@@ -32,27 +32,28 @@ class Submission:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """Raises ``ValueError`` unless it is a JSON object."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} is no JSON object")
     return data
 
 
 def read_classes(path: Path) -> dict[str, Any]:
-    """A manifest from a list of names: JSON, or one name per line.
+    """A manifest from names in label order, one a line; blank lines at the end are ignored.
 
     Raises:
-        ValueError: no names, or JSON that is no list of strings.
+        ValueError: no name, or an empty line between names (a label would shift).
     """
-    text = path.read_text(encoding="utf-8")
-    if text.lstrip().startswith("["):
-        names = json.loads(text)
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{path} is no list of names")
-    else:
-        names = [line.strip() for line in text.splitlines() if line.strip()]
+    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    while names and not names[-1]:
+        names.pop()
     if not names:
         raise ValueError(f"{path} names no class")
+    if "" in names:
+        raise ValueError(f"{path}: line {names.index('') + 1} is empty; labels would shift")
     return {"method": "auto", "classnames": names}
 
 

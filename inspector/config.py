@@ -1,4 +1,4 @@
-"""Profiles: how much work an inspection spends and which rule judges it. Torch-free.
+"""Profiles: how much work an inspection spends. Torch-free.
 
 A profile is chosen by name; nothing here is read from the environment. Radii follow the paper's
 4/255 at 224 pixels, held constant in L2: what a universal perturbation can do grows with radius

@@ -132,6 +132,7 @@ WEAKNESSES: dict[str, Weakness] = {
     "assembly-found": _NONE,
     # The inspection.
     "backbone-unusable": _NONE,
+    "request-invalid": _NONE,
     "numerical-error": _NONE,
     "budget-exceeded": _NONE,
 }

@@ -1,8 +1,8 @@
 """The warm child of a worker: one inspection request a line in, JSON lines out, until end of input.
 
 Keeps torch and one backbone loaded between requests. Opens canonical tensors, readings, backbones
-and probes, never an upload. A trouble with the customer's file is a report; `error` means a wrong
-request, our own fault, or a machine that ran out of something. Whatever libraries print goes to
+and probes, never an upload. A trouble with the customer's file or request is a report; `error` means
+our own fault, or a machine that ran out of something. Whatever libraries print goes to
 standard error, because standard output belongs to the protocol.
 """
 
@@ -20,15 +20,17 @@ from typing import Any
 
 import torch
 
-from inspector.calibration import calibrations_of
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, RequestError
 from inspector.manifest import Manifest
 from inspector.pipeline import REPORT_NAME, Request, inspect_reading
+from inspector.report import refused_report
 
 Reply = Callable[[dict[str, Any]], None]
+_OURS = ("device", "calibrations")
+"""Fields of a request that are the worker's own settings."""
 
 
 class WarmBackbone:
@@ -74,11 +76,16 @@ def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None
     """Answer one request with its events and one `done` or `error`."""
     try:
         data = json.loads(line)
-        request = _request(data)
         reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
         out = Path(data["out"])
         out.mkdir(parents=True, exist_ok=True)
-        inspect_reading(request, reading, Path(data["canonical"]), out, reply, load)
+        try:
+            inspect_reading(_request(data), reading, Path(data["canonical"]), out, reply, load)
+        except RequestError as problem:
+            if problem.field in _OURS:
+                raise
+            report = refused_report(reading, data, problem)
+            (out / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n")
         reply({"event": "done", "report": REPORT_NAME})
     except Exception as problem:  # the worker must hear of it, whatever it is
         traceback.print_exc()
@@ -99,7 +106,7 @@ def _request(data: Mapping[str, Any]) -> Request:
         repair=bool(data["repair"]),
         cache=Path(data["cache"]) if data.get("cache") else None,
         budget_s=None if budget is None else float(budget),
-        calibrations=calibrations_of(os.environ),
+        calibrations=Path(data["calibrations"]) if data.get("calibrations") else None,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -123,11 +123,6 @@ class Manifest:
             dataset=fields.dataset(),
             check=fields.check(folder),
         )
-
-    def with_classnames(self, classnames: Sequence[str]) -> Manifest:
-        """The same manifest for another class list. Raises ManifestError as :meth:`parse` does."""
-        checked = _Fields({"classnames": list(classnames)}).classnames()
-        return replace(self, classnames=checked)
 
     @property
     def duplicates(self) -> tuple[str, ...]:

@@ -1,19 +1,21 @@
 """Pictures for people: triggers at true scale and amplified, examples with and without.
 
-Small images are enlarged without smoothing, so that every pixel can be seen. Knows neither class
-names nor verdicts; writes files and says what they are.
+Small images are enlarged without smoothing, so that every pixel can be seen. Knows no verdicts;
+writes files and says what they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+
+from inspector.report import Target
 
 EXAMPLES = 3
 _SMALLEST_SIDE = 256
@@ -43,11 +45,12 @@ class KeptFile:
         }
 
 
-def draw_trigger(out: Path, index: int, trigger: Tensor, radius: float) -> list[KeptFile]:
+def draw_trigger(out: Path, target: Target, trigger: Tensor, radius: float) -> list[KeptFile]:
     """A trigger (3, H, W) within ±`radius`: added to mid-grey, and stretched to the whole range."""
+    index = target.index
     true_scale = _write(out / f"trigger-{index}.png", 0.5 + trigger)
     amplified = _write(out / f"trigger-{index}-amplified.png", 0.5 + trigger / (2 * radius))
-    kind = f"reconstructed trigger towards class {index}"
+    kind = f"reconstructed trigger towards class {index} ({target.name})"
     return [
         _kept(true_scale, f"{kind}, true scale, on mid-grey"),
         _kept(amplified, f"{kind}, amplified to the whole range"),
@@ -55,16 +58,19 @@ def draw_trigger(out: Path, index: int, trigger: Tensor, radius: float) -> list[
 
 
 def draw_examples(
-    out: Path, images: Tensor, triggers: dict[str, Callable[[Tensor], Tensor]]
+    out: Path, images: Tensor, shown: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]]
 ) -> list[KeptFile]:
-    """The first probes of (N, 3, H, W), as they are and under each of the named triggers."""
+    """The first probes of (N, 3, H, W), as they are and as each of `shown` changes them.
+
+    shown: by the end of the file's name, what to call it and the trigger.
+    """
     files = []
     for index, image in enumerate(images[:EXAMPLES]):
         clean = _write(out / f"example-{index}-clean.png", image)
         files.append(_kept(clean, f"held-out probe {index} without trigger"))
-        for name, trigger in triggers.items():
+        for name, (words, trigger) in shown.items():
             path = _write(out / f"example-{index}-{name}.png", trigger(image[None])[0])
-            files.append(_kept(path, f"held-out probe {index}, {name}"))
+            files.append(_kept(path, f"held-out probe {index} {words}"))
     return files
 
 

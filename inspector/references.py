@@ -1,7 +1,7 @@
 """What the search finds on the reference, kept between inspections.
 
-A reference depends on the backbone, the family, the class list and the probes, and on nothing that
-the vendor delivered; so does what is kept here, under a hash of exactly these. A damaged entry is
+A reference depends on the backbone, the class list and the probes, and on nothing that the vendor
+delivered, not even on its family; so does what is kept here, under a hash of exactly these. A damaged entry is
 made again. Does not judge.
 """
 
@@ -25,7 +25,7 @@ from inspector.inversion.sweep import Pools, begin, screen, search_class
 from inspector.progress import Meter
 from inspector.tuning.twin import TWIN_RECIPE, TWIN_SEED, reference
 
-_VERSION = 8
+_VERSION = 9
 _KEPT = sorted(field.name for field in fields(Outcome))
 _MEASURED = sorted(field.name for field in fields(Inverted) if field.name != "trigger")
 _NO_TRIGGER = torch.empty(0)
@@ -36,7 +36,6 @@ class Setting:
     """Everything that decides what a reference's sweep finds, but for targets and seed."""
 
     classifier: Classifier
-    family: str
     pools: Pools
     probes_sha256: str
     config: SearchConfig
@@ -49,7 +48,6 @@ class Setting:
             "torch": torch.__version__,
             "device": backbone.device.type,
             "backbone": [backbone.sha256, list(backbone.mean), list(backbone.std)],
-            "family": self.family,
             "classnames": self.classifier.classnames,
             "probes": self.probes_sha256,
             "twin": [asdict(TWIN_RECIPE), TWIN_SEED],
@@ -65,7 +63,6 @@ class References:
 
     def __init__(self, setting: Setting, cache: Path | None, meter: Meter) -> None:
         self._setting, self._cache, self._meter = setting, cache, meter
-        self._twin: Classifier | None = None
         self.work = Work()
 
     def has(self, targets: list[int], seed: int) -> bool:
@@ -93,7 +90,9 @@ class References:
         return self._cache / f"reference-{self._setting.key(targets, seed)}.json"
 
     def _make(self, targets: list[int], seed: int) -> tuple[list[Outcome], Work]:
-        pools, twin = self._setting.pools, self._tuned()
+        classifier, pools = self._setting.classifier, self._setting.pools
+        backbone = classifier.backbone.reference
+        twin = reference(backbone, classifier.classnames, pools.optimisation)
         before = Work(**vars(twin.work))
         config = self._setting.config
         start = begin(twin, pools, config)
@@ -104,16 +103,6 @@ class References:
         outcomes = pooled([replace(screen(twin, start, targets, config, seed), found=found)])
         done = Work(**{name: n - getattr(before, name) for name, n in vars(twin.work).items()})
         return [_bare(_scalars(outcome)) for outcome in outcomes], done
-
-    def _tuned(self) -> Classifier:
-        if self._twin is None:
-            classifier = self._setting.classifier
-            self._twin = reference(
-                classifier.backbone.reference,
-                classifier.classnames,
-                self._setting.pools.optimisation,
-            )
-        return self._twin
 
     def _load(self, path: Path | None) -> tuple[list[Outcome], Work] | None:
         if path is None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from inspector.calibration import Applied, method_of
 from inspector.checkpoint import Reading
+from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
 
 SCHEMA_VERSION = "1"
@@ -28,9 +29,11 @@ LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
     "triggers, and triggers outside the searched ball around zero perturbation unless random warps, "
     "noise, patches or strokes wake them, too.",
+    "A vendor who knows this method and trains against it may get through.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."
+_REFUSED = "What was asked for cannot be done; nothing was searched for."
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +164,27 @@ def static_report(reading: Reading, request: Mapping[str, Any]) -> dict[str, Any
     Args:
         request: `profile`, `seed` and `backbone` as they were asked for.
     """
-    evidence = Evidence(
+    return build_report(reading, _unsearched(reading, request, "read", _UNREAD))
+
+
+def refused_report(
+    reading: Reading, request: Mapping[str, Any], problem: RequestError
+) -> dict[str, Any]:
+    """The report where the file was read and what was asked for cannot be done; `request` as above."""
+    evidence = _unsearched(reading, request, "request", _REFUSED)
+    evidence.findings.append(Finding("request-invalid", Severity.MEDIUM, str(problem)))
+    return build_report(reading, evidence)
+
+
+def _unsearched(reading: Reading, request: Mapping[str, Any], stage: str, limit: str) -> Evidence:
+    return Evidence(
         profile=str(request.get("profile", "standard")),
         seed=int(request.get("seed", 0)),
         backbone={"id": request.get("backbone"), "sha256": None},
         findings=list(reading.findings),
-        limits=[_UNREAD],
-        stages=[{"name": "read", "status": "failed", "seconds": None}],
+        limits=[limit],
+        stages=[{"name": stage, "status": "failed", "seconds": None}],
     )
-    return build_report(reading, evidence)
 
 
 def _p_value(evidence: Evidence) -> float | None:

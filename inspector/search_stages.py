@@ -24,8 +24,8 @@ from inspector.cost import (
     steps_of,
 )
 from inspector.examination import Examination
-from inspector.inversion.outcome import Outcome
-from inspector.inversion.stock import drawn
+from inspector.inversion.outcome import Inverted, Outcome
+from inspector.inversion.stock import Trigger, drawn
 from inspector.inversion.sweep import Start
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
@@ -33,6 +33,11 @@ from inspector.progress import Meter
 from inspector.references import References, Setting
 from inspector.report import Evidence, Target
 from inspector.scoring.decide import Judgement
+
+_SHOWN_IN_VAIN = (
+    "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
+    "stock triggers or displacements of the image feature carry, see `stock` and `displaced`."
+)
 
 
 class SearchStages:
@@ -42,7 +47,6 @@ class SearchStages:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
         setting = Setting(
             prepared.classifier,
-            prepared.family,
             prepared.pools,
             prepared.probes.sha256,
             prepared.config,
@@ -163,6 +167,10 @@ class SearchStages:
         outcomes = self.examination.outcomes
         return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
 
+    def _found(self, target: int) -> Inverted:
+        outcomes = self.examination.outcomes
+        return next(one.inverted for one in outcomes if one.target == target and one.inverted)
+
     def _target(self, index: int) -> Target:
         return Target(index, self.prepared.name(index))
 
@@ -183,6 +191,8 @@ class SearchStages:
             )
         if judgement.suspects:
             evidence.confirmed = self._target(judgement.suspects[0])
+            if self._found(judgement.suspects[0]).excess_asr <= 0:
+                evidence.limits.append(_SHOWN_IN_VAIN)
         return judgement
 
     def _draw(self, judgement: Judgement) -> None:
@@ -194,13 +204,20 @@ class SearchStages:
         for target in dict.fromkeys([first, *judgement.suspects]):
             self._draw_trigger(target, triggers[target])
         size = self.prepared.classifier.backbone.image_size
-        shown = {"triggered": lambda pixels: (pixels + triggers[first]).clamp(0, 1)}
-        shown |= {family: members[0] for family, members in drawn(size, self._seed).items()}
+        shown: dict[str, tuple[str, Trigger]] = {
+            family: (f"under a stock trigger of the family {family}", members[0])
+            for family, members in drawn(size, self._seed).items()
+        }
+        shown["triggered"] = (
+            "with the reconstructed trigger",
+            lambda pixels: (pixels + triggers[first]).clamp(0, 1),
+        )
         examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
 
     def _draw_trigger(self, target: int, trigger: Tensor) -> None:
-        files = draw_trigger(self._out, target, trigger, self.prepared.config.epsilon)
+        radius = self.prepared.config.epsilon
+        files = draw_trigger(self._out, self._target(target), trigger, radius)
         self.evidence.artifacts += [file.to_json() for file in files]
         row = next(row for row in self.evidence.per_class if row["index"] == target)
         row["trigger"] = {

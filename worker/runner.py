@@ -200,6 +200,7 @@ class _Attempt:
             "device": settings.device,
             "out": str(self._folder / "out"),
             "cache": str(settings.cache_dir),
+            "calibrations": settings.calibrations and str(settings.calibrations.absolute()),
         }
 
     def _show(self, progress: lease.Progress) -> None:

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 class Unreachable(Exception):
-    """The service does not answer."""
+    """The service does not answer, or something else does."""
 
 
 class ApiError(Exception):
@@ -140,8 +140,12 @@ class Client:
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         answer = self._request(method, path, **options)
-        body = answer.json() if answer.content else {}
-        assert isinstance(body, dict)
+        try:
+            body = answer.json() if answer.content else {}
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Unreachable(f"{self._http.base_url} answers, but is no clipvet service")
         return body
 
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:

@@ -91,7 +91,7 @@ class ArtifactRef(BaseModel):
 
 
 class ErrorView(BaseModel):
-    """Why a job failed; always our fault, never the model's."""
+    """Why a job failed; always our fault: what is wrong with a file or a request is in a report."""
 
     code: str
     message: str

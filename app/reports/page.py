@@ -20,14 +20,6 @@ _MAX_PICTURES = 40
 _MAX_PICTURE_BYTES = 2 * 1024 * 1024
 _PICTURE_TYPES = {"image/png", "image/jpeg"}
 
-_STATES = {
-    "clean": "without trigger",
-    "triggered": "with the reconstructed trigger",
-    "warp": "under a random warp",
-    "blend": "with random noise mixed in",
-}
-"""Variants of an example, as the inspector names its pictures."""
-
 _environment = Environment(
     loader=PackageLoader("app.reports", "templates"),
     autoescape=True,
@@ -51,8 +43,9 @@ HEADERS = {
 def render(report_body: str, artifacts: list[Artifact], read: Callable[[Artifact], bytes]) -> str:
     """The page. ``read`` gives an artifact's bytes; it is called for small pictures only."""
     report: dict[str, Any] = json.loads(report_body)
+    told = {file.get("name"): file.get("description") for file in report.get("artifacts") or []}
     pictures = [
-        {"name": item.name, "alt": _alt_text(item.name, report), "uri": _data_uri(item, read)}
+        {"name": item.name, "alt": told.get(item.name, item.name), "uri": _data_uri(item, read)}
         for item in artifacts
         if item.media_type in _PICTURE_TYPES and item.size <= _MAX_PICTURE_BYTES
     ]
@@ -68,19 +61,6 @@ def render(report_body: str, artifacts: list[Artifact], read: Callable[[Artifact
 
 def _data_uri(item: Artifact, read: Callable[[Artifact], bytes]) -> str:
     return f"data:{item.media_type};base64,{base64.b64encode(read(item)).decode()}"
-
-
-def _alt_text(name: str, report: dict[str, Any]) -> str:
-    stem = name.rsplit(".", 1)[0]
-    kind, _, rest = stem.partition("-")
-    index, _, variant = rest.partition("-")
-    if kind == "trigger":
-        names = {str(row.get("index")): row.get("name") for row in report.get("per_class", [])}
-        scale = "amplified to be visible" if variant == "amplified" else "at true scale"
-        return f"reconstructed trigger towards class {index} ({names.get(index, '?')}), {scale}"
-    if kind == "example":
-        return f"held-out probe {index} {_STATES.get(variant, variant)}"
-    return stem
 
 
 def _ranked(report: dict[str, Any]) -> list[dict[str, Any]]:

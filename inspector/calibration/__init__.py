@@ -5,10 +5,8 @@ made is `inspector.tuning.honest`'s, how they are inspected `inspector.cli.bank`
 """
 
 from inspector.calibration.fitting import (
-    VARIABLE,
     Applied,
     Inspected,
-    calibrations_of,
     found,
     p_value,
 )
@@ -28,14 +26,12 @@ from inspector.calibration.form import (
 __all__ = [
     "FEWEST",
     "STATISTIC",
-    "VARIABLE",
     "Applied",
     "Calibration",
     "ClassNames",
     "Inspected",
     "Method",
     "Weights",
-    "calibrations_of",
     "found",
     "load",
     "made",

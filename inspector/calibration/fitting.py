@@ -7,7 +7,7 @@ p-value is told, it decides nothing: see `inspector.scoring` for the rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from inspector.calibration.form import (
 )
 from inspector.errors import RequestError
 
-VARIABLE = "CLIPVET_CALIBRATIONS"
 """Environment variable with a folder of calibrations that are used where they apply."""
 
 
@@ -132,7 +131,8 @@ def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Appl
     are broken or do not apply are passed over; a file that was asked for must apply.
 
     Raises:
-        RequestError: `given` is broken or does not apply; the field that differs is named.
+        RequestError: `given` is broken or does not apply, the field that differs is named; `folder` is
+            none.
     """
     if given is not None:
         calibration = load(given)
@@ -147,18 +147,12 @@ def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Appl
     return max(fitting, key=_rank, default=None)
 
 
-def calibrations_of(environment: Mapping[str, str]) -> Path | None:
-    """The folder that the variable names, for the service's child, which has no command line."""
-    folder = environment.get(VARIABLE)
-    return Path(folder) if folder else None
-
-
 def _of(folder: Path | None) -> Iterator[Calibration]:
-    try:
-        paths = sorted(folder.glob("*.json")) if folder is not None else []
-    except OSError:
+    if folder is None:
         return
-    for path in paths:
+    if not folder.is_dir():
+        raise RequestError("calibrations", f"{folder} is no folder")
+    for path in sorted(folder.glob("*.json")):
         try:
             yield load(path)
         except RequestError:

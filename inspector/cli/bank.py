@@ -120,7 +120,7 @@ class _Bank:
         """The report's `score`."""
         config = self._config
         if not model.is_instance_conditioned and self._reference is None:
-            setting = Setting(model, self._order.method, self._pools, self._sha256, config)
+            setting = Setting(model, self._pools, self._sha256, config)
             references = References(setting, self._order.cache, self._meter)
             self._reference = references.sweep(self._targets, self._order.seed)
         seed, reference = self._order.seed, self._reference

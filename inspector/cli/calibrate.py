@@ -55,7 +55,7 @@ def calibrate(
     clipvet inspect --calibration FILE then gives a p-value for prompts of this method, backbone,
     profile and probes. A run that was stopped goes on where it was, from FILE.part.
     """
-    _, parsed = read_manifest(manifest, classes)
+    parsed = read_manifest(manifest, classes)
     if parsed.classnames is None or len(parsed.classnames) < 2:
         raise RequestError("classes", "--classes or --manifest must name two classes or more")
     checked = checked_probes(probes)

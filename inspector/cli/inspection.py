@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from inspector.calibration import VARIABLE
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
 from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
 from inspector.cli.options import (
@@ -51,7 +50,9 @@ Targets = Annotated[
         "the verdict is then never clean.",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder to keep the report and pictures in.")]
+Out = Annotated[
+    Path | None, typer.Option(file_okay=False, help="Folder to keep the report and pictures in.")
+]
 Budget = Annotated[
     float | None,
     typer.Option("--budget", min=0, help="Seconds, after which the report is inconclusive."),
@@ -63,7 +64,8 @@ Calibration = Annotated[
 Calibrations = Annotated[
     Path | None,
     typer.Option(
-        envvar=VARIABLE,
+        envvar="CLIPVET_CALIBRATIONS",
+        exists=True,
         file_okay=False,
         help="Folder of such files; the best that applies is used.",
     ),
@@ -73,11 +75,10 @@ FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fai
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for; `given` is the manifest as it was written."""
+    """What the user asked for."""
 
     artifact: Path
     backbone: str
-    given: dict[str, Any]
     manifest: Manifest
     profile: ProfileName
     probes: str
@@ -90,11 +91,6 @@ class Wish:
     reader: ReaderOptions
     calibration: Path | None = None
     calibrations: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The wish as it stands in a report of an artifact that could not be read."""
-        names = ("backbone", "profile", "probes", "targets", "seed", "device", "repair", "budget_s")
-        return {name: getattr(self, name) for name in names} | {"manifest": self.given}
 
 
 def inspect(
@@ -121,9 +117,9 @@ def inspect(
 
     Without --classes and --manifest the class names are decoded from the file.
     """
-    given, parsed = read_manifest(manifest, classes)
+    stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, given, parsed, profile, checked_probes(probes), _targets(targets), seed,
+        artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
         device, repair, cache, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
@@ -138,7 +134,10 @@ def inspect(
 def repair(
     artifact: Artifact,
     backbone: Backbone,
-    out: Annotated[Path, typer.Option(help="Folder for the repaired checkpoint and the report.")],
+    out: Annotated[
+        Path,
+        typer.Option(file_okay=False, help="Folder for the repaired checkpoint and the report."),
+    ],
     classes: Classes = None,
     manifest: ManifestFile = None,
     profile: Profile = "standard",
@@ -154,9 +153,9 @@ def repair(
     calibrations: Calibrations = None,
 ) -> None:
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
-    given, parsed = read_manifest(manifest, classes)
+    stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, given, parsed, profile, checked_probes(probes), _targets(targets), seed,
+        artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
         device, True, cache, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
@@ -176,7 +175,8 @@ def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Reading]:
             return _inspect_tensors(wish, reading, canonical, folder), reading
     from inspector.report import static_report
 
-    report = static_report(reading, wish.to_json())
+    asked = {"profile": wish.profile, "seed": wish.seed, "backbone": wish.backbone}
+    report = static_report(reading, asked)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report, reading
 

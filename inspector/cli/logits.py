@@ -51,7 +51,7 @@ def logits(
     sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
-    _, parsed = read_manifest(manifest, classes)
+    parsed = read_manifest(manifest, classes)
     options = ReaderOptions(floor=sandbox_floor)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)

@@ -42,7 +42,7 @@ ManifestFile = Annotated[
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 ProfileName = Literal["quick", "standard", "paper", "thorough"]
-Profile = Annotated[ProfileName, typer.Option(help="How much work, and which rule judges.")]
+Profile = Annotated[ProfileName, typer.Option(help="How much work.")]
 Probes = Annotated[
     str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
 ]
@@ -58,18 +58,15 @@ SandboxFloor = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def read_manifest(manifest: Path | None, classes: Path | None) -> tuple[dict[str, Any], Manifest]:
-    """The manifest as given and as understood; `classes` takes the place of its class names.
+def read_manifest(manifest: Path | None, classes: Path | None) -> Manifest:
+    """What the manifest states; `classes` takes the place of its class names.
 
     Raises:
         ManifestError: a file that cannot be read, is no JSON or states something impossible.
     """
     data = _json_object(manifest) if manifest else {}
     names = parse_class_list(_text("classes", classes)) if classes else None
-    folder = manifest.parent if manifest else Path()
-    parsed = Manifest.parse(data, names, folder=folder)
-    given = dict(data) if names is None else {**data, "classnames": names}
-    return given, parsed
+    return Manifest.parse(data, names, folder=manifest.parent if manifest else Path())
 
 
 def _json_object(path: Path) -> Mapping[str, Any]:

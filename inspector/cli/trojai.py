@@ -20,6 +20,7 @@ from inspector.checkpoint import ReaderOptions
 from inspector.cli.exits import exit_of_report
 from inspector.cli.inspection import Wish, run
 from inspector.cli.metaparameters import check
+from inspector.cli.options import SandboxFloor
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
 from inspector.manifest import Manifest
@@ -70,6 +71,7 @@ def trojai(
     examples_dirpath: Annotated[Path | None, _unused(_UNUSED[0])] = None,
     round_training_dataset_dirpath: Annotated[Path | None, _unused(_UNUSED[1])] = None,
     learned_parameters_dirpath: Annotated[Path | None, _unused(_UNUSED[2])] = None,
+    sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Inspect one checkpoint as a TrojAI detector and write one number from 0 to 1.
 
@@ -80,7 +82,8 @@ def trojai(
     """
     result_filepath.unlink(missing_ok=True)  # An older answer must not pass for this model's.
     parameters = read_metaparameters(metaparameters_filepath)
-    wish = _wish(model_filepath, parameters, scratch_dirpath)
+    reader = ReaderOptions(floor=sandbox_floor)
+    wish = _wish(model_filepath, parameters, scratch_dirpath, reader)
     _note_unused(
         schema_filepath,
         (examples_dirpath, round_training_dataset_dirpath, learned_parameters_dirpath),
@@ -124,13 +127,11 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _wish(model: Path, parameters: Mapping[str, Any], scratch: Path) -> Wish:
-    given, manifest = _manifest(model, parameters)
+def _wish(model: Path, parameters: Mapping[str, Any], scratch: Path, reader: ReaderOptions) -> Wish:
     return Wish(
         artifact=model,
         backbone=parameters["backbone"],
-        given=given,
-        manifest=manifest,
+        manifest=_manifest(model, parameters),
         profile=parameters.get("profile", "standard"),
         probes=parameters.get("probes", "builtin"),
         targets="all",
@@ -139,12 +140,12 @@ def _wish(model: Path, parameters: Mapping[str, Any], scratch: Path) -> Wish:
         repair=False,
         cache=scratch / "cache",
         budget_s=parameters.get("budget_s"),
-        reader=ReaderOptions(),
+        reader=reader,
     )
 
 
-def _manifest(model: Path, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Manifest]:
-    """As given and as understood. A vendor's file may not name files of this machine."""
+def _manifest(model: Path, parameters: Mapping[str, Any]) -> Manifest:
+    """A vendor's file may not name files of this machine."""
     data = dict(parameters.get("manifest", {}))
     if name := parameters.get("manifest_name"):
         folder = model if model.is_dir() else model.parent
@@ -152,7 +153,7 @@ def _manifest(model: Path, parameters: Mapping[str, Any]) -> tuple[dict[str, Any
     if "classes" in parameters:
         data["classnames"] = parameters["classes"]
     try:
-        return data, Manifest.parse(data)
+        return Manifest.parse(data)
     except ManifestError as problem:
         field = "classes" if problem.field == "classnames" and "classes" in parameters else None
         raise RequestError(field or f"manifest.{problem.field}", problem.detail) from problem

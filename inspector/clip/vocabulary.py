@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from inspector.checkpoint.canonical import whole_file
-from inspector.errors import BackboneError
+from inspector.errors import BackboneError, RequestError
 
 _FORMAT = "clipvet-token-index-1"
 _HASH_BYTES = 6
@@ -85,7 +85,7 @@ def save_index(index: TokenIndex, path: Path) -> None:
 
 
 def load_index(path: Path) -> TokenIndex:
-    """Raises ``BackboneError`` when the file at ``path`` is no index."""
+    """Raises ``RequestError`` when the file at ``path`` is no index."""
     try:
         with safe_open(path, framework="numpy") as file:
             stated = json.loads((file.metadata() or {})[_FORMAT])
@@ -95,7 +95,7 @@ def load_index(path: Path) -> TokenIndex:
             name, sha256, width = (stated[key] for key in ("name", "sha256", "width"))
             return TokenIndex(str(name), str(sha256), int(width), hashes)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
-        raise BackboneError(str(path), f"no token index: {problem}") from problem
+        raise RequestError("index", f"{path} is no token index: {problem}") from problem
 
 
 def shipped_indexes() -> Iterator[TokenIndex]:

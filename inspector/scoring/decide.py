@@ -124,7 +124,8 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
         raise ValueError("at least two classes are needed to tell one from the others")
     if reference is None:
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
-        # Nobody is accused but with the trigger.
+        # Nobody is accused but with a trigger; what carries held-out probes may be another one, a stock
+        # trigger or a displacement, and then the report says so.
         able = [index for index, one in enumerate(outcomes) if one.inverted]
     else:
         rule, scores = STATIC, _exceeding(outcomes, reference)

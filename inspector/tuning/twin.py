@@ -1,7 +1,7 @@
 """The reference of static prompts: a benign one of the same classes and backbone, tuned by us.
 
 It is distilled from the backbone's zero-shot predictions on unlabelled probes, so it depends on
-nothing the vendor delivered and can be cached by backbone, family, class list and probes.
+nothing the vendor delivered and can be cached by backbone, class list and probes.
 """
 
 from __future__ import annotations

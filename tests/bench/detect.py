@@ -2,7 +2,7 @@
 
 `python -m tests.bench.detect FOLDER [FOLDER ...] --out DIR [--profile P] [--kinds K ...] [--part I/N]`
 reads models as `tests.zoo.make` leaves them and writes DIR/<profile>.csv and every model's report
-under DIR/<profile>/. Resumable: a model whose row is there is not inspected again. Builds nothing.
+under DIR/<profile>/; a seed, backbone or probes that are not the default stand in both names. Resumable: a model whose row is there is not inspected again. Builds nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
 from inspector.config import PROFILES
-from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
+from tests.support.assembling import manifest_in
 from tests.zoo.kinds import KINDS
 
 FIELDS = (
@@ -38,7 +38,7 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         reading = read_artifact(folder / "prompt_learner", out)
         request = Request(
             backbone=options.backbone,
-            manifest=Manifest.parse(json.loads((folder / "manifest.json").read_text())),
+            manifest=manifest_in(folder),
             profile=options.profile,
             probes=options.probes,
             seed=options.seed,
@@ -47,7 +47,7 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         report = inspect_reading(
             request, reading, out / str(reading.canonical), out, lambda _: None, load_backbone
         )
-    kept = options.out / options.profile / f"{folder.name}.json"
+    kept = options.out / name_of(options) / f"{folder.name}.json"
     kept.write_text(json.dumps(report, indent=1) + "\n")
     return row_of(truth, report) | {"seconds": round(time.time() - started, 1)}
 
@@ -81,9 +81,18 @@ def chosen(options: argparse.Namespace) -> list[Path]:
     return [path for path in mine if path.name not in done and path.name.split("-")[-1] in kinds]
 
 
+def name_of(options: argparse.Namespace) -> str:
+    """What rows of one table have in common."""
+    parts = [options.profile]
+    parts += [f"seed-{options.seed}"] * (options.seed != 0)
+    parts += [Path(options.backbone).name] * (options.backbone != "pocket")
+    parts += [Path(options.probes).stem] * (options.probes != "builtin")
+    return "-".join(parts)
+
+
 def table_of(options: argparse.Namespace) -> Path:
     out: Path = options.out
-    return out / f"{options.profile}.csv"
+    return out / f"{name_of(options)}.csv"
 
 
 def append(table: Path, row: dict[str, Any]) -> None:
@@ -106,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", default="1/1", help="I/N: every N-th model, from the I-th on")
     parser.add_argument("--out", type=Path, default=Path("var/detect"))
     options = parser.parse_args(arguments)
-    (options.out / options.profile).mkdir(parents=True, exist_ok=True)
+    (options.out / name_of(options)).mkdir(parents=True, exist_ok=True)
     for folder in chosen(options):
         row = examine(folder, options)
         append(table_of(options), row)

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
-from inspector.manifest import Manifest
 from inspector.pipeline import Request, inspect_reading
+from tests.support.assembling import manifest_in
 from tests.zoo.attacks import success
 from tests.zoo.build import Plan, build, load_task, save
 from tests.zoo.kinds import ATTACKS
@@ -35,7 +35,7 @@ def main() -> None:
     assert built.trigger is not None
     checkpoint = save(built, backbone, options.out)
     reading = read_artifact(checkpoint, options.out / "reading")
-    manifest = Manifest.parse(json.loads((options.out / "manifest.json").read_text()))
+    manifest = manifest_in(options.out)
     request = Request(options.backbone, manifest, profile=options.profile, repair=True)
     canonical = options.out / "reading" / str(reading.canonical)
     report = inspect_reading(request, reading, canonical, options.out, lambda _: None)

@@ -57,9 +57,3 @@ class PhotoTask:
                 pixels.append(read_image(self.folder / files[index], size))
                 labels.append(label)
         return torch.stack(pixels), torch.tensor(labels)
-
-
-def photo_pool(name: str, size: int) -> Tensor:
-    """An unlabelled pool (N, 3, size, size) in file order."""
-    folder = SHARED / "images" / name / "images"
-    return torch.stack([read_image(path, size) for path in sorted(folder.iterdir())])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from app import cli
 from app.submit import read_classes, read_manifest
+from inspector.errors import ManifestError
+from inspector.manifest import parse_class_list
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -87,16 +92,53 @@ def test_two_class_lists_are_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_
     assert run(monkeypatch, *submit_arguments(tmp_path, *more)) == 4
 
 
-def test_class_lists_are_lines_or_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["red fox\n owl \n\n", "\ufeffred fox\r\nowl", '["a"]\n', "a\n\nb\n", "\n a\n", "", " \n"],
+)
+def test_both_command_lines_read_a_class_list_alike(tmp_path: Path, text: str) -> None:
     path = tmp_path / "classes"
-    path.write_text("red fox\n\n owl \n")
-    assert read_classes(path)["classnames"] == ["red fox", "owl"]
-    path.write_text('["red fox", "owl"]')
-    assert read_classes(path)["classnames"] == ["red fox", "owl"]
-    for bad in ("", "[1]"):
-        path.write_text(bad)
-        with pytest.raises(ValueError, match="names"):
+    path.write_bytes(text.encode())
+    try:
+        wanted = parse_class_list(text)
+    except ManifestError as refused:
+        with pytest.raises(ValueError, match=f"names no class|{re.escape(refused.detail)}"):
             read_classes(path)
+    else:
+        assert read_classes(path)["classnames"] == wanted
+
+
+def test_what_answers_may_be_no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert run(monkeypatch, *submit_arguments(tmp_path, "--url", url)) == 2
+        server.shutdown()
+
+
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLIPVET_LEASE_S", "soon")
+    assert run(monkeypatch, "migrate") == 4
+    assert "lease_s" in capsys.readouterr().err.lower()
+
+
+def test_what_nobody_foresaw_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(cli, "cli", broken)
+    assert run(monkeypatch, "migrate") == 2
+    assert "unforeseen" in capsys.readouterr().err
 
 
 def test_a_manifest_is_an_object(tmp_path: Path) -> None:

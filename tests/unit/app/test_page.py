@@ -23,6 +23,10 @@ REPORT = {
     "findings": [{"id": "x", "severity": "high", "message": "<img src=x onerror=y>"}],
     "limits": ["only what was looked for"],
     "repair": {"before": 0.9, "after": 0.0},
+    "artifacts": [
+        {"name": "example-0-clean.png", "description": "held-out probe 0 without trigger"},
+        {"name": "trigger-1.png", "description": "trigger towards <b>"},
+    ],
 }
 
 
@@ -61,11 +65,12 @@ def test_the_verdict_is_a_word_and_a_sign() -> None:
 
 
 def test_pictures_are_inside_and_described() -> None:
-    text = render([picture("trigger-1-amplified.png"), picture("example-0-clean.png")])
+    text = render([picture("trigger-1.png"), picture("example-0-clean.png"), picture("new.png")])
     encoded = base64.b64encode(b"\x89PNG").decode()
     assert f"data:image/png;base64,{encoded}" in text
-    assert "amplified to be visible" in text
+    assert "trigger towards &lt;b&gt;" in text
     assert "held-out probe 0 without trigger" in text
+    assert 'alt="new.png"' in text
 
 
 def test_a_huge_picture_is_only_listed() -> None:

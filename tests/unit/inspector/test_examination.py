@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,9 @@ from inspector.clip.classifier import Classifier
 from inspector.cost import images_of_start, images_of_sweep
 from inspector.errors import BudgetExceeded
 from inspector.examination import CONTENDERS, Examination
-from inspector.inversion.outcome import Outcome, pooled
+from inspector.inversion.outcome import Outcome, Sweep, pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, begin
+from inspector.inversion.sweep import Pools, Start, begin, screen
 from inspector.progress import Meter
 from inspector.scoring.decide import CONDITIONED, Judgement, judge
 from inspector.tuning.learner import new_learner
@@ -49,8 +51,29 @@ def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_m
     done.run([0, 1, 2, 3], METER)
     assert counts == [1, 2, 3]
     assert [len(sweep.found) for sweep in done.sweeps] == [4, CONTENDERS, CONTENDERS]
-    first, second, third = (sweep.stock for sweep in done.sweeps)
-    assert first != second != third  # Other triggers, other probes.
+
+
+def test_every_sweep_has_its_own_triggers_and_its_own_probes(
+    made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, drawn = [], []
+
+    def begun(classifier: Classifier, pools: Pools, config: SearchConfig) -> Start:
+        start = begin(classifier, pools, config)
+        judged.append(start.ground.pixels)
+        return start
+
+    def screened(*asked: Any) -> Sweep:
+        drawn.append(asked[4])
+        return screen(*asked)
+
+    monkeypatch.setattr(examination, "begin", begun)
+    monkeypatch.setattr(examination, "screen", screened)
+    done = Examination(*made, CONFIG, seed=5)
+    for _ in range(3):
+        done.sweep([0, 1, 2, 3], METER)
+    assert drawn == [5, 6, 7]
+    assert not any(torch.equal(a, b) for a, b in combinations(judged, 2))
 
 
 def test_what_is_known_of_the_first_probes_is_not_looked_at_again(

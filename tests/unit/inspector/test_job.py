@@ -76,11 +76,14 @@ def test_one_child_serves_several_requests(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["classes"] == {"count": 3, "source": "manifest", "match": True}
 
-    wrong = ask(child, request_of | {"profile": "fast"})
-    assert wrong[-1]["kind"] == "customer"
-    assert wrong[-1]["code"] == "request_error"
     paths = {"check": {"images": "/etc/passwd", "accuracy": 0.5}}
-    assert ask(child, request_of | {"manifest": paths})[-1]["code"] == "manifest_error"
+    for wrong, field in (({"profile": "fast"}, "profile"), ({"manifest": paths}, "check.images")):
+        assert ask(child, request_of | wrong)[-1] == {"event": "done", "report": "report.json"}
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert report["verdict"] == "inconclusive" and report["per_class"] == []
+        (finding,) = (one for one in report["findings"] if one["id"] == "request-invalid")
+        assert field in finding["message"]
+    assert ask(child, request_of | {"device": "abacus"})[-1]["code"] == "request_error"
     assert ask(child, {"id": "no fields"})[-1]["kind"] == "bug"
     assert ask(child, request_of | {"budget_s": 0})[-1]["event"] == "done"
 
@@ -89,14 +92,11 @@ def test_one_child_serves_several_requests(
     assert child.wait(timeout=30) == 0
 
 
-def test_calibrations_come_from_the_environment(
-    request_of: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_calibrations_are_the_workers_and_not_the_customers(
+    request_of: dict[str, Any], tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("CLIPVET_CALIBRATIONS", raising=False)
     assert _request(request_of).calibrations is None
-    monkeypatch.setenv("CLIPVET_CALIBRATIONS", str(tmp_path))
-    asked = _request(request_of | {"calibration": "/etc/passwd"})
-    # A customer's request names no file of this machine.
+    asked = _request(request_of | {"calibrations": str(tmp_path), "calibration": "/etc/passwd"})
     assert (asked.calibrations, asked.calibration) == (tmp_path, None)
 
 

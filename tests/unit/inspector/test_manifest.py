@@ -62,7 +62,6 @@ def test_by_hand() -> None:
     assert manifest.template == "a photo of a {}."
     assert manifest.class_token_position == "front"
     assert manifest.classnames == ("x", "y")
-    assert manifest.with_classnames(["z"]).classnames == ("z",)
 
 
 def test_initial_words_come_from_the_section_that_the_method_reads() -> None:

@@ -213,6 +213,17 @@ def test_all_sweeps_together_decide(
     assert (bench.out / "trigger-1.png").is_file()
 
 
+@pytest.mark.parametrize("excess", [-0.1, 0.0, 0.2])
+def test_a_trigger_that_is_shown_in_vain_is_said_to_be(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, excess: float
+) -> None:
+    accuse(monkeypatch)
+    monkeypatch.setattr("inspector.inversion.outcome.Inverted.excess_asr", excess)
+    report = bench.inspect()
+    is_said = any("carries no held-out probes" in limit for limit in report["limits"])
+    assert report["verdict"] == "backdoored" and is_said is (excess <= 0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_repair_is_measured_on_what_is_delivered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype

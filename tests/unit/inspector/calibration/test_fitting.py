@@ -13,7 +13,6 @@ from inspector.calibration import (
     ClassNames,
     Inspected,
     Weights,
-    calibrations_of,
     found,
     p_value,
     save,
@@ -139,7 +138,6 @@ def test_the_best_of_a_folder(tmp_path: Path) -> None:
 
 def test_no_folder_no_calibration(tmp_path: Path) -> None:
     assert found(None, None, INSPECTED) is None
-    assert found(None, tmp_path / "none", INSPECTED) is None
-    assert calibrations_of({}) is None
-    assert calibrations_of({"CLIPVET_CALIBRATIONS": ""}) is None
-    assert calibrations_of({"CLIPVET_CALIBRATIONS": "/a"}) == Path("/a")
+    assert found(None, tmp_path, INSPECTED) is None
+    with pytest.raises(RequestError, match="none is no folder"):
+        found(None, tmp_path / "none", INSPECTED)

@@ -22,22 +22,27 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return save_dassl(tmp_path / "model.pth.tar-1", cocoop_state())
 
 
-@pytest.mark.parametrize("command", ["scan", "inspect", "logits"])
+@pytest.mark.parametrize("command", ["scan", "inspect", "logits", "trojai"])
 def test_below_the_floor(
     command: str, artifact: Path, clipvet: Clipvet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    beside = artifact.parent
+    parameters = beside / "metaparameters.json"
+    parameters.write_text('{"backbone": "pocket"}')
     per_command: dict[str, list[str | Path]] = {
-        "scan": [],
-        "inspect": ["--backbone", "pocket"],
-        "logits": ["--backbone", "pocket", "--images", artifact, "--out", artifact.parent / "y"],
-    }
+        "scan": [artifact],
+        "inspect": [artifact, "--backbone", "pocket"],
+        "logits": [artifact, "--backbone", "pocket", "--images", artifact, "--out", beside / "y"],
+        "trojai": ["--model_filepath", artifact, "--result_filepath", beside / "y",
+                   "--scratch_dirpath", beside, "--metaparameters_filepath", parameters],
+    }  # fmt: skip
     options = per_command[command]
-    ended = clipvet(command, artifact, *options, "--sandbox-floor", "namespaces")
+    ended = clipvet(command, *options, "--sandbox-floor", "namespaces")
     assert ended.code == 2
     assert "below the floor 'namespaces'" in ended.err
     assert "without namespaces: unshare: Operation not permitted" in ended.err
     monkeypatch.setenv("CLIPVET_SANDBOX_FLOOR", "namespaces")
-    assert clipvet(command, artifact, *options).code == 2
+    assert clipvet(command, *options).code == 2
 
 
 def test_above_the_floor_the_level_is_shown(artifact: Path, clipvet: Clipvet) -> None:

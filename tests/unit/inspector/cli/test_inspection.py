@@ -179,7 +179,7 @@ def test_a_file_that_runs_code_and_one_that_is_none(
         assert ended.code == code
         assert json.loads(ended.out) == json.loads((out / "report.json").read_text())
     request = pipeline.requests[0]
-    assert (request["backbone"], request["manifest"], request["seed"]) == ("pocket", {}, 0)
+    assert (request["backbone"], request["seed"]) == ("pocket", 0)
     json.dumps(request)
 
 

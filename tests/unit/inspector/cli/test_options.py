@@ -10,22 +10,22 @@ import torch
 
 from inspector.cli.options import read_manifest, resolve_device, work_folder
 from inspector.errors import RequestError
+from inspector.manifest import Manifest
 
 
 def test_classes_take_the_place_of_the_manifests_names(tmp_path: Path) -> None:
     manifest, classes = tmp_path / "manifest.json", tmp_path / "classes.txt"
     manifest.write_text(json.dumps({"method": "CoOp", "classnames": ["x"], "comment": 1}))
     classes.write_text("cat\ndog\n")
-    given, parsed = read_manifest(manifest, classes)
-    assert given == {"method": "CoOp", "classnames": ["cat", "dog"], "comment": 1}
-    assert parsed.classnames == ("cat", "dog")
-    assert read_manifest(None, None)[0] == {}
+    stated = read_manifest(manifest, classes)
+    assert (stated.method, stated.classnames) == ("CoOp", ("cat", "dog"))
+    assert read_manifest(None, None) == Manifest()
 
 
 def test_files_to_check_against_start_at_the_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"check": {"images": "i", "logits": "l"}}))
-    check = read_manifest(manifest, None)[1].check
+    check = read_manifest(manifest, None).check
     assert check is not None
     assert (check.images, check.logits) == (tmp_path / "i", tmp_path / "l")
 

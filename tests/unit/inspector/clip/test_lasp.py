@@ -28,7 +28,6 @@ from tests.unit.inspector.clip.conftest import Build
 NAMES = ["traffic_light", "tall ship", "owl"]
 TEMPLATE = "a photo of a {}."
 SHIFT = "prompt_learner.w"
-NORMS = ("ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias")
 
 
 def with_tuned_norms(backbone: Backbone) -> Any:
