@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: several processes share the cores, and waiting threads slow each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect bench-baselines bench-speed fuzz clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed fuzz clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -47,6 +47,10 @@ bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLA
 METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")
 	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
+
+REPAIR ?= things6 blended 601
+bench-repair: $(VENV)/development  ## build a model, repair it, try the attacker's own trigger (REPAIR="task kind seed")
+	$(BIN)/python -m tests.bench.repair $(REPAIR)
 
 bench-speed: $(VENV)/development  ## encoder work and seconds of our profiles and of every baseline
 	$(BIN)/python -m tests.bench.speed $(SPEED)
