@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE, FailOn, Profile
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -99,14 +99,14 @@ def submit_command(
     backbone: Annotated[str, typer.Option(help="open_clip name/tag or a registered id.")],
     classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
     manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
-    profile: Literal["quick", "standard", "paper", "thorough"] = "standard",
+    profile: Profile = "standard",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
     ] = None,
-    fail_on: Literal["suspicious", "backdoored"] = "suspicious",
+    fail_on: FailOn = "suspicious",
     format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
     token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
 ) -> None:

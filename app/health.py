@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -18,6 +18,7 @@ from app.db.base import utcnow
 from app.db.migrate import is_current
 from app.dependencies import Context, ContextDep
 from app.errors import StoreUnavailable
+from app.inspections.policy import Profile, Verdict
 from app.models import WorkerBeat
 
 router = APIRouter(tags=["service"])
@@ -50,8 +51,8 @@ def metadata(context: ContextDep) -> dict[str, Any]:
         "engine": "clipvet",
         "version": _version(),
         "formats": ["torch-zip", "torch-legacy", "safetensors", "pickle"],
-        "profiles": ["quick", "standard", "paper", "thorough"],
-        "verdicts": ["clean", "suspicious", "backdoored", "inconclusive"],
+        "profiles": get_args(Profile),
+        "verdicts": get_args(Verdict),
         "registered_backbones": sorted(context.settings.backbones),
         "limits": {
             "max_upload_bytes": int(context.settings.max_upload_bytes),

@@ -16,13 +16,13 @@ from app.dependencies import Context, ContextDep, IdempotencyDep
 from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.inspections import service
+from app.inspections.policy import Verdict
 from app.inspections.schemas import (
     CreatedWebhook,
     EventView,
     InspectionCreate,
     InspectionView,
     StatusName,
-    VerdictName,
 )
 from app.models import TERMINAL, Inspection
 from app.paging import Page, cut, decode_token
@@ -94,7 +94,7 @@ class ListQuery(BaseModel):
     """Which inspections to list; all filters must hold."""
 
     status: StatusName | None = None
-    verdict: VerdictName | None = None
+    verdict: Verdict | None = None
     sha256: Sha256 | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     page_token: str | None = None

@@ -1,4 +1,4 @@
-"""From a scientific verdict to a business result, and to an exit code.
+"""From a scientific verdict to a business result, and to an exit code; and what both are called.
 
 Pure, and the only place that knows the table of the contract. Knows no row and no request.
 """
@@ -10,6 +10,8 @@ from typing import Literal
 Verdict = Literal["clean", "suspicious", "backdoored", "inconclusive"]
 Result = Literal["pass", "warn", "fail"]
 FailOn = Literal["suspicious", "backdoored"]
+Profile = Literal["quick", "standard", "paper", "thorough"]
+"""How much work; the inspector's own names, as the verdicts are."""
 
 EXIT_PASS = 0
 EXIT_FAIL = 1

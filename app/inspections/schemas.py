@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from app.inspections.policy import Profile, Verdict
 from app.models import Inspection, InspectionEvent
 from app.uploads.schemas import Sha256
 from app.webhooks.schemas import WebhookWish
@@ -14,7 +15,6 @@ from app.webhooks.schemas import WebhookWish
 StatusName = Literal[
     "queued", "validating", "running", "succeeded", "failed", "canceled", "expired"
 ]
-VerdictName = Literal["clean", "suspicious", "backdoored", "inconclusive"]
 Backbone = Annotated[
     str,
     StringConstraints(
@@ -45,7 +45,7 @@ class InspectionCreate(BaseModel):
         list[ClassName] | None,
         Field(min_length=1, max_length=50_000, description="Short form of a manifest."),
     ] = None
-    profile: Literal["quick", "standard", "paper", "thorough"] = "standard"
+    profile: Profile = "standard"
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     targets: Literal["all"] | Annotated[int, Field(ge=2)] = "all"
     probes: Annotated[
@@ -109,7 +109,7 @@ class InspectionView(BaseModel):
 
     id: str
     status: StatusName
-    verdict: VerdictName | None
+    verdict: Verdict | None
     result: Literal["pass", "warn", "fail"] | None
     summary: dict[str, Any] | None
     stage: str

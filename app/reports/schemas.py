@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.inspections.schemas import VerdictName
+from app.inspections.policy import Verdict
 from app.models import Artifact, Inspection
 
 
@@ -16,7 +16,7 @@ class VerdictView(BaseModel):
 
     inspection_id: str
     artifact_sha256: str
-    verdict: VerdictName
+    verdict: Verdict
     result: Literal["pass", "warn", "fail"]
     fail_on: str
     summary: dict[str, Any]
