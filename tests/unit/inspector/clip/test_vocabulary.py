@@ -14,7 +14,7 @@ from inspector.checkpoint.source import open_source, sha256_of
 from inspector.clip.naming import token_embedding
 from inspector.clip.registry import REGISTERED, locate
 from inspector.clip.vocabulary import SHIPPED, build_index, load_index, save_index, shipped_indexes
-from inspector.errors import BackboneError
+from inspector.errors import BackboneError, RequestError
 
 WIDTH = 8
 
@@ -74,7 +74,7 @@ def test_what_is_no_index_says_so(tmp_path: Path) -> None:
     stated = {"clipvet-token-index-1": '{"name": "b", "sha256": "", "width": 8}'}
     save_file({"hashes": hashes[:, :5].copy()}, wrong, stated)
     for path in (junk, other, wrong, tmp_path / "absent"):
-        with pytest.raises(BackboneError, match="no token index"):
+        with pytest.raises(RequestError, match="no token index"):
             load_index(path)
 
 
