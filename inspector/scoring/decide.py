@@ -171,7 +171,7 @@ def _unit(family: str, classes: int, sweeps: int) -> float:
 
 def _in_units(unit: float, values: list[float]) -> list[float]:
     """Leads beyond chance."""
-    return [ahead / unit for ahead in _beyond_chance(values)]
+    return [ahead / unit for ahead in beyond_chance(values)]
 
 
 def evidence(effect: Effect) -> float:
@@ -179,7 +179,7 @@ def evidence(effect: Effect) -> float:
     return math.sqrt(effect.won * effect.shift) + FLOW * effect.flow
 
 
-def _beyond_chance(values: list[float]) -> list[float]:
+def beyond_chance(values: list[float]) -> list[float]:
     """The lead beyond 1/K of everything: the expected lead among K classes of what is strewn over them
     at random (the largest gap of a broken stick)."""
     scattered = sum(max(0.0, value) for value in values) / len(values)
