@@ -1,6 +1,6 @@
 """Every setting of the service, read once from the environment (prefix ``CLIPVET_``).
 
-Nothing else of app and worker reads the environment. The defaults are the embedded service: SQLite and
+The rest of the service takes its settings from here. The defaults are the embedded service: SQLite and
 a folder under ``data_dir``, no broker. Durations are seconds, sizes bytes.
 """
 

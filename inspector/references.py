@@ -1,8 +1,8 @@
 """What the search finds on the reference, kept between inspections.
 
 A reference depends on the backbone, the class list and the probes, and on nothing that the vendor
-delivered, not even on its family; so does what is kept here, under a hash of exactly these. A damaged entry is
-made again. Does not judge.
+delivered, not even on its family; so does what is kept here, under a hash of exactly these. A
+damaged entry is made again. Does not judge.
 """
 
 from __future__ import annotations
