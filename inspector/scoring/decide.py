@@ -11,8 +11,10 @@ many probes the prompt carries there, how much probability, and how far it moves
 feature. Each is large on some clean models (probes close to a boundary, steep meta-nets), all
 together are not. Its lead over the best other class counts as far as it goes beyond what scattering
 at random would leave; an attacker's trigger need not resemble every family, so the two families that
-speak loudest decide. Displacements of the image feature, which are all that a meta-net reads, stand
-beside them: their lead alone is enough, as triggers that no family resembles show nowhere else.
+speak loudest decide. With more than a few classes the flow of probability alone is a second reading,
+and what the two agree on counts, because they err on different models. Displacements of the image
+feature, which are all that a meta-net reads, stand beside them: their lead alone is enough, as triggers
+that no family resembles show nowhere else.
 
 Static prompts, adapters and changed encoders are held against a clean twin: by how much larger a share
 of the probes a class wins than the same class of the twin does, under the stock triggers and under
@@ -26,6 +28,7 @@ below 50 % success invalid) is computed beside it and never decides.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -52,18 +55,23 @@ class Rule:
 
 
 CONDITIONED = Rule(accuse=2.0, warn=1.95, dismiss=0.85, certain=4.0, sweeps=3)
-"""In units of REACH; from clean models only, LOG.md, experiments 30 and 32."""
+"""In units of clean models' leads; from these only, LOG.md, experiments 30, 32 and 42."""
 FLOW = 2.0
 """Weight of the probability that flows to a class beside how it is won; LOG.md, experiment 27."""
 LOUDEST = 2
 """Families of triggers that decide; same experiment."""
 FEW = 3
-"""With so many classes or fewer, leads scatter more."""
+"""With so many classes or fewer, leads scatter more, and flow alone tells less; experiment 42."""
 REACH = {
-    "warp": 0.072, "blend": 0.084, "coarse-warp": 0.048, "coarse-blend": 0.091, "own": 0.142,
-    "others": 0.033, "patch": 0.04, "strokes": 0.05,
+    "own": 0.12, "others": 0.028, "warp": 0.089, "blend": 0.075, "coarse-warp": 0.059,
+    "coarse-blend": 0.084, "patch": 0.0097, "strokes": 0.06,
 }  # fmt: skip
-"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiments 30 and 39."""
+"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiment 42."""
+REACH_OF_FLOW = {
+    "own": 0.031, "others": 0.0096, "warp": 0.026, "blend": 0.0144, "coarse-warp": 0.0128,
+    "coarse-blend": 0.0156, "patch": 0.0054, "strokes": 0.0072,
+}  # fmt: skip
+"""The same of flow alone."""
 REACH_OF_THREE = {
     "warp": (0.158, 0.169, 0.155), "blend": (0.115, 0.119, 0.086),
     "coarse-warp": (0.161, 0.208, 0.169), "coarse-blend": (0.207, 0.234, 0.157),
@@ -142,31 +150,45 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
 
 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
-    """Mean of the largest leads that trigger families give a class, each in its own unit; or what
-    displacements of the feature give it, which may be all that a patch or a word leaves to see."""
-    families = {}
+    """What both readings of the triggers' effects agree on; or what displacements of the feature give a
+    class, which may be all that a patch or a word leaves to see."""
+    scores = _loudest(outcomes, evidence, _units(len(outcomes), sweeps))
+    if len(outcomes) > FEW:
+        flowing = _loudest(outcomes, lambda effect: effect.flow, REACH_OF_FLOW)
+        scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
+    carried = [one.displaced for one in outcomes if one.displaced is not None]
+    if len(carried) < len(outcomes):
+        return scores
+    return [max(one, ahead / DISPLACED) for one, ahead in zip(scores, lead(carried), strict=True)]
+
+
+def _loudest(
+    outcomes: list[Outcome], weigh: Callable[[Effect], float], units: Mapping[str, float]
+) -> list[float]:
+    """Mean of the largest leads that families of triggers give a class, each in its own unit."""
+    families = {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     if any(one.inverted for one in outcomes):
         families["own"] = [one.own for one in outcomes]
         families["others"] = [one.others for one in outcomes]
-    families |= {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
     leads = [
-        _in_units(_unit(name, len(outcomes), sweeps), [evidence(effect) for effect in effects])
+        _in_units(units[name], [weigh(effect) for effect in effects])
         for name, effects in families.items()
     ]
-    loudest = [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
-    carried = [one.displaced for one in outcomes if one.displaced is not None]
-    if len(carried) < len(outcomes):
-        return loudest
-    return [max(one, ahead / DISPLACED) for one, ahead in zip(loudest, lead(carried), strict=True)]
+    return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
-def _unit(family: str, classes: int, sweeps: int) -> float:
-    """Of a conditioned prompt's lead."""
+def agreed(one: float, other: float) -> float:
+    """Geometric mean of two leads; the smaller where either speaks against the class."""
+    return math.sqrt(one * other) if min(one, other) > 0 else min(one, other)
+
+
+def _units(classes: int, sweeps: int) -> Mapping[str, float]:
+    """By family, of a conditioned prompt's lead."""
     if classes > FEW:
-        return REACH[family]
-    units = REACH_OF_THREE[family]
-    index = min(sweeps, len(units)) - 1
-    return units[index] * (OF_TWO if classes == 2 else 1.0)
+        return REACH
+    index = min(sweeps, CONDITIONED.sweeps) - 1
+    times = OF_TWO if classes == 2 else 1.0
+    return {family: times * units[index] for family, units in REACH_OF_THREE.items()}
 
 
 def _in_units(unit: float, values: list[float]) -> list[float]:

@@ -17,9 +17,11 @@ from inspector.scoring.decide import (
     DISPLACED,
     FEW,
     REACH,
+    REACH_OF_FLOW,
     REACH_OF_THREE,
     STATIC,
     STATIC_REACH,
+    agreed,
     evidence,
     judge,
     lead,
@@ -91,8 +93,9 @@ def test_margins_alone_accuse_nobody() -> None:
 
 
 def test_every_family_of_stock_triggers_has_a_unit() -> None:
-    assert set(REACH) == set(REACH_OF_THREE) == {"own", "others", *drawn(size=8, seed=0)}
-    assert all(unit > 0 for unit in REACH.values())
+    asked = {"own", "others", *drawn(size=8, seed=0)}
+    assert set(REACH) == set(REACH_OF_FLOW) == set(REACH_OF_THREE) == asked
+    assert all(unit > 0 for unit in (*REACH.values(), *REACH_OF_FLOW.values()))
     assert all(len(units) == CONDITIONED.sweeps for units in REACH_OF_THREE.values())
 
 
@@ -101,6 +104,23 @@ def test_few_classes_have_units_of_their_own() -> None:
         judge(put(quiet(number), outcome(1, 0.2)), None).score for number in (2, FEW, FEW + 1)
     )
     assert two < few < 0.8 * more
+
+
+@pytest.mark.parametrize("number", [FEW, FEW + 1])
+def test_what_is_won_without_flow_counts_with_few_classes_only(number: int) -> None:
+    won = Effect(0.5, 0.0, 0.5)
+    outcomes = [
+        replace(one, stock=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
+        for one in quiet(number)
+    ]
+    assert (judge(outcomes, None).suspects == [1]) == (number == FEW)
+
+
+def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
+    assert agreed(4.0, 1.0) == agreed(1.0, 4.0) == 2.0
+    assert agreed(4.0, 0.0) == 0.0
+    assert agreed(9.0, -0.5) == -0.5
+    assert agreed(-1.0, -2.0) == -2.0
 
 
 def test_how_many_sweeps_were_pooled_matters_with_few_classes_only() -> None:
@@ -114,7 +134,7 @@ def test_a_second_family_counts_about_as_much_as_the_first() -> None:
     one, two = (
         judge(put(quiet(), outcome(3, 0.2, families=number)), None).score for number in (1, 2)
     )
-    assert 1.5 * one < two < 2.2 * one
+    assert 1.5 * one < two < 2.5 * one
 
 
 def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
