@@ -238,7 +238,7 @@ class SearchStages:
             **figures(outcome),
             "reference_margin_gain": expected and expected.margin_gain,
             "reference_excess_asr": expected and expected.excess_asr,
-            "reference_stock_asr": beside and beside.stock_asr,
+            "reference": beside and responses(beside),
             "rounds": steps if outcome.inverted else 0,
             "trigger": None,
         }
@@ -253,12 +253,15 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "asr": found and found.asr,
         "base_asr": found and found.base_asr,
         "excess_asr": found and found.excess_asr,
-        "prompt_gain": found and found.prompt_gain,
-        "prompt_asr": found and found.prompt_asr,
-        "text_shift": found and found.own.shift,
         "displaced": outcome.displaced,
-        "own": found and asdict(found.own),
+        **responses(outcome),
+    }
+
+
+def responses(outcome: Outcome) -> dict[str, Any]:
+    """What triggers do to a class: the one found for it, those found for others, the stock."""
+    return {
+        "own": outcome.inverted and asdict(outcome.own),
         "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},
-        "stock_asr": outcome.stock_asr,
     }

@@ -26,15 +26,6 @@ class Inverted:
     margin_gain: float
     asr: float
     base_asr: float
-    prompt_gain: float
-    """The part of the margin gain that the prompt's own response makes: the margin of clean image
-    features under prompts that read triggered images, minus under those that read clean ones. The
-    image encoder's universal perturbations, which clean models have too, cancel out of it. Zero for
-    static prompts."""
-    prompt_asr: float
-    """Attack success of the prompt's response alone: of the pairs of a clean image feature and a
-    reading prompt that are not at the target anyway, the share that is carried there when the
-    prompt reads the triggered image. Zero for static prompts."""
     own: Effect
     """What the trigger does to its class."""
 
@@ -62,11 +53,6 @@ class Outcome:
     def own(self) -> Effect:
         """What the trigger found for the class does to it; nothing where there is none."""
         return self.inverted.own if self.inverted else NO_EFFECT
-
-    @property
-    def stock_asr(self) -> dict[str, float]:
-        """Share of probes that each family wins for the class."""
-        return {family: effect.won for family, effect in self.stock.items()}
 
 
 @dataclass(frozen=True)
@@ -131,7 +117,5 @@ def _mean_inverted(mine: list[Inverted]) -> Inverted:
         margin_gain=mean(lambda one: one.margin_gain),
         asr=mean(lambda one: one.asr),
         base_asr=mean(lambda one: one.base_asr),
-        prompt_gain=mean(lambda one: one.prompt_gain),
-        prompt_asr=mean(lambda one: one.prompt_asr),
         own=mean_effect([one.own for one in mine]),
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion import features, stock
-from inspector.inversion.ground import Ground, Seen, effects_on, look, survey
+from inspector.inversion.ground import Effect, Ground, effects_on, look, survey
 from inspector.inversion.outcome import Found, Inverted, Sweep
 from inspector.inversion.search import ANCHORS, SearchConfig, Views, invert, margins, views
 
@@ -92,10 +92,7 @@ def search_class(
         NumericalError: see `invert`.
     """
     trigger = invert(classifier, start.views, target, config, _generator(seed, target))
-    ground = start.ground
-    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
-    effects = effects_on(classifier, ground, seen)
-    return Found(target, _inverted(classifier, ground, seen, target, trigger), effects)
+    return Found(target, *_judged(classifier, start.ground, target, trigger))
 
 
 def _displaced(classifier: Classifier, start: Start, target: int, seed: int) -> float:
@@ -109,42 +106,23 @@ def _generator(seed: int, target: int) -> torch.Generator:
 
 def measure(classifier: Classifier, ground: Ground, target: int, trigger: Tensor) -> Inverted:
     """Judge one trigger on held-out probes."""
-    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
-    return _inverted(classifier, ground, seen, target, trigger)
+    return _judged(classifier, ground, target, trigger)[0]
 
 
 @torch.no_grad()
-def _inverted(
-    classifier: Classifier, ground: Ground, seen: Seen, target: int, trigger: Tensor
-) -> Inverted:
+def _judged(
+    classifier: Classifier, ground: Ground, target: int, trigger: Tensor
+) -> tuple[Inverted, list[Effect]]:
+    """The trigger by its own class's figures, and what it does to every class."""
+    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
+    effects = effects_on(classifier, ground, seen)
     before, after = margins(ground.logits, target).mean(), margins(seen.logits, target).mean()
-    gain, carried = _response(classifier, ground, seen, target)
-    return Inverted(
+    inverted = Inverted(
         trigger=trigger,
         margin=after.item(),
         margin_gain=(after - before).item(),
-        prompt_gain=gain,
-        prompt_asr=carried,
         asr=(seen.logits.argmax(1) == target).float().mean().item(),
         base_asr=(ground.logits.argmax(1) == target).float().mean().item(),
-        own=effects_on(classifier, ground, seen)[target],
+        own=effects[target],
     )
-
-
-def _response(
-    classifier: Classifier, ground: Ground, seen: Seen, target: int
-) -> tuple[float, float]:
-    """Prompt gain and prompt ASR over all pairs of clean features and readers."""
-    if ground.text is None or seen.text is None:
-        return 0.0, 0.0
-    gain, hits, elsewhere = 0.0, 0, 0
-    # Reader by reader: all pairs at once are as many logits as probes squared times classes.
-    for clean, triggered in zip(ground.text, seen.text, strict=True):
-        before, after = (
-            classifier.crossed_logits(ground.features, text[None])[0] for text in (clean, triggered)
-        )
-        gain += float((margins(after, target) - margins(before, target)).mean())
-        is_elsewhere = before.argmax(1) != target
-        elsewhere += int(is_elsewhere.sum())
-        hits += int(((after.argmax(1) == target) & is_elsewhere).sum())
-    return gain / len(ground.text), hits / max(1, elsewhere)
+    return inverted, effects

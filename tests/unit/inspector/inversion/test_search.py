@@ -136,6 +136,6 @@ def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     for found in [
         search_class(deaf, start, target, config, seed=0).inverted for target in range(4)
     ]:
-        assert found.prompt_gain == pytest.approx(0.0, abs=1e-4)
         assert found.own.shift == pytest.approx(0.0, abs=1e-4)
+        assert found.own.flow == pytest.approx(0.0, abs=1e-4)
         assert found.margin_gain != 0

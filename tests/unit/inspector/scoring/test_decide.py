@@ -43,8 +43,6 @@ def outcome(
         margin_gain=gain,
         asr=asr,
         base_asr=0.1,
-        prompt_gain=0.0,
-        prompt_asr=0.0,
         own=NOTHING,
     )
     return Outcome(
