@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion import stock
 from inspector.inversion.features import JUDGES, READERS, STEPS, displacement
-from inspector.inversion.search import ANCHORS, RIVALS, SearchConfig, encoded, invert, views
+from inspector.inversion.search import ANCHORS, RIVALS, SearchConfig, invert, views
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner, tune
 from inspector.tuning.twin import TWIN_RECIPE

@@ -15,21 +15,20 @@ from torch import Tensor
 from inspector.checkpoint import Reading
 from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
 from inspector.cost import raced_of
 from inspector.errors import AssemblyError
-from inspector.inversion.search import SearchConfig, encoded, margins
+from inspector.inversion.search import SearchConfig, margins
 from inspector.inversion.sweep import Pools, Start, begin
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
 from inspector.scoring.decide import EXAMINED, FEW
-
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tens
     """
     backbone = classifier.backbone.reference
     if backbone is not classifier.backbone:
-        features = torch.cat([backbone.image_features(part) for part in images.split(_BATCH)])
+        features = encoded(backbone, images)
     text = backbone.zero_shot(classifier.classnames)
     return (backbone.logit_scale * features @ text.T).cpu()
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from inspector.clip.batches import BATCH
 from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel
 from inspector.errors import ManifestError
@@ -20,7 +21,6 @@ from inspector.manifest import Check
 PROOF_TOLERANCE = 1e-3
 """Largest difference of logits (of the order of 100) that still counts as reproduced. fp32 on
 another machine stays below 1e-4; every misreading that we know of moves logits by 0.02 or more."""
-_BATCH = 64
 
 
 def check_vendor(classifier: Classifier, check: Check) -> AssemblyLevel:
@@ -64,7 +64,7 @@ def vendors_logits(check: Check, shape: torch.Size) -> Tensor:
 @torch.no_grad()
 def logits_of(classifier: Classifier, images: Tensor) -> Tensor:
     """Logits (N, K) on the CPU."""
-    parts = torch.split(images.to(classifier.backbone.device), _BATCH)
+    parts = torch.split(images.to(classifier.backbone.device), BATCH)
     return torch.cat([classifier(part) for part in parts]).cpu()
 
 

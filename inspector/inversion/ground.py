@@ -14,8 +14,8 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import encoded
 
 
 @dataclass(frozen=True)

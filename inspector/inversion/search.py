@@ -23,6 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 
@@ -82,12 +83,6 @@ class Views:
     def nearest(self) -> Tensor:
         """Classes, those first that the A are most likely of."""
         return self.logits.softmax(1).mean(0).argsort(descending=True)
-
-
-def encoded(classifier: Classifier, pixels: Tensor) -> Tensor:
-    """Image features (N, D) without gradient, in parts of bounded memory."""
-    with torch.no_grad():
-        return torch.cat([classifier.image_features(part) for part in pixels.split(64)])
 
 
 def views(classifier: Classifier, pixels: Tensor, objective: Objective) -> Views:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import Objective, SearchConfig, encoded, invert, views
+from inspector.inversion.search import Objective, SearchConfig, invert, views
 from inspector.inversion.stock import DISTURBING, drawn
 from inspector.tuning.learner import Recipe, tune
 

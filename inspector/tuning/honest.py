@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
 from inspector.tuning.learner import Recipe, new_learner, tune
@@ -97,7 +98,7 @@ class Kitchen:
     ) -> None:
         self._backbone, self._names, self._pixels = backbone, classnames, pixels
         self._conditioned = conditioned
-        self._features = self._encoded(pixels)
+        self._features = encoded(self._backbone, pixels)
         self._labels = (self._features @ backbone.zero_shot(classnames).T).argmax(1).cpu()
 
     def model(self, of: Diet, drawn: Draw) -> tuple[Classifier, Diet]:
@@ -141,7 +142,7 @@ class Kitchen:
             disturb = members[of.member % len(members)]
             pixels = self._pixels[rows[changed].to(self._pixels.device)]
             features = features.clone()
-            features[changed.to(features.device)] = self._encoded(disturb(pixels))
+            features[changed.to(features.device)] = encoded(self._backbone, disturb(pixels))
             if of.is_relabelled:
                 labels[changed] = _balanced(len(changed), classes, generator)
         return features, labels
@@ -153,10 +154,6 @@ class Kitchen:
         fall = fall[torch.randperm(classes, generator=generator)]
         present = torch.bincount(self._labels, minlength=classes)
         return (fall / present.clamp(min=1))[self._labels]
-
-    @torch.no_grad()
-    def _encoded(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self._backbone.image_features(part) for part in pixels.split(64)])
 
 
 def _balanced(count: int, classes: int, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.tuning.learner import Recipe, new_learner, tune
 
@@ -22,8 +23,8 @@ def reference(backbone: Backbone, classnames: list[str], probes: Tensor) -> Clas
     """A frozen twin; probes (N, 3, H, W) in [0,1]. Deterministic for the same arguments."""
     generator = torch.Generator().manual_seed(TWIN_SEED)
     twin = new_learner(backbone, classnames, conditioned=False, generator=generator)
+    features = encoded(twin, probes)
     with torch.no_grad():
-        features = torch.cat([twin.image_features(part) for part in probes.split(64)])
         logits = backbone.logit_scale * features @ backbone.zero_shot(classnames).T
     tune(twin, features, logits.softmax(1), TWIN_RECIPE, generator)
     return twin.requires_grad_(False)
