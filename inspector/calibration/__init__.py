@@ -1,6 +1,6 @@
 """Calibrations: scores of honest models, and what they say about another model's score. Torch-free.
 
-`form` is the file, `fitting` tells where it applies and gives the p-value. How honest models are
+`form` is the file, `shape` its schema, `fitting` tells where it applies and gives the p-value. How honest models are
 made is `inspector.tuning.honest`'s, how they are inspected `inspector.cli.bank`'s.
 """
 
@@ -11,17 +11,16 @@ from inspector.calibration.fitting import (
     p_value,
 )
 from inspector.calibration.form import (
-    FEWEST,
     STATISTIC,
     Calibration,
     ClassNames,
-    Method,
     Weights,
     load,
     made,
     method_of,
     save,
 )
+from inspector.calibration.shape import FEWEST, Method
 
 __all__ = [
     "FEWEST",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.calibration.form import (
-    KINDS,
     STATISTIC,
     Calibration,
     ClassNames,
@@ -20,9 +19,8 @@ from inspector.calibration.form import (
     load,
     method_of,
 )
+from inspector.calibration.shape import KINDS
 from inspector.errors import RequestError
-
-"""Environment variable with a folder of calibrations that are used where they apply."""
 
 
 @dataclass(frozen=True, slots=True)

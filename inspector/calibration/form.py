@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from inspector.calibration.shape import FORM, KINDS, SCHEMA, Kind, Method
 from inspector.errors import RequestError
+from inspector.jsonform import problem_of
 from inspector.manifest import Triple, spoken
 
-SCHEMA = "clipvet-calibration/1"
 STATISTIC = "lead-7"
 """Version of the score. Another rule gives other scores, which these say nothing about."""
-FEWEST = 5
-"""Scores below which a file is refused: the smallest p-value would be above 0.16."""
-
-Kind = Literal["conditioned", "static"]
-Method = Literal["CoCoOp", "CoOp"]
-KINDS: dict[Method, Kind] = {"CoCoOp": "conditioned", "CoOp": "static"}
 _METHODS: dict[str, Method] = {
     "CoCoOp": "CoCoOp",
     "BadCLIP": "CoCoOp",
@@ -157,13 +151,13 @@ def load(path: Path) -> Calibration:
         data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError) as problem:
         raise RequestError("calibration", f"cannot read {path.name}: {problem}") from problem
-    if not isinstance(data, dict):
-        raise _wrong(path, "", "is no JSON object")
-    if data.get("schema") != SCHEMA:
-        raise _wrong(path, ".schema", f"is {data.get('schema')!r}, not {SCHEMA!r}")
-    calibration = _Fields(data, path).calibration()
-    if data.get("id") != calibration.id or set(data) != set(calibration.to_json()):
-        raise _wrong(path, ".id", "is not that of the content: the file was changed or cut")
+    wrong = problem_of(data, FORM) or _problem(data)
+    if wrong:
+        raise RequestError(f"calibration.{wrong[0]}".rstrip("."), f"{wrong[1]} ({path.name})")
+    calibration = _calibration(data)
+    if data["id"] != calibration.id:
+        detail = f"is not that of the content: the file was changed or cut ({path.name})"
+        raise RequestError("calibration.id", detail)
     return calibration
 
 
@@ -171,93 +165,27 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _wrong(path: Path, field: str, detail: str) -> RequestError:
-    return RequestError(f"calibration{field}", f"{detail} ({path.name})")
+def _problem(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a schema cannot say, as (field, message)."""
+    scores, recipes, method = data["scores"], data["recipes"], data["method"]
+    if scores != sorted(scores):
+        return "scores", "do not ascend"
+    if len(scores) != len(recipes):
+        return "recipes", f"are {len(recipes)} for {len(scores)} scores"
+    if data["kind"] != KINDS[method]:
+        return "kind", f"is {data['kind']!r}, that of {method} is {KINDS[method]!r}"
+    return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """Takes a JSON object apart, field by field."""
-
-    data: Mapping[str, Any]
-    path: Path
-
-    def calibration(self) -> Calibration:
-        method = self._one_of("method", KINDS)
-        scores, recipes = self._scores(), self._recipes()
-        if len(scores) != len(recipes):
-            raise _wrong(self.path, ".recipes", f"are {len(recipes)} for {len(scores)} scores")
-        return Calibration(
-            engine=self._text(self.data, "engine"),
-            statistic=self._text(self.data, "statistic"),
-            backbone=self._weights(),
-            kind=self._one_of("kind", [KINDS[method]]),
-            method=method,
-            classes=self._classes(),
-            profile=self._text(self.data, "profile"),
-            probes=self._text(self.data, "probes"),
-            seed=self._integer(self.data, "seed", 0),
-            recipes=recipes,
-            scores=scores,
-        )
-
-    def _text(self, data: Mapping[str, Any], name: str, prefix: str = "") -> str:
-        value = data.get(name)
-        if not isinstance(value, str) or not value:
-            raise _wrong(self.path, f"{prefix}.{name}", "is no text")
-        return value
-
-    def _integer(self, data: Mapping[str, Any], name: str, least: int, prefix: str = "") -> int:
-        value = data.get(name)
-        if type(value) is not int or value < least:
-            raise _wrong(self.path, f"{prefix}.{name}", f"is no integer from {least} on")
-        return value
-
-    def _object(self, name: str) -> Mapping[str, Any]:
-        value = self.data.get(name)
-        if not isinstance(value, dict):
-            raise _wrong(self.path, f".{name}", "is no object")
-        return value
-
-    def _one_of(self, name: str, known: Any) -> Any:
-        value = self.data.get(name)
-        if not isinstance(value, str) or value not in known:
-            raise _wrong(self.path, f".{name}", f"is {value!r}, not {' or '.join(known)}")
-        return value
-
-    def _weights(self) -> Weights:
-        value = self._object("backbone")
-        mean, std = (self._triple(value, name) for name in ("mean", "std"))
-        return Weights(self._text(value, "sha256", ".backbone"), mean, std)
-
-    def _triple(self, data: Mapping[str, Any], name: str) -> Triple:
-        value = data.get(name)
-        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
-            raise _wrong(self.path, f".backbone.{name}", "are not three finite numbers")
-        return value[0], value[1], value[2]
-
-    def _classes(self) -> ClassNames:
-        value = self._object("classes")
-        return ClassNames(
-            self._integer(value, "count", 2, ".classes"), self._text(value, "sha256", ".classes")
-        )
-
-    def _scores(self) -> tuple[float, ...]:
-        value = self.data.get("scores")
-        if not isinstance(value, list) or not all(map(_is_finite, value)):
-            raise _wrong(self.path, ".scores", "is no list of finite numbers")
-        if len(value) < FEWEST:
-            raise _wrong(self.path, ".scores", f"are {len(value)}, needed are {FEWEST} or more")
-        if value != sorted(value):
-            raise _wrong(self.path, ".scores", "do not ascend")
-        return tuple(value)
-
-    def _recipes(self) -> tuple[Mapping[str, Any], ...]:
-        value = self.data.get("recipes")
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise _wrong(self.path, ".recipes", "is no list of objects")
-        return tuple(value)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    content = {name: data[name] for name in (field.name for field in fields(Calibration))}
+    trusted = data["backbone"]
+    return Calibration(
+        **content
+        | {
+            "backbone": Weights(trusted["sha256"], tuple(trusted["mean"]), tuple(trusted["std"])),
+            "classes": ClassNames(**data["classes"]),
+            "recipes": tuple(data["recipes"]),
+            "scores": tuple(data["scores"]),
+        }
+    )

@@ -19,10 +19,10 @@ import typer
 from inspector.checkpoint import ReaderOptions
 from inspector.cli.exits import exit_of_report
 from inspector.cli.inspection import Wish, run
-from inspector.cli.metaparameters import check
 from inspector.cli.options import SandboxFloor
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
+from inspector.jsonform import problem_of
 from inspector.manifest import Manifest
 
 UNKNOWN = 0.5
@@ -121,7 +121,9 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
         RequestError: no JSON object, or one that breaks the schema; the field is named.
     """
     data = _object("metaparameters", path)
-    check(data, json.loads(SCHEMA.read_text("utf-8")))
+    wrong = problem_of(data, json.loads(SCHEMA.read_text("utf-8")))
+    if wrong:
+        raise RequestError(wrong[0] or "metaparameters", wrong[1])
     if "manifest" in data and "manifest_name" in data:
         raise RequestError("manifest_name", "stands beside manifest; give one of them")
     return dict(data)

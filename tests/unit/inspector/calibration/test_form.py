@@ -43,13 +43,13 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "another id": ("calibration.id", lambda c: c.update(id="0" * 16)),
     "no id": ("calibration.id", lambda c: c.pop("id")),
     "another recipe": ("calibration.id", lambda c: c["recipes"][0].update(rate=3)),
-    "something more": ("calibration.id", lambda c: c.update(note="trust me")),
+    "something more": ("calibration.note", lambda c: c.update(note="trust me")),
     "another schema": ("calibration.schema", lambda c: c.update(schema="clipvet-calibration/2")),
     "no schema": ("calibration.schema", lambda c: c.pop("schema")),
     "four": ("calibration.scores", lambda c: (c["scores"].pop(), c["recipes"].pop())),
     "no list": ("calibration.scores", lambda c: c.update(scores=0.1)),
-    "text": ("calibration.scores", lambda c: c["scores"].__setitem__(4, "0.4")),
-    "true": ("calibration.scores", lambda c: c["scores"].__setitem__(4, True)),
+    "text": ("calibration.scores[4]", lambda c: c["scores"].__setitem__(4, "0.4")),
+    "true": ("calibration.scores[4]", lambda c: c["scores"].__setitem__(4, True)),
     "unordered": ("calibration.scores", lambda c: c["scores"].reverse()),
     "a recipe less": ("calibration.recipes", lambda c: c["recipes"].pop()),
     "kind of another method": ("calibration.kind", lambda c: c.update(kind="static")),
@@ -75,7 +75,7 @@ def test_what_is_refused(change: str, tmp_path: Path) -> None:
     assert "c.json" in caught.value.detail
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
 def test_scores_are_finite(number: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     text = json.dumps(bank().to_json())
