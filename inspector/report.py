@@ -30,6 +30,8 @@ LIMITS = (
     "triggers, and triggers outside the searched ball around zero perturbation unless random warps, "
     "noise, patches or strokes wake them, too.",
     "A vendor who knows this method and trains against it may get through.",
+    "A mark that honest pictures of one class bear, a watermark or a stamp, works as a trigger does and "
+    "may be told as one.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."
