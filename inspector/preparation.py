@@ -28,7 +28,7 @@ from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-from inspector.scoring.decide import EXAMINED, FEW
+from inspector.scoring.decide import EXAMINED, FEW, FIVE
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,18 @@ def search_config(
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes all stock triggers, as leads scatter, and no displacements, which clean prompts
-    answer as well.
+    With few classes all stock triggers, as leads scatter; up to five no displacements, which clean
+    prompts answer as well.
     """
     own = profile.prompt if is_conditioned else None
     budget = own or profile.joint
-    is_few = classes <= FEW
-    if is_few:
+    if classes <= FEW:
         budget = replace(budget, turns=1)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
         objective="prompt" if own else "joint",
-        displaces=own is not None and not is_few,
+        displaces=own is not None and classes > FIVE,
         **asdict(budget),
     )
 

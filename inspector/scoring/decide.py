@@ -11,9 +11,9 @@ many probes the prompt carries there, how much probability, and how far it moves
 feature. Each is large on some clean models (probes close to a boundary, steep meta-nets), all
 together are not. Its lead over the best other class counts as far as it goes beyond what scattering
 at random would leave; an attacker's trigger need not resemble every family, so the two families that
-speak loudest decide. With more than a few classes the flow of probability alone is a second reading,
+speak loudest decide. With more than five classes the flow of probability alone is a second reading,
 and what the two agree on counts, because they err on different models. Displacements of the image
-feature, which are all that a meta-net reads, stand beside them: their lead alone is enough, as triggers
+feature, which are all that a meta-net reads, stand beside them there: their lead alone is enough, as triggers
 that no family resembles show nowhere else.
 
 Static prompts, adapters and changed encoders are held against a clean twin: by how much larger a share
@@ -61,7 +61,10 @@ FLOW = 2.0
 LOUDEST = 2
 """Families of triggers that decide; same experiment."""
 FEW = 3
-"""With so many classes or fewer, leads scatter more, and flow alone tells less; experiment 42."""
+"""With so many classes or fewer, leads scatter more."""
+FIVE = 5
+"""With so many classes or fewer, neither flow alone nor displacements tell honest prompts from
+others; LOG.md, experiments 42 and 44."""
 REACH = {
     "own": 0.12, "others": 0.028, "warp": 0.089, "blend": 0.075, "coarse-warp": 0.059,
     "coarse-blend": 0.084, "patch": 0.0097, "strokes": 0.06,
@@ -153,7 +156,7 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """What both readings of the triggers' effects agree on; or what displacements of the feature give a
     class, which may be all that a patch or a word leaves to see."""
     scores = _loudest(outcomes, evidence, _units(len(outcomes), sweeps))
-    if len(outcomes) > FEW:
+    if len(outcomes) > FIVE:
         flowing = _loudest(outcomes, lambda effect: effect.flow, REACH_OF_FLOW)
         scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
     carried = [one.displaced for one in outcomes if one.displaced is not None]

@@ -1,7 +1,7 @@
 """Other rules on models that were inspected: what they would have scored, from the reports.
 
 `python -m tests.bench.replay OUT [OUT ...]` reads what `tests.bench.detect` left there (profile standard):
-models with a meta-net and more than three classes, attacks that took and clean ones. For every way to
+models with a meta-net and more than five classes, attacks that took and clean ones. For every way to
 weigh a trigger's effect it prints the AUROC and how many attacks score above all clean models but
 three. A family's unit is what one clean model in twenty of the other tasks exceeds, so no model sets
 its own; a family that says nothing on any of these is left out; displacements stand beside as in the rule. Decides nothing: for LOG.md.
@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 from inspector.inversion.ground import Effect
-from inspector.scoring.decide import DISPLACED, FEW, LOUDEST, beyond_chance, evidence, lead
+from inspector.scoring.decide import DISPLACED, FIVE, LOUDEST, beyond_chance, evidence, lead
 from tests.bench.estimates import auroc
 from tests.bench.metrics import markdown
 
 Weigh = Callable[[Effect], float]
 WEIGHTS: dict[str, Weigh] = {
-    "the rule's": evidence,
+    "won, shift and flow": evidence,
     "flow": lambda effect: effect.flow,
     "won": lambda effect: effect.won,
     "shift": lambda effect: effect.shift,
@@ -53,7 +53,7 @@ def read(folder: Path) -> list[Inspected]:
     for row in rows:
         name = f"{row['task']}-{row['seed']}-{row['kind']}.json"
         classes = json.loads((folder / "standard" / name).read_text())["per_class"]
-        if len(classes) > FEW and all(one["displaced"] is not None for one in classes):
+        if len(classes) > FIVE and all(one["displaced"] is not None for one in classes):
             found.append(_inspected(row["task"], row["took"] == "", classes))
     return found
 

@@ -20,7 +20,7 @@ def _report(folder: Path, kind: str, flow: float, displaced: float = 0.0) -> Non
     row: dict[str, Any] = {"others": quiet, "displaced": 0.0, "own": None}
     classes = [
         row | {"stock": {"warp": loud if c == 2 else quiet, "blend": quiet}, "displaced": shown}
-        for c, shown in enumerate([0.0, 0.0, displaced, 0.0, 0.0])
+        for c, shown in enumerate([0.0, 0.0, displaced, 0.0, 0.0, 0.0])
     ]
     (folder / "standard").mkdir(exist_ok=True)
     (folder / "standard" / f"{kind}.json").write_text(json.dumps({"per_class": classes}))

@@ -11,7 +11,8 @@ from inspector.preparation import search_config
 
 
 @pytest.mark.parametrize(
-    ("count", "conditioned", "turns"), [(4, True, 2), (3, True, 1), (2, True, 1), (4, False, 1)]
+    ("count", "conditioned", "turns"),
+    [(6, True, 2), (5, True, 2), (3, True, 1), (2, True, 1), (4, False, 1)],
 )
 def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     vit: Backbone, count: int, conditioned: bool, turns: int
@@ -20,7 +21,7 @@ def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     config = search_config(PROFILES["standard"], vit, count, conditioned)
     assert config.turns == turns
     assert config.objective == ("prompt" if conditioned else "joint")
-    assert config.displaces == (conditioned and count > 3)
+    assert config.displaces == (conditioned and count > 5)
     assert stock.images(48, turns) == 384 / turns
 
 

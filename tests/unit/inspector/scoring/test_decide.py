@@ -16,6 +16,7 @@ from inspector.scoring.decide import (
     CONDITIONED,
     DISPLACED,
     FEW,
+    FIVE,
     REACH,
     REACH_OF_FLOW,
     REACH_OF_THREE,
@@ -104,14 +105,14 @@ def test_few_classes_have_units_of_their_own() -> None:
     assert two < few < 0.8 * more
 
 
-@pytest.mark.parametrize("number", [FEW, FEW + 1])
-def test_what_is_won_without_flow_counts_with_few_classes_only(number: int) -> None:
+@pytest.mark.parametrize("number", [FIVE, FIVE + 1])
+def test_what_is_won_without_flow_counts_up_to_five_classes(number: int) -> None:
     won = Effect(0.5, 0.0, 0.5)
     outcomes = [
         replace(one, stock=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
         for one in quiet(number)
     ]
-    assert (judge(outcomes, None).suspects == [1]) == (number == FEW)
+    assert (judge(outcomes, None).suspects == [1]) == (number == FIVE)
 
 
 def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
