@@ -30,6 +30,14 @@ from inspector.report import Evidence
 from inspector.request import Request
 from inspector.scoring.decide import EXAMINED, FEW, FIVE
 
+_UNREAD = {
+    False: "What does not read the picture is judged by comparison with a clean twin, which often misses "
+    "a backdoor.",
+    True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and small "
+    "patches may leave it, is often missed.",
+}
+"""By whether prompts read the picture; LOG.md, experiments 31 and 44."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -176,15 +184,12 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             "the others may be targets, so this inspection cannot end in clean."
         )
     if (raced := raced_of(config, count)) < count:
+        first = "stock triggers" + " and displacements of the image feature" * config.displaces
         evidence.limits.append(
-            f"Triggers in pixels were searched for the {raced} classes that stock triggers and "
-            "displacements of the image feature put first; the profile thorough searches every class."
+            f"Triggers in pixels were searched for the {raced} classes that {first} put first; the "
+            "profile thorough searches every class."
         )
-    if not assembly.classifier.is_instance_conditioned:
-        evidence.limits.append(
-            "What does not read the picture is judged by comparison with a clean twin, which often "
-            "misses a backdoor."
-        )
+    evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
     if assembly.family not in EXAMINED:
         evidence.limits.append(
             f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "
