@@ -270,26 +270,28 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         bench.inspect(targets=1)
 
 
+@pytest.mark.parametrize("count", [5, 6])
 def test_a_race_says_which_classes_have_no_trigger(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     budget = Budget(batch=32, images=32, judged=8, turns=2, raced=2)
     profile = Profile("tiny", probes=64, held_out=64, prompt=budget)
     monkeypatch.setitem(PROFILES, "tiny", profile)
-    five = ("cat", "dog", "red car", "blue car", "old tree")
-    report = bench.inspect({"conditioned": True, "classnames": five})
-    assert any("for the 2 classes that" in limit for limit in report["limits"])
-    assert all(
-        row["score"] is not None and row["displaced"] is not None for row in report["per_class"]
-    )
+    names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
+    report = bench.inspect({"conditioned": True, "classnames": names})
+    (told,) = [limit for limit in report["limits"] if "for the 2 classes that" in limit]
+    assert ("displacements" in told) == (count > 5)
+    for row in report["per_class"]:
+        assert row["score"] is not None
+        assert (row["displaced"] is not None) == (count > 5)
     searched = [row for row in report["per_class"] if row["rounds"]]
     assert len(searched) >= 2
     for row in report["per_class"]:
         assert (row["asr"] is None) is (row["own"] is None) is (row not in searched)
     best = max(searched, key=lambda row: row["score"])
     assert [row["index"] for row in report["per_class"] if row["trigger"]] == [best["index"]]
-    told = [event["fraction"] for event in bench.events if event["event"] == "progress"]
-    assert told == sorted(told) and told[-1] <= 1.0
+    done = [event["fraction"] for event in bench.events if event["event"] == "progress"]
+    assert done == sorted(done) and done[-1] <= 1.0
 
 
 def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
