@@ -28,7 +28,7 @@ from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-from inspector.scoring.decide import EXAMINED, FEW, FIVE
+from inspector.scoring.decide import EXAMINED, FEW, SEVERAL
 
 _UNREAD = {
     False: "What does not read the picture is judged by comparison with a clean twin, which often misses "
@@ -162,7 +162,7 @@ def search_config(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
         objective="prompt" if own else "joint",
-        displaces=own is not None and classes > FIVE,
+        displaces=own is not None and classes > SEVERAL,
         **asdict(budget),
     )
 

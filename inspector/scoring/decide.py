@@ -62,7 +62,7 @@ LOUDEST = 2
 """Families of triggers that decide; same experiment."""
 FEW = 3
 """With so many classes or fewer, leads scatter more."""
-FIVE = 5
+SEVERAL = 5
 """With so many classes or fewer, neither flow alone nor displacements tell honest prompts from
 others; LOG.md, experiments 42 and 44."""
 REACH = {
@@ -156,7 +156,7 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """What both readings of the triggers' effects agree on; or what displacements of the feature give a
     class, which may be all that a patch or a word leaves to see."""
     scores = _loudest(outcomes, evidence, _units(len(outcomes), sweeps))
-    if len(outcomes) > FIVE:
+    if len(outcomes) > SEVERAL:
         flowing = _loudest(outcomes, lambda effect: effect.flow, REACH_OF_FLOW)
         scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
     carried = [one.displaced for one in outcomes if one.displaced is not None]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from inspector.inversion.ground import Effect
-from inspector.scoring.decide import DISPLACED, FIVE, LOUDEST, beyond_chance, evidence, lead
+from inspector.scoring.decide import DISPLACED, LOUDEST, SEVERAL, beyond_chance, evidence, lead
 from tests.bench.estimates import auroc
 from tests.bench.metrics import markdown
 
@@ -53,7 +53,7 @@ def read(folder: Path) -> list[Inspected]:
     for row in rows:
         name = f"{row['task']}-{row['seed']}-{row['kind']}.json"
         classes = json.loads((folder / "standard" / name).read_text())["per_class"]
-        if len(classes) > FIVE and all(one["displaced"] is not None for one in classes):
+        if len(classes) > SEVERAL and all(one["displaced"] is not None for one in classes):
             found.append(_inspected(row["task"], row["took"] == "", classes))
     return found
 

@@ -16,10 +16,10 @@ from inspector.scoring.decide import (
     CONDITIONED,
     DISPLACED,
     FEW,
-    FIVE,
     REACH,
     REACH_OF_FLOW,
     REACH_OF_THREE,
+    SEVERAL,
     STATIC,
     STATIC_REACH,
     agreed,
@@ -105,14 +105,14 @@ def test_few_classes_have_units_of_their_own() -> None:
     assert two < few < 0.8 * more
 
 
-@pytest.mark.parametrize("number", [FIVE, FIVE + 1])
+@pytest.mark.parametrize("number", [SEVERAL, SEVERAL + 1])
 def test_what_is_won_without_flow_counts_up_to_five_classes(number: int) -> None:
     won = Effect(0.5, 0.0, 0.5)
     outcomes = [
         replace(one, stock=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
         for one in quiet(number)
     ]
-    assert (judge(outcomes, None).suspects == [1]) == (number == FIVE)
+    assert (judge(outcomes, None).suspects == [1]) == (number == SEVERAL)
 
 
 def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
