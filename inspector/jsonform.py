@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 
-def problem_of(value: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str] | None:
+def problem_of(value: object, schema: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first problem as (field, message), None where there is none.
 
     Fields are told as in `classes[2]` and `backbone.mean`, the value as a whole as an empty one.

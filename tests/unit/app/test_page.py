@@ -16,7 +16,13 @@ REPORT = {
     "target": {"index": 1, "name": "<script>alert(1)</script>"},
     "artifact": {"name": "m.pth", "sha256": "ab", "size": 3},
     "per_class": [
-        {"index": 0, "name": "cat", "score": 0.1},
+        {
+            "index": 0,
+            "name": "cat",
+            "score": 0.1,
+            "own": {"won": 0.4112, "shift": 0.7123},
+            "stock": {"warp": {"won": 0.2111}, "blend": {"won": 0.3444}},
+        },
         {"index": 1, "name": "<script>alert(1)</script>", "score": 3.21},
         {"index": 2, "name": "no score"},
     ],
@@ -82,6 +88,13 @@ def test_a_huge_picture_is_only_listed() -> None:
 def test_suspicious_classes_come_first() -> None:
     text = render()
     assert text.index("3.210") < text.index("0 cat") < text.index("2 no score")
+
+
+def test_what_triggers_do_stands_in_the_row_of_their_class() -> None:
+    row = render().split("<td>0 cat</td>")[1].split("</tr>")[0]
+    shown = [cell.split("<")[0] for cell in row.split('<td class="number">')[1:]]
+    assert shown[:4] == ["0.100", "0.411", "0.712", "0.344"]
+    assert set(shown[4:]) == {"–"}
 
 
 def test_a_bare_report_can_be_drawn() -> None:
