@@ -52,7 +52,7 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Database, uploads, cache; made if missing.")
+        Path | None, typer.Option(help="Database and uploads; made if missing.")
     ] = None,
 ) -> None:
     """Run the whole service here: API, worker, SQLite, a folder. Ctrl-C stops it."""

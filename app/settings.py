@@ -104,10 +104,6 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         return self.data_dir.absolute() / "scratch"
 
-    @property
-    def cache_dir(self) -> Path:
-        return self.data_dir.absolute() / "cache"
-
     @cached_property
     def allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         return [ipaddress.ip_network(cidr) for cidr in self.webhook_allow_cidrs]

@@ -8,6 +8,7 @@ times the square root of the number of pixels, so the radius is scaled by 224 / 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from inspector.errors import RequestError
 
@@ -15,30 +16,37 @@ MINIMUM_PROBES = 64
 """Smallest optimisation and held-out pool (the contract); below it an inspection is refused."""
 
 
+Objective = Literal["joint", "prompt", "difference"]
+"""What a search maximises, see `inspector.inversion.search`."""
+
+
 @dataclass(frozen=True)
 class Budget:
-    """`epochs` passes of `batch` pictures over `images` probes, and `judged` held-out ones that each
-    trigger is put on; None: all of them. Stock triggers are divided among `turns` sweeps; `raced`
+    """A search for `objective`: `epochs` passes of `batch` pictures over `images` probes, and `judged`
+    held-out ones that each trigger is put on; None: all of them. Stock triggers are divided among
+    `turns` sweeps, and the first one asks those that cover a little of the picture if it `covers`; `raced`
     classes are searched in pixels, None: all."""
 
+    objective: Objective
     epochs: int = 1
     batch: int = 32
     images: int | None = None
     judged: int | None = None
     turns: int = 1
+    covers: bool = False
     raced: int | None = None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """`probes` and `held_out` are image counts. Static prompts are always searched as the paper does,
-    `joint`; instance-conditioned ones for the prompt's own response where there is a `prompt`."""
+    """`probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the picture,
+    `static` on everything else."""
 
     name: str
     probes: int
     held_out: int
-    joint: Budget = Budget()
-    prompt: Budget | None = None
+    conditioned: Budget
+    static: Budget
     learning_rate: float = 0.1
     """Adam's rate in pixel units (arXiv 2604.09101)."""
 
@@ -50,19 +58,23 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "quick", 256, 256, Budget(epochs=2),
-            Budget(batch=8, images=16, judged=32, turns=2, raced=RACED),
+            "quick", 256, 256,
+            Budget("prompt", batch=8, images=16, judged=32, turns=2, raced=RACED),
+            Budget("difference", judged=96, covers=True),
         ),
         Profile(
-            "standard", 256, 250, Budget(epochs=2),
-            Budget(batch=8, images=32, judged=48, turns=2, raced=RACED),
+            "standard", 256, 250,
+            Budget("prompt", batch=8, images=32, judged=48, turns=2, raced=RACED),
+            Budget("difference", judged=96, covers=True),
         ),
-        Profile("paper", 1000, 250),
-        Profile("thorough", 1000, 250, Budget(epochs=2), Budget(batch=8, images=256)),
+        Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
+        Profile(
+            "thorough", 1000, 250, Budget("prompt", batch=8, images=256), Budget("difference", covers=True)
+        ),
     )
 }  # fmt: skip
-"""Budgets of `prompt` were chosen for their cost; the threshold was set with `standard` (LOG.md, 27) and
-not examined with the others. Two turns: LOG.md, 33."""
+"""Budgets were chosen for their cost; thresholds were set with `standard` (LOG.md, 27 and 45) and not
+examined with the others. Two turns: LOG.md, 33."""
 
 
 def profile_named(name: str) -> Profile:

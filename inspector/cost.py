@@ -18,14 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion import stock
 from inspector.inversion.features import JUDGES, READERS, STEPS, displacement
-from inspector.inversion.search import ANCHORS, RIVALS, SearchConfig, invert, views
-from inspector.inversion.sweep import Pools
-from inspector.tuning.learner import new_learner, tune
-from inspector.tuning.twin import TWIN_RECIPE
+from inspector.inversion.search import RIVALS, SearchConfig, invert, views
+from inspector.inversion.sweep import Pools, turn_of
 
 
 def fitted_of(config: SearchConfig, probes: int) -> int:
@@ -53,18 +50,12 @@ def searches_of(config: SearchConfig, targets: int) -> int:
     return raced_of(config, targets) + targets * config.displaces
 
 
-def images_of_start(config: SearchConfig, pools: Pools) -> int:
-    """Images that `begin` encodes."""
-    anchors = min(ANCHORS, len(pools.optimisation)) * (config.objective == "prompt")
-    return anchors + judged_of(config, len(pools.held_out))
-
-
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
     """Images that `sweep` encodes: stock triggers, each search and its measurement."""
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
     judged = judged_of(config, len(pools.held_out))
     searched = raced_of(config, targets)
-    return stock.images(judged, config.turns) + searched * (fitted + judged)
+    return stock.images(judged, turn_of(config)) + searched * (fitted + judged)
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     if config.displaces:
         update = _timed(lambda: displacement(classifier, probes, 0, generator, steps=1), batch)
         moving = update * (STEPS + _judging(len(classifier.classnames)))
-    return Pace(inversion, moving, measuring * stock.images(judged, config.turns) / judged)
+    return Pace(inversion, moving, measuring * stock.images(judged, turn_of(config)) / judged)
 
 
 def _timed(work: Callable[[], object], on: Tensor) -> float:
@@ -113,22 +104,6 @@ def _timed(work: Callable[[], object], on: Tensor) -> float:
 def _judging(classes: int) -> float:
     """Reading displaced features without a gradient, in updates of the search for them."""
     return JUDGES * classes / (3 * READERS * min(classes, 1 + RIVALS))
-
-
-def seconds_of_twin(classifier: Classifier, pools: Pools) -> float:
-    """Tuning the reference, from one measured update."""
-    backbone, batch = classifier.backbone.reference, TWIN_RECIPE.batch
-    twin = new_learner(
-        backbone,
-        classifier.classnames,
-        conditioned=False,
-        generator=torch.Generator().manual_seed(0),
-    )
-    features = encoded(twin, pools.optimisation[:batch])
-    labels = torch.zeros(len(features), dtype=torch.long, device=features.device)
-    once = replace(TWIN_RECIPE, epochs=1)
-    each = _timed(lambda: tune(twin, features, labels, once, torch.Generator()), features)
-    return each * TWIN_RECIPE.epochs * -(-len(pools.optimisation) // batch)
 
 
 def operations(classifier: Classifier, work: Work) -> int:
@@ -158,11 +133,8 @@ def _per_token(classifier: Classifier) -> float:
     return int(counter.get_total_flops()) / sequence.shape[1]
 
 
-def budget_of(classifier: Classifier, reference: Work, seconds: float) -> dict[str, Any]:
-    """The report's `budget`: the work on the classifier, and apart the sweeps of the reference.
-
-    The latter is what they cost when they were made, whether or not they came from a cache.
-    """
+def budget_of(classifier: Classifier, seconds: float) -> dict[str, Any]:
+    """The report's `budget`."""
     work = classifier.work
     return {
         **asdict(work),
@@ -170,5 +142,4 @@ def budget_of(classifier: Classifier, reference: Work, seconds: float) -> dict[s
         "seconds": round(seconds, 3),
         "device": classifier.backbone.device.type,
         "precision": "fp32",
-        "reference": asdict(reference) | {"flops": operations(classifier, reference)},
     }

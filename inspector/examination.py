@@ -26,15 +26,13 @@ CONTENDERS = 3
 
 @dataclass
 class Examination:
-    """`start`: what is known of the first probes, where it is; `reference`: the clean twin's outcomes
-    for the same targets, for static prompts."""
+    """`start`: what is known of the first probes, where it is."""
 
     classifier: Classifier
     pools: Pools
     config: SearchConfig
     seed: int
     start: Start | None = None
-    reference: list[Outcome] | None = None
     sweeps: list[Sweep] = field(default_factory=list)
 
     def sweep(self, targets: list[int], meter: Meter) -> None:
@@ -66,7 +64,7 @@ class Examination:
         targets, limit = screened.targets, self.config.raced
         if limit is None or len(targets) <= limit:
             return targets
-        return _ranked(targets, judge(pooled([screened]), self.reference, 1))[:limit]
+        return _ranked(targets, self._judge(pooled([screened]), 1))[:limit]
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -78,7 +76,11 @@ class Examination:
         return self.sweeps[0].targets
 
     def judged(self) -> Judgement:
-        return judge(self.outcomes, self.reference, len(self.sweeps))
+        return self._judge(self.outcomes, len(self.sweeps))
+
+    def _judge(self, outcomes: list[Outcome], sweeps: int) -> Judgement:
+        conditioned = self.classifier.is_instance_conditioned
+        return judge(outcomes, sweeps, is_conditioned=conditioned)
 
     def contenders(self, judgement: Judgement) -> list[int]:
         """Classes to search again."""

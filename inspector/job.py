@@ -104,7 +104,6 @@ def _request(data: Mapping[str, Any]) -> Request:
         seed=int(data["seed"]),
         device=str(data["device"]),
         repair=bool(data["repair"]),
-        cache=Path(data["cache"]) if data.get("cache") else None,
         budget_s=None if budget is None else float(budget),
         calibrations=Path(data["calibrations"]) if data.get("calibrations") else None,
     )

@@ -18,7 +18,6 @@ import torch
 
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
-from inspector.clip.classifier import Work
 from inspector.config import profile_named
 from inspector.cost import budget_of
 from inspector.errors import (
@@ -40,8 +39,8 @@ from inspector.search_stages import SearchStages
 __all__ = ["REPORT_NAME", "STAGES", "Request", "inspect_reading"]
 
 STAGES = (
-    "backbone", "assemble", "probes", "assembly-level", "estimate", "reference", "inversion",
-    "judge", "confirmation", "pictures", "repair",
+    "backbone", "assemble", "probes", "assembly-level", "estimate", "inversion", "judge",
+    "confirmation", "pictures", "repair",
 )  # fmt: skip
 REPORT_NAME = "report.json"
 Load = Callable[[str, str], Backbone]
@@ -93,7 +92,6 @@ def _run(
     """All stages; whatever ends them early becomes a finding."""
     evidence, meter = inspection.evidence, inspection.meter
     prepared: Prepared | None = None
-    stages: SearchStages | None = None
     try:
         with meter.stage("backbone"):
             backbone = inspection.load(request.backbone, _device(request.device))
@@ -119,8 +117,7 @@ def _run(
     except BudgetExceeded as problem:
         evidence.findings.append(Finding("budget-exceeded", Severity.INFO, str(problem)))
     if prepared is not None:
-        work = stages.reference_work if stages else Work()
-        evidence.budget = budget_of(prepared.classifier, work, meter.seconds)
+        evidence.budget = budget_of(prepared.classifier, meter.seconds)
     else:
         evidence.budget["seconds"] = round(meter.seconds, 3)
 

@@ -31,8 +31,8 @@ from inspector.request import Request
 from inspector.scoring.decide import EXAMINED, FEW, SEVERAL
 
 _UNREAD = {
-    False: "What does not read the picture is judged by comparison with a clean twin, which often misses "
-    "a backdoor.",
+    False: "What does not read the picture is held against zero-shot prompts, which tells little where "
+    "these know the classes poorly.",
     True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and small "
     "patches may leave it, is often missed.",
 }
@@ -123,27 +123,16 @@ def _level(
     Its limit is in standard errors, so that fewer probes only make it stricter.
     """
     classifier = assembly.classifier
-    zero_shot = _zero_shot(classifier, start.pixels, start.features)
+    reference = start.ground.zero_shot
+    zero_shot = reference.logits_of_many(start.pixels, start.features).cpu()
     level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
     if level.name == "unverified":
         images = torch.cat([pools.optimisation, pools.held_out])
         features = encoded(classifier, images)
         own = classifier.logits_from_features(features).cpu()
-        zero_shot = _zero_shot(classifier, images, features)
+        zero_shot = reference.logits_of_many(images, features).cpu()
         level = assembly_level(assembly.classes, own, zero_shot, checked)
     return level
-
-
-def _zero_shot(classifier: Classifier, images: Tensor, features: Tensor) -> Tensor:
-    """Logits (N, K) of zero-shot prompts for the same classes, by the trusted backbone.
-
-    features: of the images by the classifier's own.
-    """
-    backbone = classifier.backbone.reference
-    if backbone is not classifier.backbone:
-        features = encoded(backbone, images)
-    text = backbone.zero_shot(classifier.classnames)
-    return (backbone.logit_scale * features @ text.T).cpu()
 
 
 def search_config(
@@ -154,15 +143,13 @@ def search_config(
     With few classes all stock triggers, as leads scatter; up to five no displacements, which clean
     prompts answer as well.
     """
-    own = profile.prompt if is_conditioned else None
-    budget = own or profile.joint
+    budget = profile.conditioned if is_conditioned else profile.static
     if classes <= FEW:
         budget = replace(budget, turns=1)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
-        objective="prompt" if own else "joint",
-        displaces=own is not None and classes > SEVERAL,
+        displaces=budget.objective == "prompt" and classes > SEVERAL,
         **asdict(budget),
     )
 

@@ -14,7 +14,7 @@ class Request:
     """`targets`: every class, or how many of those that untriggered probes are nearest to, at least
     two, because a class is judged beside others; `budget_s` in seconds.
 
-    `probes`: "builtin", or the path of a folder or zip; `cache`: where references are kept.
+    `probes`: "builtin", or the path of a folder or zip.
     `calibration`: a file that must apply; `calibrations`: a folder of which the best one is used.
     """
 
@@ -26,7 +26,6 @@ class Request:
     seed: int = 0
     device: str = "auto"
     repair: bool = False
-    cache: Path | None = None
     budget_s: float | None = None
     calibration: Path | None = None
     calibrations: Path | None = None

@@ -14,13 +14,10 @@ import torch
 from torch import Tensor
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
-from inspector.clip.classifier import Work
 from inspector.cost import (
-    images_of_start,
     images_of_sweep,
     pace,
     searches_of,
-    seconds_of_twin,
     steps_of,
 )
 from inspector.examination import Examination
@@ -30,7 +27,6 @@ from inspector.inversion.sweep import Start
 from inspector.pictures import draw_examples, draw_trigger
 from inspector.preparation import Prepared
 from inspector.progress import Meter
-from inspector.references import References, Setting
 from inspector.report import Evidence, Target
 from inspector.scoring.decide import Judgement
 
@@ -41,22 +37,10 @@ _SHOWN_IN_VAIN = (
 
 
 class SearchStages:
-    """State shared by the stages; `examination` and `reference` have one entry per target."""
+    """State shared by the stages; `examination` has one outcome per target."""
 
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
-        setting = Setting(
-            prepared.classifier,
-            prepared.pools,
-            prepared.probes.sha256,
-            prepared.config,
-        )
-        self._references = References(setting, prepared.request.cache, meter)
-        self.reference: list[Outcome] | None = None
-
-    @property
-    def reference_work(self) -> Work:
-        return self._references.work
 
     def run(self) -> None:
         """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence.
@@ -67,11 +51,6 @@ class SearchStages:
         with meter.stage("estimate"):
             self.evidence.calibration = self._calibration()
             self._estimate()
-        if self._is_conditioned:  # The model is its own reference, see `inspector.scoring.decide`.
-            meter.skip(["reference"], "not-needed")
-        else:
-            with meter.stage("reference"):
-                self.reference = self._references.sweep(self.prepared.targets, self._seed)
         self.examination = self.examining(self._seed, self.prepared.start)
         with meter.stage("inversion"):
             self._invert()
@@ -86,10 +65,6 @@ class SearchStages:
         with meter.stage("pictures"):
             self._draw(judgement)
         self.evidence.is_complete = self.prepared.is_exhaustive
-
-    @property
-    def _is_conditioned(self) -> bool:
-        return self.prepared.classifier.is_instance_conditioned
 
     @property
     def _seed(self) -> int:
@@ -112,19 +87,14 @@ class SearchStages:
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request
         count = len(prepared.targets)
-        has_reference = not self._is_conditioned
-        is_made = has_reference and not self._references.has(prepared.targets, self._seed)
-        sweeps = 1 + is_made
         # Further sweeps and the search of a repaired model: whether there will be any is not known yet.
-        searches = sweeps * searches_of(prepared.config, count)
+        searches = searches_of(prepared.config, count)
         self.meter.expect(searches)
         each = pace(prepared.classifier, prepared.pools, prepared.config)
-        images = sweeps * images_of_sweep(prepared.config, prepared.pools, count)
-        images += is_made * images_of_start(prepared.config, prepared.pools)
-        seconds = sweeps * each.of_sweep(prepared.config, count)
+        seconds = each.of_sweep(prepared.config, count)
         self.meter.unit_seconds = seconds / searches
-        if is_made:
-            seconds += seconds_of_twin(prepared.classifier, prepared.pools)
+        encoders = 1 if prepared.start.ground.zero_shot.has_same_encoder else 2
+        images = encoders * images_of_sweep(prepared.config, prepared.pools, count)
         self.meter.estimate(round(seconds, 1), images)
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
@@ -132,9 +102,7 @@ class SearchStages:
     def examining(self, seed: int, start: Start | None = None) -> Examination:
         """A new examination of the vendor's classifier as it is now."""
         prepared = self.prepared
-        return Examination(
-            prepared.classifier, prepared.pools, prepared.config, seed, start, self.reference
-        )
+        return Examination(prepared.classifier, prepared.pools, prepared.config, seed, start)
 
     def _invert(self) -> None:
         try:
@@ -230,15 +198,9 @@ class SearchStages:
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """One entry of the report's `per_class`; the score comes with the judgement."""
         steps = steps_of(self.prepared.config, len(self.prepared.pools.optimisation))
-        others = {other.target: other for other in self.reference or ()}
-        beside = others.get(outcome.target)
-        expected = beside.inverted if beside else None
         return asdict(self._target(outcome.target)) | {
             "score": None,
             **figures(outcome),
-            "reference_margin_gain": expected and expected.margin_gain,
-            "reference_excess_asr": expected and expected.excess_asr,
-            "reference": beside and responses(beside),
             "rounds": steps if outcome.inverted else 0,
             "trigger": None,
         }
@@ -253,14 +215,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "asr": found and found.asr,
         "base_asr": found and found.base_asr,
         "excess_asr": found and found.excess_asr,
+        "reference_excess_asr": found and found.untuned_excess_asr,
         "displaced": outcome.displaced,
-        **responses(outcome),
-    }
-
-
-def responses(outcome: Outcome) -> dict[str, Any]:
-    """What triggers do to a class: the one found for it, those found for others, the stock."""
-    return {
         "own": outcome.inverted and asdict(outcome.own),
         "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},

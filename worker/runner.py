@@ -189,7 +189,6 @@ class _Attempt:
     def _request(self, taken: intake.Intake, probes: str) -> dict[str, Any]:
         settings, asked = self._runner.settings, self._held.request
         backbone = str(asked["backbone"])
-        settings.cache_dir.mkdir(parents=True, exist_ok=True)
         passed_on = ("manifest", "profile", "targets", "seed", "repair", "budget_s")
         return {key: asked[key] for key in passed_on} | {
             "id": self._held.inspection_id,
@@ -199,7 +198,6 @@ class _Attempt:
             "probes": probes,
             "device": settings.device,
             "out": str(self._folder / "out"),
-            "cache": str(settings.cache_dir),
             "calibrations": settings.calibrations and str(settings.calibrations.absolute()),
         }
 

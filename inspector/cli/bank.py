@@ -19,7 +19,6 @@ from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
 from inspector.cost import searches_of
 from inspector.examination import Examination
-from inspector.inversion.outcome import Outcome
 from inspector.inversion.stock import Trigger, drawn
 from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
@@ -27,7 +26,6 @@ from inspector.pipeline import reproducible
 from inspector.preparation import search_config
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter, Say
-from inspector.references import References, Setting
 from inspector.tuning.honest import Kitchen, diet
 
 Scored = tuple[float, Mapping[str, Any]]
@@ -45,7 +43,6 @@ class Order:
     number: int
     seed: int
     device: str
-    cache: Path
     out: Path
 
     @property
@@ -86,7 +83,6 @@ class _Bank:
         self._sha256 = probes.sha256
         device = backbone.device
         self._pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
-        self._reference: list[Outcome] | None = None
         self._targets = list(range(len(order.classnames)))
         self._is_conditioned = order.method == "CoCoOp"
         self._config = search_config(
@@ -94,17 +90,16 @@ class _Bank:
         )
 
     def models(self) -> list[Scored]:
-        order, meter, conditioned = self._order, self._meter, self._is_conditioned
+        order, meter = self._order, self._meter
         key = self._key()
         models = _kept(order.out, key)[: order.number]
         if models:
             self._note(f"{len(models)} of {order.number} models are there from an earlier run")
         left = range(len(models), order.number)
         count = len(self._targets)
-        meter.expect(len(left) * searches_of(self._config, count) + (not conditioned) * count)
-        kitchen = Kitchen(
-            self._backbone, order.classnames, self._pools.optimisation, conditioned=conditioned
-        )
+        meter.expect(len(left) * searches_of(self._config, count))
+        pool, conditioned = self._pools.optimisation, self._is_conditioned
+        kitchen = Kitchen(self._backbone, order.classnames, pool, conditioned=conditioned)
         for index in left:
             with meter.stage(f"model {index + 1} of {order.number}"):
                 model, fed = kitchen.model(diet(order.seed, index), self._drawn)
@@ -118,13 +113,7 @@ class _Bank:
 
     def _score(self, model: Classifier) -> float:
         """The report's `score`."""
-        config = self._config
-        if not model.is_instance_conditioned and self._reference is None:
-            setting = Setting(model, self._pools, self._sha256, config)
-            references = References(setting, self._order.cache, self._meter)
-            self._reference = references.sweep(self._targets, self._order.seed)
-        seed, reference = self._order.seed, self._reference
-        examination = Examination(model, self._pools, config, seed, reference=reference)
+        examination = Examination(model, self._pools, self._config, self._order.seed)
         return examination.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:

@@ -16,9 +16,7 @@ import typer
 
 from inspector.calibration import FEWEST, Calibration, Method
 from inspector.cli.options import (
-    CACHE,
     Backbone,
-    Cache,
     Classes,
     DeviceOption,
     ManifestFile,
@@ -48,7 +46,6 @@ def calibrate(
     ] = 20,
     seed: Seed = 0,
     device: DeviceOption = "auto",
-    cache: Cache = CACHE,
 ) -> None:
     """Tune honest prompts on a backbone from unlabelled probes, inspect them, and keep their scores.
 
@@ -62,7 +59,7 @@ def calibrate(
     resolved = resolve_device(device)
     from inspector.cli.bank import Order, fill
 
-    order = Order(backbone, parsed, method, profile, checked, number, seed, resolved, cache, out)
+    order = Order(backbone, parsed, method, profile, checked, number, seed, resolved, out)
     # Libraries may print; standard output belongs to the result.
     with redirect_stdout(sys.stderr), progress_bar() as progress:
         made = fill(order, progress, note)

@@ -19,11 +19,9 @@ import typer
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
 from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
 from inspector.cli.options import (
-    CACHE,
     Artifact,
     AsJson,
     Backbone,
-    Cache,
     Classes,
     Device,
     DeviceOption,
@@ -86,7 +84,6 @@ class Wish:
     seed: int
     device: Device
     repair: bool
-    cache: Path
     budget_s: float | None
     reader: ReaderOptions
     calibration: Path | None = None
@@ -108,7 +105,6 @@ def inspect(
     repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
     fail_on: FailOnOption = "suspicious",
     budget_s: Budget = None,
-    cache: Cache = CACHE,
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
@@ -120,7 +116,7 @@ def inspect(
     stated = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
-        device, repair, cache, budget_s, ReaderOptions(floor=sandbox_floor),
+        device, repair, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
@@ -147,7 +143,6 @@ def repair(
     device: DeviceOption = "auto",
     as_json: AsJson = False,
     budget_s: Budget = None,
-    cache: Cache = CACHE,
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
@@ -156,7 +151,7 @@ def repair(
     stated = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
-        device, True, cache, budget_s, ReaderOptions(floor=sandbox_floor),
+        device, True, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
@@ -193,7 +188,6 @@ def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path
         seed=wish.seed,
         device=resolve_device(wish.device),
         repair=wish.repair,
-        cache=wish.cache,
         budget_s=wish.budget_s,
         calibration=wish.calibration,
         calibrations=wish.calibrations,

@@ -46,8 +46,6 @@ Profile = Annotated[ProfileName, typer.Option(help="How much work.")]
 Probes = Annotated[
     str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
 ]
-Cache = Annotated[Path, typer.Option(help="Folder for references that are made only once.")]
-CACHE = Path.home() / ".cache" / "clipvet"
 SandboxFloor = Annotated[
     Level,
     typer.Option(

@@ -46,7 +46,7 @@ def trojai(
         Path, typer.Option("--result_filepath", help="Gets one line: the probability.")
     ],
     scratch_dirpath: Annotated[
-        Path, typer.Option("--scratch_dirpath", help="Gets the report, pictures and references.")
+        Path, typer.Option("--scratch_dirpath", help="Gets the report and pictures.")
     ],
     metaparameters_filepath: Annotated[
         Path,
@@ -83,7 +83,7 @@ def trojai(
     result_filepath.unlink(missing_ok=True)  # An older answer must not pass for this model's.
     parameters = read_metaparameters(metaparameters_filepath)
     reader = ReaderOptions(floor=sandbox_floor)
-    wish = _wish(model_filepath, parameters, scratch_dirpath, reader)
+    wish = _wish(model_filepath, parameters, reader)
     _note_unused(
         schema_filepath,
         (examples_dirpath, round_training_dataset_dirpath, learned_parameters_dirpath),
@@ -129,7 +129,7 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _wish(model: Path, parameters: Mapping[str, Any], scratch: Path, reader: ReaderOptions) -> Wish:
+def _wish(model: Path, parameters: Mapping[str, Any], reader: ReaderOptions) -> Wish:
     return Wish(
         artifact=model,
         backbone=parameters["backbone"],
@@ -140,7 +140,6 @@ def _wish(model: Path, parameters: Mapping[str, Any], scratch: Path, reader: Rea
         seed=int(parameters.get("seed", 0)),
         device=parameters.get("device", "auto"),
         repair=False,
-        cache=scratch / "cache",
         budget_s=parameters.get("budget_s"),
         reader=reader,
     )

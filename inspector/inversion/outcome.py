@@ -26,8 +26,9 @@ class Inverted:
     margin_gain: float
     asr: float
     base_asr: float
+    untuned_excess_asr: float
     own: Effect
-    """What the trigger does to its class."""
+    """What the trigger does to its class. `untuned_excess_asr`: excess ASR on zero-shot prompts."""
 
     @property
     def excess_asr(self) -> float:
@@ -117,5 +118,6 @@ def _mean_inverted(mine: list[Inverted]) -> Inverted:
         margin_gain=mean(lambda one: one.margin_gain),
         asr=mean(lambda one: one.asr),
         base_asr=mean(lambda one: one.base_asr),
+        untuned_excess_asr=mean(lambda one: one.untuned_excess_asr),
         own=mean_effect([one.own for one in mine]),
     )

@@ -4,7 +4,9 @@ The published objective ("joint": CLIP-Inspector, arXiv 2604.09101) is the margi
 target's logit and its strongest rival, unclamped, minimised by Adam at rate 0.1 in batches of 32
 for one epoch. Universal perturbations of the image encoder satisfy it on clean models too. The
 objective "prompt" is ours, for instance-conditioned prompts: image features stay clean and only the
-prompt reads the triggered image, so what is found is what the prompt itself was taught.
+prompt reads the triggered image, so what is found is what the prompt itself was taught. So is
+"difference", for everything else: the margin minus that of zero-shot prompts on the trusted backbone
+under the same perturbation, so what moves any model of that backbone is not worth finding.
 
 Joint, conditioned: the rival of each image is found without gradient over all classes; only the
 prompts of target and rival are encoded again with gradient. The margin's gradient involves no other
@@ -18,16 +20,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
+from inspector.clip.zero_shot import ZeroShot
+from inspector.config import Objective
 from inspector.errors import NumericalError
 
-Objective = Literal["joint", "prompt"]
 ANCHORS = 64
 """Untriggered probes that are classified under the prompts of triggered ones."""
 RIVALS = 4
@@ -42,6 +44,7 @@ class SearchConfig:
     epochs: passes over the optimisation pool, or over `images` of it, drawn for each target.
     judged: held-out probes that triggers are put on; None: all, of these and of `images`.
     turns: stock triggers are divided among so many sweeps.
+    covers: whether the first sweep asks those that cover a little of the picture.
     displaces: whether displacements of the image feature are searched for, too; needs the objective
         "prompt".
     raced: classes that are searched in pixels, those that lead without it; None: all.
@@ -55,6 +58,7 @@ class SearchConfig:
     images: int | None = None
     judged: int | None = None
     turns: int = 1
+    covers: bool = False
     displaces: bool = False
     raced: int | None = None
 
@@ -72,12 +76,13 @@ def margins(logits: Tensor, target: int | Tensor) -> Tensor:
 class Views:
     """Probes (N, 3, S, S) in [0,1], untriggered image features (A, D) and logits (A, K) of the first A.
 
-    The objective "joint" needs none: A is 0.
+    Only the objective "prompt" needs any, else A is 0; `zero_shot` only "difference".
     """
 
     pixels: Tensor
     features: Tensor
     logits: Tensor
+    zero_shot: ZeroShot | None = None
 
     @cached_property
     def nearest(self) -> Tensor:
@@ -87,9 +92,12 @@ class Views:
 
 def views(classifier: Classifier, pixels: Tensor, objective: Objective) -> Views:
     """What a search for `objective` needs to know of the untriggered probes, encoded once."""
-    if objective == "joint":
+    if objective != "prompt":
         features = pixels.new_empty(0, classifier.backbone.embed_dim)
-        return Views(pixels, features, pixels.new_empty(0, len(classifier.classnames)))
+        logits = pixels.new_empty(0, len(classifier.classnames))
+        return Views(
+            pixels, features, logits, ZeroShot.of(classifier) if objective == "difference" else None
+        )
     features = encoded(classifier, pixels[:ANCHORS])
     with torch.no_grad():
         return Views(pixels, features, classifier.logits_from_features(features))
@@ -112,11 +120,8 @@ def invert(
     delta = (start * epsilon).to(pixels.device).requires_grad_()
     optimizer = torch.optim.Adam([delta], lr=config.learning_rate)
     for rows in _batches(len(pixels), config, generator):
-        seen = classifier.image_features((pixels[rows.to(pixels.device)] + delta).clamp(0, 1))
-        if config.objective == "prompt":
-            loss = -crossed_margin(classifier, probes, seen, target)
-        else:
-            loss = -seen_margins(classifier, seen, target).mean()
+        triggered = (pixels[rows.to(pixels.device)] + delta).clamp(0, 1)
+        loss = -_gained(classifier, probes, triggered, target, config.objective)
         (delta.grad,) = torch.autograd.grad(loss, delta)
         if not bool(torch.isfinite(delta.grad).all() & torch.isfinite(loss)):
             raise NumericalError(f"inversion of class {target}")
@@ -124,6 +129,19 @@ def invert(
         with torch.no_grad():
             delta.clamp_(-epsilon, epsilon)
     return delta.detach()
+
+
+def _gained(
+    classifier: Classifier, probes: Views, triggered: Tensor, target: int, objective: Objective
+) -> Tensor:
+    """What is maximised, on pictures (B, 3, S, S) with the trigger."""
+    seen = classifier.image_features(triggered)
+    if objective == "prompt":
+        return crossed_margin(classifier, probes, seen, target)
+    gained = seen_margins(classifier, seen, target)
+    if probes.zero_shot is not None:
+        gained = gained - margins(probes.zero_shot.logits(triggered, seen), target)
+    return gained.mean()
 
 
 def _batches(number: int, config: SearchConfig, generator: torch.Generator) -> Iterator[Tensor]:

@@ -14,7 +14,9 @@ and strokes, and hardly what disturbs all of it; honest prompts answer neither. 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from torch.nn import functional
 from inspector.clip.classifier import Classifier
 from inspector.inversion.ground import Effect, Ground, effects_on, look, mean_effect
 
+_Any = TypeVar("_Any")
 Trigger = Callable[[Tensor], Tensor]
 """Pixels (B, 3, S, S) in [0,1] to the same with the trigger."""
 
@@ -114,18 +117,35 @@ DISTURBING = ("warp", "blend", "coarse-warp", "coarse-blend")
 """Families that change the whole picture: a few triggers of each, by turns, for every model."""
 COVERING = ("patch", "strokes")
 """Families that cover a little of it: one hides by chance just what tells two classes apart, so that
-many are needed. Only models that the first sweep leaves in doubt are asked, in every later sweep."""
+many are needed. Of prompts that read the picture, only those that the first sweep leaves in doubt are
+asked, in every later sweep."""
 SHARES = dict.fromkeys(DISTURBING, 2) | dict.fromkeys(COVERING, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 
-def images(probes: int, turns: int = 1) -> int:
-    """Pictures that the first `answers` of so many turns encodes for so many probes."""
+@dataclass(frozen=True)
+class Turn:
+    """Which sweep it is, from 0, and among how many the triggers of DISTURBING are divided; `covers`:
+    whether the first one asks for COVERING, too."""
+
+    times: int = 0
+    turns: int = 1
+    covers: bool = False
+
+    def asked(self, family: str, triggers: Sequence[_Any]) -> Sequence[_Any]:
+        """Those of a family that this sweep asks."""
+        if family in DISTURBING:
+            return triggers[self.times % self.turns :: self.turns]
+        return triggers if self.times or self.covers else ()
+
+
+def images(probes: int, turn: Turn) -> int:
+    """Pictures that `answers` encodes for so many probes."""
     families = _makers(size=1)  # How many there are does not depend on it.
     return sum(
         len(range(number % SHARES[name], probes, SHARES[name]))
-        for name in DISTURBING
-        for number in range(len(families[name][::turns]))
+        for name, members in families.items()
+        for number in range(len(turn.asked(name, members)))
     )
 
 
@@ -138,25 +158,19 @@ def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
 
 
 def answers(
-    classifier: Classifier, ground: Ground, seed: int, turn: tuple[int, int] = (0, 1)
+    classifier: Classifier, ground: Ground, seed: int, turn: Turn
 ) -> list[dict[str, Effect]]:
-    """For every class what the triggers of each family do to it, on average over the family.
-
-    turn: which sweep (from 0), and among how many the triggers of DISTURBING are divided.
-    """
+    """For every class what the triggers of each family do to it, on average over the family."""
     found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
     for family, triggers in drawn(classifier.backbone.image_size, seed).items():
         effects = []
-        for number, trigger in enumerate(_asked(family, triggers, turn)):
+        for number, trigger in enumerate(turn.asked(family, triggers)):
             share = ground.share(number, min(SHARES[family], len(ground.pixels)))
-            effects.append(effects_on(classifier, share, look(classifier, trigger(share.pixels))))
+            effects.append(
+                effects_on(
+                    classifier, share, look(classifier, share.zero_shot, trigger(share.pixels))
+                )
+            )
         for index, of_class in enumerate(zip(*effects, strict=True)):
             found[index][family] = mean_effect(of_class)
     return found
-
-
-def _asked(family: str, triggers: Sequence[Trigger], turn: tuple[int, int]) -> Sequence[Trigger]:
-    times, turns = turn
-    if family in DISTURBING:
-        return triggers[times % turns :: turns]
-    return triggers if times else ()

@@ -76,11 +76,16 @@ def screen(
     Raises:
         NumericalError: see `features.displacement`.
     """
-    answered = stock.answers(classifier, start.ground, seed, (times, config.turns))
+    answered = stock.answers(classifier, start.ground, seed, turn_of(config, times))
     if not config.displaces:
         return Sweep(list(targets), answered, {}, [])
     carried = {target: _displaced(classifier, start, target, seed) for target in targets}
     return Sweep(list(carried), answered, carried, [])
+
+
+def turn_of(config: SearchConfig, times: int = 0) -> stock.Turn:
+    """What the sweep that `times` went before asks of the stock triggers."""
+    return stock.Turn(times, config.turns, config.covers)
 
 
 def search_class(
@@ -114,15 +119,21 @@ def _judged(
     classifier: Classifier, ground: Ground, target: int, trigger: Tensor
 ) -> tuple[Inverted, list[Effect]]:
     """The trigger by its own class's figures, and what it does to every class."""
-    seen = look(classifier, (ground.pixels + trigger).clamp(0, 1))
+    seen = look(classifier, ground.zero_shot, (ground.pixels + trigger).clamp(0, 1))
     effects = effects_on(classifier, ground, seen)
     before, after = margins(ground.logits, target).mean(), margins(seen.logits, target).mean()
     inverted = Inverted(
         trigger=trigger,
         margin=after.item(),
         margin_gain=(after - before).item(),
-        asr=(seen.logits.argmax(1) == target).float().mean().item(),
-        base_asr=(ground.logits.argmax(1) == target).float().mean().item(),
+        asr=_share(seen.logits, target),
+        base_asr=_share(ground.logits, target),
+        untuned_excess_asr=_share(seen.untuned, target) - _share(ground.untuned, target),
         own=effects[target],
     )
     return inverted, effects
+
+
+def _share(logits: Tensor, target: int) -> float:
+    """Of pictures with logits (M, K), those at the target."""
+    return (logits.argmax(1) == target).float().mean().item()

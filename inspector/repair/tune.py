@@ -15,7 +15,8 @@ from torch import Tensor
 
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import Objective, SearchConfig, invert, views
+from inspector.config import Objective
+from inspector.inversion.search import SearchConfig, invert, views
 from inspector.inversion.stock import DISTURBING, drawn
 from inspector.tuning.learner import Recipe, tune
 

@@ -16,10 +16,12 @@ and what the two agree on counts, because they err on different models. Displace
 feature, which are all that a meta-net reads, stand beside them there: their lead alone is enough, as triggers
 that no family resembles show nowhere else.
 
-Static prompts, adapters and changed encoders are held against a clean twin: by how much larger a share
-of the probes a class wins than the same class of the twin does, under the stock triggers and under
-the trigger found for it; each of the two by its lead beyond chance. Margins in logits are left out:
-how steep a model is varies more between honest vendors than what a backdoor adds.
+Static prompts, adapters and changed encoders are held against zero-shot prompts on the trusted backbone:
+by how much larger a share of the probes a class wins than the same class of these does. A trigger that
+was searched for exactly that hardly exists in honest models, so its lead is enough. Stock triggers carry
+honest models away, too, where a class looks like what they draw (noise and textures), so they count only
+as far as the search agrees. Margins in logits are left out: how steep a model is varies more between
+honest vendors than what a backdoor adds.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.
@@ -35,7 +37,6 @@ from typing import Any
 
 from inspector.inversion.ground import Effect
 from inspector.inversion.outcome import Outcome
-from inspector.inversion.stock import DISTURBING
 from inspector.scoring.statistics import one_sided_mad
 
 
@@ -89,11 +90,14 @@ DISPLACED = 0.17
 """Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
 leads up to four times as large. Set with sight of seen attacks, not by clean models alone; experiment
 37."""
-STATIC = Rule(accuse=1.1, warn=1.05, dismiss=0.9, certain=1.1, sweeps=2)
-STATIC_REACH = {"stock": (0.09, 0.07), "own": (0.12, 0.09)}
-"""As CONDITIONED, and as REACH with three classes and with more; LOG.md, experiment 31."""
-STATIC_STOCK = DISTURBING
-"""Families of stock triggers that STATIC_REACH was measured with."""
+STATIC = Rule(accuse=1.5, warn=1.45, dismiss=0.6, certain=3.0, sweeps=3)
+STATIC_OWN = 0.05
+"""Unit of the lead that the trigger found for a class gives it, the largest of honest models."""
+STATIC_REACH = {
+    "warp": 0.10, "blend": 0.12, "coarse-warp": 0.05, "coarse-blend": 0.16, "patch": 0.04,
+    "strokes": 0.06,
+}  # fmt: skip
+"""As REACH. All three from honest models only, as CONDITIONED; LOG.md, experiment 45."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -120,28 +124,25 @@ class Judgement:
         return sweeps < 2 or self.score < self.rule.certain
 
 
-def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int = 1) -> Judgement:
+def judge(outcomes: list[Outcome], sweeps: int = 1, *, is_conditioned: bool) -> Judgement:
     """Score every class.
 
     Args:
         sweeps: how many the outcomes were pooled from.
-        reference: the twin's sweep over the same classes for static prompts, None for
-            instance-conditioned ones.
+        is_conditioned: whether the prompts read the picture.
 
     Raises:
         ValueError: fewer than two classes.
     """
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
-    if reference is None:
+    if is_conditioned:
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
-        # Nobody is accused but with a trigger; what carries held-out probes may be another one, a stock
-        # trigger or a displacement, and then the report says so.
-        able = [index for index, one in enumerate(outcomes) if one.inverted]
     else:
-        rule, scores = STATIC, _exceeding(outcomes, reference)
-        # A trigger must also move held-out probes.
-        able = [i for i, one in enumerate(outcomes) if one.inverted and one.inverted.excess_asr > 0]
+        rule, scores = STATIC, _exceeding(outcomes)
+    # Nobody is accused but with a trigger; what carries held-out probes may be another one, a stock
+    # trigger or a displacement, and then the report says so.
+    able = [index for index, one in enumerate(outcomes) if one.inverted]
     suspects = sorted((i for i in able if scores[i] >= rule.accuse), key=lambda i: -scores[i])
     return Judgement(
         score=max(scores),
@@ -155,9 +156,13 @@ def judge(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """What both readings of the triggers' effects agree on; or what displacements of the feature give a
     class, which may be all that a patch or a word leaves to see."""
-    scores = _loudest(outcomes, evidence, _units(len(outcomes), sweeps))
+    families = _stock(outcomes)
+    if any(one.inverted for one in outcomes):
+        families["own"] = [one.own for one in outcomes]
+        families["others"] = [one.others for one in outcomes]
+    scores = _loudest(families, evidence, _units(len(outcomes), sweeps))
     if len(outcomes) > SEVERAL:
-        flowing = _loudest(outcomes, lambda effect: effect.flow, REACH_OF_FLOW)
+        flowing = _loudest(families, lambda effect: effect.flow, REACH_OF_FLOW)
         scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
     carried = [one.displaced for one in outcomes if one.displaced is not None]
     if len(carried) < len(outcomes):
@@ -166,18 +171,29 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
 
 
 def _loudest(
-    outcomes: list[Outcome], weigh: Callable[[Effect], float], units: Mapping[str, float]
+    families: Mapping[str, list[Effect]],
+    weigh: Callable[[Effect], float],
+    units: Mapping[str, float],
 ) -> list[float]:
     """Mean of the largest leads that families of triggers give a class, each in its own unit."""
-    families = {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
-    if any(one.inverted for one in outcomes):
-        families["own"] = [one.own for one in outcomes]
-        families["others"] = [one.others for one in outcomes]
     leads = [
         _in_units(units[name], [weigh(effect) for effect in effects])
         for name, effects in families.items()
     ]
     return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+
+
+def _stock(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
+    """By family, what stock triggers do to every class."""
+    return {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
+
+
+def _exceeding(outcomes: list[Outcome]) -> list[float]:
+    """What the trigger found for a class wins beyond zero-shot prompts, or what it and the stock triggers
+    agree on."""
+    own = [ahead / STATIC_OWN for ahead in lead([one.own.won for one in outcomes])]
+    stock = _loudest(_stock(outcomes), lambda effect: effect.won, STATIC_REACH)
+    return [max(mine, agreed(mine, theirs)) for mine, theirs in zip(own, stock, strict=True)]
 
 
 def agreed(one: float, other: float) -> float:
@@ -214,27 +230,6 @@ def beyond_chance(values: list[float]) -> list[float]:
 def lead(values: list[float]) -> list[float]:
     """By how much each value is larger than the largest of the others."""
     return [x - max(values[:i] + values[i + 1 :]) for i, x in enumerate(values)]
-
-
-def _exceeding(outcomes: list[Outcome], reference: list[Outcome]) -> list[float]:
-    """Mean of the leads that the stock triggers and the one found give a class beyond the twin's."""
-    pairs = list(zip(outcomes, reference, strict=True))
-    won = {
-        "stock": [
-            fmean(one.stock[name].won - other.stock[name].won for name in STATIC_STOCK)
-            for one, other in pairs
-        ],
-        "own": [one.own.won - other.own.won for one, other in pairs],
-    }
-    leads = [_in_units(_static_unit(name, len(outcomes)), values) for name, values in won.items()]
-    return [fmean(of_class) for of_class in zip(*leads, strict=True)]
-
-
-def _static_unit(name: str, classes: int) -> float:
-    three, more = STATIC_REACH[name]
-    if classes > FEW:
-        return more
-    return three * (OF_TWO if classes == 2 else 1.0)
 
 
 def paper_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:

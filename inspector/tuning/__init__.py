@@ -1,1 +1,1 @@
-"""Benign prompt tuning: references (clean twins), calibration and repair."""
+"""Benign prompt tuning: honest prompts for calibration, and repair."""

@@ -42,7 +42,6 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             profile=options.profile,
             probes=options.probes,
             seed=options.seed,
-            cache=options.out / "cache",
         )
         report = inspect_reading(
             request, reading, out / str(reading.canonical), out, lambda _: None, load_backbone
@@ -64,7 +63,7 @@ def row_of(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
         "verdict": report["verdict"], "found": found, "score": report["score"], "right": right,
         "p_value": report["p_value"], "excess_asr": top and top["excess_asr"],
         "assembly": report["assembly"],
-        "flops": report["budget"]["flops"] + report["budget"].get("reference", {}).get("flops", 0),
+        "flops": report["budget"]["flops"],
     }  # fmt: skip
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
 

@@ -2,9 +2,7 @@
 
 `python -m tests.bench.speed` inspects one clean and one attacked model with our profiles and runs all
 baselines on them, then prints Markdown. Models are built under `--work` if they are not there (minutes)
-or given with `--models`. Operations are those of `inspector.cost`: passes times what one costs. Ours
-are shown apart for the delivered model, the sweep of the reference and its tuning; a cache would save
-the latter two. Seconds are wall-clock and include whatever is not an encoder pass.
+or given with `--models`. Operations are those of `inspector.cost`: passes times what one costs. Seconds are wall-clock and include whatever is not an encoder pass.
 
 A baseline that is too dear is run on a share of its steps and on half of that (`--scale nc=0.1`);
 passes that grow between them are multiplied, others (screening, measuring) are not, seconds grow as
@@ -28,12 +26,10 @@ import torch
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier, Work
-from inspector.config import profile_named, radius
+from inspector.config import radius
 from inspector.cost import operations
 from inspector.inversion.sweep import Pools
 from inspector.pipeline import Request, inspect_reading
-from inspector.probes.loading import load_pools
-from inspector.tuning.twin import reference
 from tests.bench.baselines.__main__ import METHODS, timed
 from tests.bench.baselines.common import Setting
 from tests.bench.baselines.paper import PROFILE
@@ -45,26 +41,19 @@ OURS = ("quick", "standard")
 KINDS = ("clean", "blended")
 HEADER = (
     "model", "method", "images fwd/bwd", "prompts fwd/bwd", "image TFLOP", "text TFLOP",
-    "reference TFLOP", "twin tuning TFLOP", "total TFLOP", "of paper", "seconds", "GFLOP/s",
-    "of peak", "scale",
+    "total TFLOP", "of paper", "seconds", "GFLOP/s", "of peak", "scale",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Passes of one run: on the delivered model, on the reference, and to tune the latter."""
+    """Passes of one run."""
 
     model: str
     method: str
-    own: Work
-    reference: Work
-    tuning: Work
+    work: Work
     seconds: float
     scale: float = 1.0
-
-    @property
-    def everything(self) -> Work:
-        return self.own + self.reference + self.tuning
 
 
 def matmul_peak(device: torch.device) -> float:
@@ -81,8 +70,8 @@ def matmul_peak(device: torch.device) -> float:
     return 2.0 * size**3 / best
 
 
-def ours(model: ZooModel, options: argparse.Namespace, profile: str, backbone: Backbone) -> Cost:
-    """One inspection as the command line makes it, without a cache."""
+def ours(model: ZooModel, options: argparse.Namespace, profile: str) -> Cost:
+    """One inspection as the command line makes it."""
     request = Request(
         options.backbone,
         model.manifest,
@@ -97,21 +86,8 @@ def ours(model: ZooModel, options: argparse.Namespace, profile: str, backbone: B
         report = inspect_reading(request, reading, canonical, Path(scratch), lambda _: None)
         seconds = time.perf_counter() - started
     budget = report["budget"]
-    own, swept = (
-        Work(**{n: part[n] for n in vars(Work())}) for part in (budget, budget["reference"])
-    )
-    tuning = tuning_work(model.classifier(backbone), options.probes, profile)
-    return Cost(model.folder.name, profile, own, swept, tuning, seconds)
-
-
-def tuning_work(classifier: Classifier, probes: str, profile: str) -> Work:
-    """Passes that it takes to tune the reference, which a report does not count; conditioned prompts
-    have none."""
-    if classifier.is_instance_conditioned:
-        return Work()
-    backbone = classifier.backbone.reference
-    pool = load_pools(probes, backbone.image_size, profile_named(profile)).optimisation
-    return reference(backbone, classifier.classnames, pool.to(backbone.device)).work
+    work = Work(**{name: budget[name] for name in vars(Work())})
+    return Cost(model.folder.name, profile, work, seconds)
 
 
 def baseline(model: ZooModel, options: argparse.Namespace, method: str, backbone: Backbone) -> Cost:
@@ -127,7 +103,7 @@ def baseline(model: ZooModel, options: argparse.Namespace, method: str, backbone
         )
         classifier = model.classifier(backbone)
         seconds *= operations(classifier, work) / operations(classifier, measured)
-    return Cost(model.folder.name, method, work, Work(), Work(), seconds, scale)
+    return Cost(model.folder.name, method, work, seconds, scale)
 
 
 def whole(spent: float, at_half: float, scale: float) -> float:
@@ -151,15 +127,14 @@ def rows_of(
 ) -> list[list[str]]:
     """As in HEADER; `of paper` is against the `paper` row of the same model."""
     totals = {
-        (cost.model, cost.method): operations(classifiers[cost.model], cost.everything)
-        for cost in costs
+        (cost.model, cost.method): operations(classifiers[cost.model], cost.work) for cost in costs
     }
     rows = []
     for cost in costs:
-        classifier, work = classifiers[cost.model], cost.own
+        classifier, work = classifiers[cost.model], cost.work
         images = Work(image_forward=work.image_forward, image_backward=work.image_backward)
         texts = Work(text_tokens=work.text_tokens)
-        parts = (images, texts, cost.reference, cost.tuning)
+        parts = (images, texts)
         total = totals[cost.model, cost.method]
         published = totals.get((cost.model, "paper"))
         speed = total / cost.seconds
@@ -227,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             costs.append(baseline(model, options, method, backbone))
             print(f"{model.folder.name} {method}: {costs[-1].seconds:.1f} s", flush=True)
         for profile in options.profiles:
-            costs.append(ours(model, options, profile, backbone))
+            costs.append(ours(model, options, profile))
             print(f"{model.folder.name} {profile}: {costs[-1].seconds:.1f} s", flush=True)
     peak = matmul_peak(backbone.device)
     threads = torch.get_num_threads()

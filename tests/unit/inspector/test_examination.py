@@ -12,7 +12,7 @@ import torch
 from inspector import examination
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.cost import images_of_start, images_of_sweep
+from inspector.cost import images_of_sweep
 from inspector.errors import BudgetExceeded
 from inspector.examination import CONTENDERS, Examination
 from inspector.inversion.outcome import Outcome, Sweep, pooled
@@ -42,9 +42,9 @@ def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_m
 ) -> None:
     counts: list[int] = []
 
-    def spy(outcomes: list[Outcome], reference: list[Outcome] | None, sweeps: int) -> Judgement:
+    def spy(outcomes: list[Outcome], sweeps: int, *, is_conditioned: bool) -> Judgement:
         counts.append(sweeps)
-        return replace(judge(outcomes, reference, sweeps), rule=OPEN)
+        return replace(judge(outcomes, sweeps, is_conditioned=is_conditioned), rule=OPEN)
 
     monkeypatch.setattr(examination, "judge", spy)
     done = Examination(*made, CONFIG, seed=5)
@@ -100,9 +100,9 @@ def test_with_a_race_the_leading_classes_alone_are_searched_in_pixels(
     before = done.classifier.work.image_forward
     done.sweep([0, 1, 2, 3], METER)
     images = done.classifier.work.image_forward - before
-    assert images == images_of_start(raced, made[1]) + images_of_sweep(raced, made[1], 4)
+    assert images == 12 + images_of_sweep(raced, made[1], 4)
     (sweep,) = done.sweeps
-    screened = judge(pooled([replace(sweep, found=[])]), None).per_class
+    screened = judge(pooled([replace(sweep, found=[])]), is_conditioned=True).per_class
     first, second, *_ = sorted(range(4), key=lambda index: -screened[index])
     assert [one.target for one in sweep.found] == [first, second]
     assert sorted(sweep.displaced) == done.targets == [0, 1, 2, 3]

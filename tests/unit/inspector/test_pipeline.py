@@ -72,9 +72,12 @@ class Bench:
         return report
 
 
+TINY = Profile("tiny", 64, 64, Budget("joint"), Budget("difference"))
+
+
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", probes=64, held_out=64))
+    monkeypatch.setitem(PROFILES, "tiny", TINY)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
         "inspector.preparation.assembly_level",
@@ -90,7 +93,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
     """Let the rule give class 1 these scores, sweep after sweep, the last for all that follow."""
     left = list(of_dog)
 
-    def judge(*given: Any) -> Judgement:
+    def judge(*given: Any, is_conditioned: bool) -> Judgement:
         score = left.pop(0) if len(left) > 1 else left[0]
         suspects = [1] if score >= RULE.accuse else []
         return Judgement(score, RULE, [0.1, score, 0.2], suspects, {"score": 1.0})
@@ -130,7 +133,7 @@ def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned:
     quiet(monkeypatch)
     report = bench.inspect({"conditioned": conditioned})
     assert report["verdict"] == "clean"
-    assert any("often misses" in limit for limit in report["limits"]) is not conditioned
+    assert any("zero-shot prompts" in limit for limit in report["limits"]) is not conditioned
     assert report["target"] is None
     assert report["p_value"] is None
     assert [row["name"] for row in report["per_class"]] == list(NAMES)
@@ -150,38 +153,29 @@ def test_the_estimate_is_exact_and_progress_never_falls(
     quiet(monkeypatch)
     report = bench.inspect()
     (estimate,) = (event for event in bench.events if event["event"] == "estimate")
-    of_reference = report["budget"]["reference"]["image_forward"]
-    held_out = (
-        64  # Which the assembly level has looked at, for the model itself, before the estimate.
-    )
-    assert estimate["image_forward"] == 2 * of_reference - held_out
+    looked_at = 64  # By the assembly level, before the estimate.
+    timed = 2 * 32
+    assert estimate["image_forward"] == report["budget"]["image_forward"] - looked_at - timed
     fractions = [event["fraction"] for event in bench.events if event["event"] == "progress"]
     assert fractions == sorted(fractions)
     assert fractions[0] >= 0 and 0.9 < fractions[-1] <= 1
 
 
-def test_one_seed_gives_one_report_with_and_without_a_cached_reference(
-    bench: Bench, tmp_path: Path
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_one_seed_gives_one_report(bench: Bench, conditioned: bool) -> None:
+    first, second = (bench.inspect({"conditioned": conditioned}, seed=3) for _ in range(2))
+    assert without_times(first) == without_times(second)
+    assert without_times(first) != without_times(bench.inspect({"conditioned": conditioned}))
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_what_a_trigger_does_to_zero_shot_prompts_stands_beside(
+    bench: Bench, conditioned: bool
 ) -> None:
-    wish: dict[str, Any] = {"cache": tmp_path / "cache", "seed": 3}
-    first, second = (bench.inspect({"conditioned": False}, **wish) for _ in range(2))
-    assert without_times(first) == without_times(second)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-    (tmp_path / "cache" / next((tmp_path / "cache").iterdir()).name).write_text("{damaged")
-    third = bench.inspect({"conditioned": False}, **wish)
-    assert without_times(first) == without_times(third)
-    assert without_times(first) != without_times(bench.inspect({"conditioned": False}))
-
-
-def test_a_conditioned_prompt_is_its_own_reference(bench: Bench, tmp_path: Path) -> None:
-    wish: dict[str, Any] = {"cache": tmp_path / "cache", "seed": 3}
-    first, second = (bench.inspect({"conditioned": True}, **wish) for _ in range(2))
-    assert without_times(first) == without_times(second)
-    assert not (tmp_path / "cache").exists()
-    (stage,) = (stage for stage in first["stages"] if stage["name"] == "reference")
-    assert stage["status"] == "not-needed"
-    assert first["budget"]["reference"]["image_forward"] == 0
-    assert first["per_class"][0]["reference_excess_asr"] is None
+    report = bench.inspect({"conditioned": conditioned})
+    for row in report["per_class"]:
+        assert -1 <= row["reference_excess_asr"] <= 1
+        assert row["reference_excess_asr"] != row["excess_asr"]
 
 
 @pytest.mark.parametrize(
@@ -274,8 +268,8 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_race_says_which_classes_have_no_trigger(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    budget = Budget(batch=32, images=32, judged=8, turns=2, raced=2)
-    profile = Profile("tiny", probes=64, held_out=64, prompt=budget)
+    budget = Budget("prompt", batch=32, images=32, judged=8, turns=2, raced=2)
+    profile = Profile("tiny", 64, 64, budget, budget)
     monkeypatch.setitem(PROFILES, "tiny", profile)
     names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
     report = bench.inspect({"conditioned": True, "classnames": names})
@@ -305,8 +299,7 @@ def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
 def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    wish: dict[str, Any] = {"cache": tmp_path / "cache"}
-    bench.inspect(**wish)
+    bench.inspect()
     seconds = iter([0.0])
 
     def now() -> float:
@@ -314,7 +307,7 @@ def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
         return next(seconds, 0.0) + 100.0 * (len(classes) >= 2)
 
     monkeypatch.setattr("inspector.progress.time.monotonic", now)
-    report = bench.inspect(budget_s=50.0, **wish)
+    report = bench.inspect(budget_s=50.0)
     assert report["verdict"] == "inconclusive"
     assert statuses(report)["inversion"] == "budget-exceeded"
     assert [row["score"] for row in report["per_class"]] == [None, None, None]

@@ -17,16 +17,16 @@ from inspector.preparation import search_config
 def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     vit: Backbone, count: int, conditioned: bool, turns: int
 ) -> None:
-    """Not with few classes, whose leads scatter, and not beside a twin that took other turns."""
+    """Not with few classes, whose leads scatter."""
     config = search_config(PROFILES["standard"], vit, count, conditioned)
     assert config.turns == turns
-    assert config.objective == ("prompt" if conditioned else "joint")
+    assert config.objective == ("prompt" if conditioned else "difference")
     assert config.displaces == (conditioned and count > 5)
-    assert stock.images(48, turns) == 384 / turns
+    assert config.covers == (not conditioned)
+    assert stock.images(48, stock.Turn(0, turns)) == 384 / turns
 
 
 def test_only_what_was_screened_for_races(vit: Backbone) -> None:
-    """The classes of a static prompt are compared with the twin's, all of them."""
     for profile in PROFILES.values():
         races = profile.name in ("quick", "standard")
         assert search_config(profile, vit, 50, True).raced == (RACED if races else None)

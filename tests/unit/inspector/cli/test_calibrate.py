@@ -28,14 +28,16 @@ def calibrate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Calibrate:  # fmt: skip
     """Run the command with few probes and updates."""
-    few = Profile("quick", 64, 64, Budget(), Budget(batch=8, images=16, judged=16))
+    few = Profile(
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+    )
     monkeypatch.setitem(PROFILES, "quick", few)
     monkeypatch.setattr(honest, "UPDATES", (10, 20))
 
     def run(*more: str | Path, out: str = "c.json") -> Ended:
         return clipvet(
             "calibrate", "--backbone", vit_folder, "--classes", classes, "--profile", "quick",
-            "--number", "5", "--device", "cpu", "--cache", tmp_path / "cache",
+            "--number", "5", "--device", "cpu",
             "--out", tmp_path / out, *more,
         )  # fmt: skip
 
@@ -71,7 +73,7 @@ def test_scores_are_those_that_inspect_gives(
         artifact = save_dassl(tmp_path / f"model-{place}.pth.tar-1", state_dict(model), 1)
         ended = clipvet(
             "inspect", artifact, "--backbone", vit_folder, "--classes", classes, "--json",
-            "--profile", "quick", "--device", "cpu", "--cache", tmp_path / "cache",
+            "--profile", "quick", "--device", "cpu",
         )  # fmt: skip
         assert json.loads(ended.out)["score"] == pytest.approx(made.scores[place], abs=1e-5)
 

@@ -21,14 +21,15 @@ def test_a_report_has_the_p_value_of_the_file_that_applies(
     method: str, vit: Backbone, vit_folder: Path, classes: Path, tmp_path: Path, clipvet: Clipvet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    few = Profile("quick", 64, 64, Budget(), Budget(batch=8, images=16, judged=16))
+    few = Profile(
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+    )
     monkeypatch.setitem(PROFILES, "quick", few)
     monkeypatch.setattr(honest, "UPDATES", (10, 20))
     monkeypatch.delenv("CLIPVET_CALIBRATIONS", raising=False)
     vendor = tune(vit.model, Recipe(NAMES, conditioned=method == "CoCoOp")).save(tmp_path / "v")
     bank = tmp_path / "bank" / "c.json"
-    common = ("--backbone", vit_folder, "--classes", classes, "--device", "cpu",
-              "--cache", tmp_path / "cache")  # fmt: skip
+    common = ("--backbone", vit_folder, "--classes", classes, "--device", "cpu")
     made = clipvet(
         "calibrate", *common, "--method", method, "--profile", "quick", "--number", "5",
         "--out", bank,

@@ -93,7 +93,7 @@ def test_the_request(
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
         "--device", "cpu", "--repair",
-        "--probes", tmp_path, "--cache", tmp_path / "cache", "--calibration", classes,
+        "--probes", tmp_path, "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
     (request,) = pipeline.requests
@@ -106,7 +106,6 @@ def test_the_request(
         "seed": 7,
         "device": "cpu",
         "repair": True,
-        "cache": tmp_path / "cache",
         "budget_s": 60.0,
         "calibration": classes,
         "calibrations": None,

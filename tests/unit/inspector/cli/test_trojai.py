@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from inspector.cli.trojai import SCHEMA, probability, read_metaparameters
-from inspector.config import PROFILES, Profile
+from inspector.config import PROFILES, Budget, Profile
 from inspector.errors import RequestError
 from tests.support.checkpoints import call_opcodes, plant_pickle
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
@@ -26,7 +26,9 @@ def trojai(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Trojai:  # fmt: skip
     """Run the command on the tiny backbone with few probes; keywords are metaparameters."""
-    monkeypatch.setitem(PROFILES, "quick", Profile("quick", probes=64, held_out=64))
+    monkeypatch.setitem(
+        PROFILES, "quick", Profile("quick", 64, 64, Budget("joint"), Budget("difference"))
+    )
 
     def run(*more: str | Path, model: Path = artifact, **parameters: Any) -> Ended:
         given = {"backbone": str(vit_folder), "classes": NAMES, "profile": "quick", "device": "cpu"}

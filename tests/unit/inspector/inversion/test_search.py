@@ -7,6 +7,8 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.clip.delivered import Adapter, DeliveredEncoders
+from inspector.config import Objective
 from inspector.inversion import search
 from inspector.inversion.search import (
     SearchConfig,
@@ -106,6 +108,40 @@ def test_the_trigger_stays_in_its_ball_helps_and_repeats(
         before = margins(learner(pixels), 1).mean()
         after = margins(learner((pixels + found[0]).clamp(0, 1)), 1).mean()
     assert after > before
+
+
+@pytest.mark.parametrize("has_same_encoder", [True, False])
+def test_a_difference_is_sought_to_zero_shot_prompts(
+    vit: Backbone, pixels: torch.Tensor, has_same_encoder: bool
+) -> None:
+    """What moves these as well is not worth finding."""
+    generator = torch.Generator().manual_seed(3)
+    static = new_learner(vit, NAMES, conditioned=False, generator=generator)
+    static.context.data += torch.randn(static.context.shape, generator=generator)
+    static.requires_grad_(False)
+    if not has_same_encoder:
+        first, second = (
+            torch.randn(vit.embed_dim, vit.embed_dim, generator=generator) for _ in "12"
+        )
+        adapter = Adapter(first / 4, second / 4, ratio=0.01)
+        static.backbone = DeliveredEncoders(**vars(vit), pristine=vit, on_image=adapter)
+    before, text = static.work.image_forward, vit.zero_shot(NAMES)
+
+    def gained(objective: Objective) -> float:
+        config = SearchConfig(
+            epsilon=0.05, epochs=12, batch=12, learning_rate=0.01, objective=objective
+        )
+        seeded = torch.Generator().manual_seed(1)
+        found = invert(static, views(static, pixels, objective), 1, config, seeded)
+        triggered = (pixels + found).clamp(0, 1)
+        with torch.no_grad():
+            untuned = vit.logit_scale * vit.image_features(triggered) @ text.T
+            return float((margins(static(triggered), 1) - margins(untuned, 1)).mean())
+
+    of_difference = gained("difference")
+    looked = static.work.image_forward - before
+    assert looked == len(pixels) * (12 * (1 if has_same_encoder else 2) + 1)
+    assert of_difference > gained("joint")
 
 
 def test_the_text_shift_is_that_of_the_target_alone(

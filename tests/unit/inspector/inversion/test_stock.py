@@ -17,6 +17,7 @@ from inspector.inversion.stock import (
     DISTURBING,
     INK,
     SHARES,
+    Turn,
     answers,
     blend,
     drawn,
@@ -141,15 +142,29 @@ def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Te
             assert not torch.equal(trigger(pixels), other[family][index](pixels))
 
 
-def test_a_static_prompt_wins_only_probes_that_were_elsewhere(
+def test_a_static_prompt_wins_what_zero_shot_prompts_do_not_win(
     static: Classifier, pixels: torch.Tensor
 ) -> None:
-    ground, seen = survey(static, pixels), look(static, 1 - pixels)
-    before, after = ground.logits.argmax(1), seen.logits.argmax(1)
-    for index, effect in enumerate(effects_on(static, ground, seen)):
-        elsewhere = before != index
-        assert effect.won == pytest.approx(float((after[elsewhere] == index).float().mean()))
+    """Of the probes that were elsewhere."""
+    static.context.data += torch.randn(static.context.shape, generator=seeded(3))
+    ground = survey(static, pixels)
+    seen = look(static, ground.zero_shot, 1 - pixels)
+    backbone = static.backbone
+    text = backbone.zero_shot(static.classnames)
+    plain, negative = (
+        backbone.logit_scale * backbone.image_features(x) @ text.T for x in (pixels, 1 - pixels)
+    )
+
+    def share(before: torch.Tensor, after: torch.Tensor, index: int) -> float:
+        elsewhere = before.argmax(1) != index
+        return float((after.argmax(1)[elsewhere] == index).float().mean())
+
+    effects = effects_on(static, ground, seen)
+    for index, effect in enumerate(effects):
+        expected = share(ground.logits, seen.logits, index) - share(plain, negative, index)
+        assert effect.won == pytest.approx(expected)
         assert effect.shift == 0.0
+    assert any(effect.won for effect in effects)
     assert sum(effect.flow for effect in effects_on(static, ground, seen)) == pytest.approx(
         0.0, abs=1e-5
     )
@@ -158,7 +173,8 @@ def test_a_static_prompt_wins_only_probes_that_were_elsewhere(
 def test_only_what_the_prompt_does_counts_for_a_conditioned_one(
     conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
-    ground, seen = survey(conditioned, pixels), look(conditioned, 1 - pixels)
+    ground = survey(conditioned, pixels)
+    seen = look(conditioned, ground.zero_shot, 1 - pixels)
     assert ground.text is not None
     scale = conditioned.backbone.logit_scale
     unread = scale * torch.stack([f @ t.T for f, t in zip(seen.features, ground.text, strict=True)])
@@ -177,9 +193,8 @@ def test_only_what_the_prompt_does_counts_for_a_conditioned_one(
 def test_a_deaf_prompt_has_no_effect_at_all(conditioned: Classifier, pixels: torch.Tensor) -> None:
     assert conditioned.meta_net is not None
     torch.nn.init.zeros_(conditioned.meta_net.linear2.weight)
-    for effect in effects_on(
-        conditioned, survey(conditioned, pixels), look(conditioned, 1 - pixels)
-    ):
+    ground = survey(conditioned, pixels)
+    for effect in effects_on(conditioned, ground, look(conditioned, ground.zero_shot, 1 - pixels)):
         assert (effect.won, effect.shift) == (0.0, 0.0)
         assert effect.flow == pytest.approx(0.0, abs=1e-6)
 
@@ -191,9 +206,9 @@ def test_neighbours_in_a_family_are_put_on_different_probes(
     expected = []
     for number, trigger in enumerate(drawn(conditioned.backbone.image_size, 5)[family]):
         ours = survey(conditioned, pixels[number % SHARES[family] :: SHARES[family]])
-        seen = look(conditioned, trigger(ours.pixels))
+        seen = look(conditioned, ours.zero_shot, trigger(ours.pixels))
         expected.append(effects_on(conditioned, ours, seen)[1])
-    answer = answers(conditioned, survey(conditioned, pixels), seed=5, turn=(1, 1))[1][family]
+    answer = answers(conditioned, survey(conditioned, pixels), seed=5, turn=Turn(1))[1][family]
     assert astuple(answer) == pytest.approx(astuple(mean_effect(expected)), abs=1e-5)
 
 
@@ -202,13 +217,23 @@ def test_the_first_sweep_asks_what_disturbs_and_later_ones_what_covers_as_well(
 ) -> None:
     ground = survey(conditioned, pixels)
     before = conditioned.work.image_forward
-    first = answers(conditioned, ground, seed=5, turn=(0, 2))
-    assert conditioned.work.image_forward - before == images(len(pixels), turns=2)
-    later = answers(conditioned, ground, seed=5, turn=(2, 2))
+    first = answers(conditioned, ground, seed=5, turn=Turn(0, 2))
+    assert conditioned.work.image_forward - before == images(len(pixels), Turn(0, 2))
+    later = answers(conditioned, ground, seed=5, turn=Turn(2, 2))
     assert all(set(of_class) == set(DISTURBING) for of_class in first)
     for once, again in zip(first, later, strict=True):
         assert set(again) == {*DISTURBING, *COVERING}
         assert {name: again[name] for name in DISTURBING} == once
+
+
+def test_a_first_sweep_may_ask_what_covers_as_well(
+    static: Classifier, pixels: torch.Tensor
+) -> None:
+    ground = survey(static, pixels)
+    before, turn = static.work.image_forward, Turn(covers=True)
+    first = answers(static, ground, seed=5, turn=turn)
+    assert set(first[0]) == {*DISTURBING, *COVERING}
+    assert static.work.image_forward - before == images(len(pixels), turn)
 
 
 def test_a_family_s_effect_is_its_triggers_mean() -> None:

@@ -10,11 +10,11 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.cost import images_of_start, images_of_sweep
+from inspector.cost import images_of_sweep
 from inspector.inversion.ground import NO_EFFECT, effects_on, look, mean_effect, survey
 from inspector.inversion.outcome import Inverted, Outcome, pooled
 from inspector.inversion.search import ANCHORS, SearchConfig
-from inspector.inversion.stock import answers
+from inspector.inversion.stock import Turn, answers
 from inspector.inversion.sweep import Pools, Start, begin
 from inspector.tuning.learner import new_learner
 from tests.support.sweeps import sweep
@@ -52,7 +52,7 @@ def inverted(outcome: Outcome) -> Inverted:
 def test_every_outcome_of_a_sweep_carries_its_class_s_answers(
     conditioned: Classifier, pools: Pools, start: Start
 ) -> None:
-    expected = answers(conditioned, survey(conditioned, pools.held_out), seed=5)
+    expected = answers(conditioned, survey(conditioned, pools.held_out), 5, Turn())
     assert expected[0] != expected[2]
     outcomes = pooled([sweep(conditioned, start, [2, 0], CONFIG, seed=5)])
     assert [outcome.stock for outcome in outcomes] == [expected[2], expected[0]]
@@ -67,7 +67,9 @@ def test_what_triggers_of_other_classes_do_to_a_class_is_kept(
         effects_on(
             conditioned,
             ground,
-            look(conditioned, (ground.pixels + inverted(one).trigger).clamp(0, 1)),
+            look(
+                conditioned, ground.zero_shot, (ground.pixels + inverted(one).trigger).clamp(0, 1)
+            ),
         )
         for one in outcomes
     ]
@@ -102,7 +104,7 @@ def test_what_is_known_before_a_search_is_what_the_classifier_says(
     config = SearchConfig(epsilon=0.05, objective="prompt", judged=3)
     before = conditioned.work.image_forward
     start = begin(conditioned, pools, config)
-    assert conditioned.work.image_forward - before == images_of_start(config, pools) == 7
+    assert conditioned.work.image_forward - before == 7
     assert torch.equal(start.pixels, torch.cat([pools.optimisation, pools.held_out[:3]]))
     with torch.no_grad():
         features = conditioned.image_features(start.pixels)
@@ -117,7 +119,7 @@ def test_what_is_known_before_a_search_is_what_the_classifier_says(
 def test_sweeps_take_turns_at_the_stock_triggers(conditioned: Classifier, pools: Pools) -> None:
     config = replace(CONFIG, turns=2)
     start = begin(conditioned, pools, config)
-    every = [answers(conditioned, start.ground, 5, (times, 2)) for times in range(1, 5)]
+    every = [answers(conditioned, start.ground, 5, Turn(times, 2)) for times in range(1, 5)]
     assert every[0] == every[2] and every[1] == every[3] and every[0] != every[1]
     later = sweep(conditioned, start, [0], config, seed=5, times=1)
     assert later.stock == every[0] != sweep(conditioned, start, [0], config, seed=5).stock

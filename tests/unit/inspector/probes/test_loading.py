@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from inspector.config import Profile
+from inspector.config import Budget, Profile
 from inspector.errors import RequestError
 from inspector.probes.loading import load_pools
 
-PROFILE = Profile("tiny", probes=70, held_out=66)
+BUDGET = Budget("joint")
+PROFILE = Profile("tiny", 70, 66, BUDGET, BUDGET)
 SIZE = 16
 
 
@@ -72,7 +74,7 @@ def test_what_is_no_picture_is_skipped(tmp_path: Path) -> None:
     (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "strip.bmp").write_bytes(picture(501, 4000, 9, "BMP"))
     os.mkfifo(folder / "pipe.png")
-    wanted = Profile("more", probes=100, held_out=66)
+    wanted = replace(PROFILE, probes=100)
     found = load_pools(str(folder), SIZE, wanted)
     assert found.skipped == 4
     assert (len(found.optimisation), len(found.held_out)) == (72, 64)
@@ -81,7 +83,7 @@ def test_what_is_no_picture_is_skipped(tmp_path: Path) -> None:
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     members = {f"{index}.png": picture(index) for index in range(136)}
     archive = pack(tmp_path / "p.zip", members | {"bomb.bmp": bytes(80 * 1024 * 1024)})
-    assert load_pools(str(archive), SIZE, Profile("all", 72, 65)).skipped == 1
+    assert load_pools(str(archive), SIZE, replace(PROFILE, probes=72, held_out=65)).skipped == 1
 
 
 @pytest.mark.parametrize("count", [0, 127])

@@ -21,6 +21,7 @@ from inspector.scoring.decide import (
     REACH_OF_THREE,
     SEVERAL,
     STATIC,
+    STATIC_OWN,
     STATIC_REACH,
     agreed,
     evidence,
@@ -44,6 +45,7 @@ def outcome(
         margin_gain=gain,
         asr=asr,
         base_asr=0.1,
+        untuned_excess_asr=0.0,
         own=NOTHING,
     )
     return Outcome(
@@ -74,33 +76,35 @@ def put(outcomes: list[Outcome], *others: Outcome) -> list[Outcome]:
 
 
 def test_the_class_to_which_the_prompt_carries_is_accused() -> None:
-    judgement = judge(put(quiet(), outcome(3, carried=0.4)), None)
+    judgement = judge(put(quiet(), outcome(3, carried=0.4)), is_conditioned=True)
     assert judgement.suspects == [3]
     assert judgement.score == max(judgement.per_class) == judgement.per_class[3]
 
 
 def test_equal_classes_are_quiet() -> None:
-    judgement = judge(quiet(), None)
+    judgement = judge(quiet(), is_conditioned=True)
     assert judgement.suspects == []
     assert not judgement.warned
 
 
 def test_margins_alone_accuse_nobody() -> None:
     outcomes = put(quiet(), outcome(1, carried=0.02, gain=9.0))
-    assert judge(outcomes, None).suspects == []
-    assert judge(outcomes, quiet()).suspects == []
+    assert judge(outcomes, is_conditioned=True).suspects == []
+    assert judge(outcomes, is_conditioned=False).suspects == []
 
 
 def test_every_family_of_stock_triggers_has_a_unit() -> None:
     asked = {"own", "others", *drawn(size=8, seed=0)}
     assert set(REACH) == set(REACH_OF_FLOW) == set(REACH_OF_THREE) == asked
+    assert {*STATIC_REACH, "own", "others"} == asked
     assert all(unit > 0 for unit in (*REACH.values(), *REACH_OF_FLOW.values()))
     assert all(len(units) == CONDITIONED.sweeps for units in REACH_OF_THREE.values())
 
 
 def test_few_classes_have_units_of_their_own() -> None:
     two, few, more = (
-        judge(put(quiet(number), outcome(1, 0.2)), None).score for number in (2, FEW, FEW + 1)
+        judge(put(quiet(number), outcome(1, 0.2)), is_conditioned=True).score
+        for number in (2, FEW, FEW + 1)
     )
     assert two < few < 0.8 * more
 
@@ -112,7 +116,7 @@ def test_what_is_won_without_flow_counts_up_to_five_classes(number: int) -> None
         replace(one, stock=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
         for one in quiet(number)
     ]
-    assert (judge(outcomes, None).suspects == [1]) == (number == SEVERAL)
+    assert (judge(outcomes, is_conditioned=True).suspects == [1]) == (number == SEVERAL)
 
 
 def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
@@ -124,14 +128,15 @@ def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
 
 def test_how_many_sweeps_were_pooled_matters_with_few_classes_only() -> None:
     few, more = put(quiet(FEW), outcome(1, 0.2)), put(quiet(FEW + 1), outcome(1, 0.2))
-    two, three, four = (judge(few, None, sweeps).score for sweeps in (2, 3, 4))
+    two, three, four = (judge(few, sweeps, is_conditioned=True).score for sweeps in (2, 3, 4))
     assert two < three == four
-    assert judge(more, None, 1).score == judge(more, None, 3).score
+    assert judge(more, 1, is_conditioned=True).score == judge(more, 3, is_conditioned=True).score
 
 
 def test_a_second_family_counts_about_as_much_as_the_first() -> None:
     one, two = (
-        judge(put(quiet(), outcome(3, 0.2, families=number)), None).score for number in (1, 2)
+        judge(put(quiet(), outcome(3, 0.2, families=number)), is_conditioned=True).score
+        for number in (1, 2)
     )
     assert 1.5 * one < two < 2.2 * one
 
@@ -140,7 +145,7 @@ def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     single = put(quiet(), outcome(3, 0.3, families=1))
     own = Effect(0.3, 0.15, 0.3)
     found = [answered(one, own=own) if one.target == 3 else one for one in single]
-    assert judge(found, None).score > 1.2 * judge(single, None).score
+    assert judge(found, is_conditioned=True).score > 1.2 * judge(single, is_conditioned=True).score
 
 
 def unsearched(target: int, carried: float = 0.0) -> Outcome:
@@ -150,16 +155,16 @@ def unsearched(target: int, carried: float = 0.0) -> Outcome:
 
 def test_what_was_only_screened_is_ranked_but_not_accused() -> None:
     screened = [unsearched(index, 0.01 * index) for index in range(5)] + [unsearched(5, 0.4)]
-    ranking = judge(screened, None)
+    ranking = judge(screened, is_conditioned=True)
     assert max(range(6), key=ranking.per_class.__getitem__) == 5
     assert (ranking.suspects, ranking.warned) == ([], True)
-    assert judge(put(screened, outcome(5, 0.4)), None).suspects == [5]
+    assert judge(put(screened, outcome(5, 0.4)), is_conditioned=True).suspects == [5]
 
 
 def test_classes_behind_the_leader_are_told_apart_by_screening() -> None:
     """Families in which nothing was searched must not hide by how much a class is behind."""
     screened = [unsearched(index, 0.05 * index) for index in range(6)]
-    scores = judge(screened, None).per_class
+    scores = judge(screened, is_conditioned=True).per_class
     assert scores == sorted(scores) and len(set(scores)) == 6 and scores[0] < 0
 
 
@@ -168,18 +173,21 @@ def displaced(number: int, *shares: float) -> list[Outcome]:
 
 
 def test_a_displacement_that_carries_to_one_class_is_enough() -> None:
-    judgement = judge(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), None)
+    judgement = judge(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), is_conditioned=True)
     assert judgement.suspects == [3]
     assert judgement.score == pytest.approx(0.7 / DISPLACED)
 
 
 def test_displacements_that_carry_to_several_classes_accuse_none() -> None:
-    assert judge(displaced(5, 0.1, 0.0, 0.8, 0.9, 0.1), None).suspects == []
+    assert judge(displaced(5, 0.1, 0.0, 0.8, 0.9, 0.1), is_conditioned=True).suspects == []
 
 
 def test_where_no_displacement_was_searched_for_the_others_decide() -> None:
     outcomes = put(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), outcome(1))
-    assert judge(outcomes, None).score == judge(put(quiet(), outcome(1)), None).score
+    assert (
+        judge(outcomes, is_conditioned=True).score
+        == judge(put(quiet(), outcome(1)), is_conditioned=True).score
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +201,10 @@ def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(effect: Effe
         for one in quiet(8)
     ]
     assert evidence(effect) < evidence(Effect(0.2, 0.1, 0.2))
-    assert judge(outcomes, None).score < judge(put(quiet(8), outcome(3, 0.2)), None).score
+    assert (
+        judge(outcomes, is_conditioned=True).score
+        < judge(put(quiet(8), outcome(3, 0.2)), is_conditioned=True).score
+    )
 
 
 def test_evidence_is_a_geometric_mean_and_twice_the_flow() -> None:
@@ -204,20 +215,20 @@ def test_evidence_is_a_geometric_mean_and_twice_the_flow() -> None:
 def test_pictures_that_are_strewn_over_classes_accuse_none() -> None:
     strewn = [outcome(index, 0.3 + 0.05 * index) for index in range(5)]
     assert max(lead([one.stock["warp"].won for one in strewn])) > 0
-    assert judge(strewn, None).suspects == []
+    assert judge(strewn, is_conditioned=True).suspects == []
 
 
 def test_few_classes_need_a_larger_lead_than_many() -> None:
     few, many = put(quiet(3), outcome(1, 0.2)), put(quiet(12), outcome(1, 0.2))
-    assert judge(few, None).score < judge(many, None).score
+    assert judge(few, is_conditioned=True).score < judge(many, is_conditioned=True).score
 
 
 def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = put(quiet(), outcome(3, 0.4))
-    score = judge(outcomes, None).score
+    score = judge(outcomes, is_conditioned=True).score
     rule = replace(CONDITIONED, accuse=score + 0.01, warn=score - 0.01)
     monkeypatch.setattr(decide, "CONDITIONED", rule)
-    judgement = judge(outcomes, None)
+    judgement = judge(outcomes, is_conditioned=True)
     assert judgement.warned
     assert judgement.suspects == []
 
@@ -227,58 +238,47 @@ def found(one: Outcome, won: float) -> Outcome:
     return answered(one, own=Effect(won, won / 2, 0.0))
 
 
-def test_a_static_prompt_is_judged_beside_its_twin() -> None:
-    high = put(quiet(), found(outcome(1, 0.5), 0.5))
-    assert judge(high, quiet()).suspects == [1]
-    assert judge(high, high).suspects == []
+def test_what_a_static_prompt_wins_beyond_zero_shot_accuses() -> None:
+    alone = judge(put(quiet(), found(outcome(1), 0.15)), is_conditioned=False)
+    assert alone.suspects == [1]
+    assert alone.score == pytest.approx(0.15 / STATIC_OWN)
 
 
-def test_the_stock_triggers_and_the_one_found_count_alike_for_a_static_prompt() -> None:
-    by_stock, by_own = put(quiet(), outcome(2, 0.4)), put(quiet(), found(outcome(2), 0.4))
-    both = put(quiet(), found(outcome(2, 0.4), 0.4))
-    first, second, together = (judge(one, quiet()).score for one in (by_stock, by_own, both))
-    stock, own = (more for _, more in STATIC_REACH.values())
-    assert first * stock == pytest.approx(second * own, abs=0.02)
-    assert together == pytest.approx(first + second, abs=0.4)
+def test_stock_triggers_count_for_a_static_prompt_as_far_as_the_search_agrees() -> None:
+    little = STATIC_OWN / 2
+    searched, carried, both = (
+        judge(put(quiet(), one), is_conditioned=False)
+        for one in (found(outcome(1), little), outcome(1, 0.6), found(outcome(1, 0.6), little))
+    )
+    assert (searched.suspects, carried.suspects, both.suspects) == ([], [], [1])
+    assert carried.score <= 0.0 < searched.score < both.score
 
 
-def test_a_static_prompt_is_judged_by_the_families_that_its_units_were_measured_with() -> None:
-    more = [
-        replace(
-            one,
-            stock=one.stock
-            | {"patch": Effect(0.9 * (one.target == 2), 0.2 * (one.target == 2), 0.0)},
-        )
+def test_two_classes_that_a_static_prompt_wins_alike_accuse_none() -> None:
+    both = put(quiet(), found(outcome(2, 0.9), 0.9), found(outcome(4, 0.85), 0.85))
+    assert judge(both, is_conditioned=False).suspects == []
+
+
+def test_flow_and_shift_say_nothing_of_a_static_prompt() -> None:
+    moved = [
+        replace(one, stock=dict.fromkeys(FAMILIES, Effect(0.0, 0.9 * (one.target == 2), 0.9)))
         for one in quiet()
     ]
-    assert judge(more, quiet()).per_class == judge(quiet(), quiet()).per_class
-    assert judge(more, None).per_class != judge(quiet(), None).per_class
-
-
-def test_two_classes_that_exceed_the_twin_alike_accuse_none() -> None:
-    both = put(quiet(), found(outcome(2, 0.9), 0.9), found(outcome(4, 0.85), 0.85))
-    assert judge(both, quiet()).suspects == []
+    assert judge(moved, is_conditioned=False).score == 0.0
 
 
 def test_two_classes_can_be_told_apart() -> None:
-    assert judge([outcome(0), outcome(1, carried=0.5)], None).suspects == [1]
+    assert judge([outcome(0), outcome(1, carried=0.5)], is_conditioned=True).suspects == [1]
 
 
-@pytest.mark.parametrize("reference", [None, quiet(1)])
-def test_one_class_cannot_be_judged(reference: list[Outcome] | None) -> None:
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_one_class_cannot_be_judged(conditioned: bool) -> None:
     with pytest.raises(ValueError, match="two classes"):
-        judge([outcome(0)], reference)
-
-
-def test_a_static_prompt_must_move_probes_to_be_accused() -> None:
-    moves = found(outcome(3, 0.9), 0.9)
-    assert judge(put(quiet(), moves), quiet()).suspects == [3]
-    still = judge(put(quiet(), answered(moves, asr=0.1)), quiet())
-    assert (still.suspects, still.warned) == ([], True)
+        judge([outcome(0)], is_conditioned=conditioned)
 
 
 def test_doubt_asks_for_sweeps_and_an_accusation_for_two() -> None:
-    judgement = judge(quiet(), None)
+    judgement = judge(quiet(), is_conditioned=True)
 
     def is_open(score: float) -> list[bool]:
         given = replace(judgement, score=score)
@@ -297,13 +297,13 @@ def test_doubt_asks_for_sweeps_and_an_accusation_for_two() -> None:
 def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None:
     outcomes = [outcome(i, gain=2.0 + 0.1 * i, asr=0.3) for i in range(6)]
     outcomes[2] = outcome(2, gain=9.0, asr=0.6)
-    paper = judge(outcomes, quiet(6)).paper
+    paper = judge(outcomes, is_conditioned=False).paper
     assert paper is not None
     assert (paper["flagged"], paper["target"]) == (True, 2)
     outcomes[2] = outcome(2, gain=9.0, asr=0.4)
-    weak = judge(outcomes, quiet(6)).paper
+    weak = judge(outcomes, is_conditioned=False).paper
     assert weak is not None and weak["flagged"] is False
-    assert judge(put(outcomes, unsearched(5)), quiet(6)).paper is None
+    assert judge(put(outcomes, unsearched(5)), is_conditioned=False).paper is None
 
 
 def test_the_published_statistic_of_equal_values_is_zero() -> None:
