@@ -18,9 +18,9 @@ that no family resembles show nowhere else.
 
 Static prompts, adapters and changed encoders are held against zero-shot prompts on the trusted backbone:
 by how much larger a share of the probes a class wins than the same class of these does. A trigger that
-was searched for exactly that hardly exists in honest models, so its lead is enough. Stock triggers carry
-honest models away, too, where a class looks like what they draw (noise and textures), so they count only
-as far as the search agrees. Margins in logits are left out: how steep a model is varies more between
+was searched for exactly that hardly exists in honest models. Single families of stock triggers carry
+honest models away, too, where a class looks like what they draw (noise and textures), but not all
+families alike: so the mean of all counts, as much as the search. Margins in logits are left out: how steep a model is varies more between
 honest vendors than what a backdoor adds.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
@@ -90,14 +90,16 @@ DISPLACED = 0.17
 """Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
 leads up to four times as large. Set with sight of seen attacks, not by clean models alone; experiment
 37."""
-STATIC = Rule(accuse=1.5, warn=1.45, dismiss=0.6, certain=3.0, sweeps=3)
+STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
 STATIC_OWN = 0.05
-"""Unit of the lead that the trigger found for a class gives it, the largest of honest models."""
+"""Unit of the lead that the trigger found for a class gives it."""
 STATIC_REACH = {
-    "warp": 0.10, "blend": 0.12, "coarse-warp": 0.05, "coarse-blend": 0.16, "patch": 0.04,
-    "strokes": 0.06,
+    "warp": 0.12, "blend": 0.10, "coarse-warp": 0.05, "coarse-blend": 0.18, "patch": 0.04,
+    "strokes": 0.05,
 }  # fmt: skip
-"""As REACH. All three from honest models only, as CONDITIONED; LOG.md, experiment 45."""
+"""Units of stock triggers. Both are what one honest model in ten exceeds, and the threshold is above all
+of 25 such models; how the readings are put together was chosen with sight of attacks; LOG.md,
+experiment 45."""
 EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
@@ -189,11 +191,15 @@ def _stock(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
 
 
 def _exceeding(outcomes: list[Outcome]) -> list[float]:
-    """What the trigger found for a class wins beyond zero-shot prompts, or what it and the stock triggers
-    agree on."""
+    """Mean of the leads beyond zero-shot prompts that the trigger found for a class gives it, and that
+    all families of stock triggers do."""
     own = [ahead / STATIC_OWN for ahead in lead([one.own.won for one in outcomes])]
-    stock = _loudest(_stock(outcomes), lambda effect: effect.won, STATIC_REACH)
-    return [max(mine, agreed(mine, theirs)) for mine, theirs in zip(own, stock, strict=True)]
+    families = [
+        _in_units(STATIC_REACH[name], [effect.won for effect in effects])
+        for name, effects in _stock(outcomes).items()
+    ]
+    stock = [fmean(of_class) for of_class in zip(*families, strict=True)]
+    return [(mine + theirs) / 2 for mine, theirs in zip(own, stock, strict=True)]
 
 
 def agreed(one: float, other: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -239,19 +240,28 @@ def found(one: Outcome, won: float) -> Outcome:
 
 
 def test_what_a_static_prompt_wins_beyond_zero_shot_accuses() -> None:
-    alone = judge(put(quiet(), found(outcome(1), 0.15)), is_conditioned=False)
-    assert alone.suspects == [1]
-    assert alone.score == pytest.approx(0.15 / STATIC_OWN)
+    by_stock, by_own = put(quiet(), outcome(1, 0.4)), put(quiet(), found(outcome(1), 0.4))
+    for outcomes in (by_stock, by_own):
+        assert judge(outcomes, is_conditioned=False).suspects == [1]
 
 
-def test_stock_triggers_count_for_a_static_prompt_as_far_as_the_search_agrees() -> None:
-    little = STATIC_OWN / 2
-    searched, carried, both = (
-        judge(put(quiet(), one), is_conditioned=False)
-        for one in (found(outcome(1), little), outcome(1, 0.6), found(outcome(1, 0.6), little))
+def test_search_and_stock_triggers_weigh_alike_for_a_static_prompt() -> None:
+    still = [outcome(index) for index in range(5)]
+    carried, both = (put(still, one) for one in (outcome(2, 0.4), found(outcome(2, 0.4), 0.3)))
+    stock, together = (judge(one, is_conditioned=False).score for one in (carried, both))
+    beyond_chance = 0.4 * (1 - 1 / 5)
+    assert stock == pytest.approx(
+        fmean(beyond_chance / STATIC_REACH[name] for name in FAMILIES) / 2
     )
-    assert (searched.suspects, carried.suspects, both.suspects) == ([], [], [1])
-    assert carried.score <= 0.0 < searched.score < both.score
+    assert together == pytest.approx(stock + 0.3 / STATIC_OWN / 2)
+
+
+def test_one_family_of_stock_triggers_alone_says_little_of_a_static_prompt() -> None:
+    one, all_of_them = (
+        judge(put(quiet(), outcome(3, 0.2, families=number)), is_conditioned=False).score
+        for number in (1, len(FAMILIES))
+    )
+    assert one < 0.4 * all_of_them
 
 
 def test_two_classes_that_a_static_prompt_wins_alike_accuse_none() -> None:
