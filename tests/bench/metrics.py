@@ -73,6 +73,8 @@ def parts(models: Sequence[Model]) -> list[Part]:
         rows.append(Part(kind, [m for m in attacked if m.kind == kind], clean))
     for task in sorted({m.task for m in models}):
         rows.append(_within(f"task {task}", models, lambda m, task=task: m.task == task))  # type: ignore[misc]
+    for family in sorted({m.family for m in models if m.family}):
+        rows.append(_within(family, models, lambda m, family=family: m.family == family))  # type: ignore[misc]
     for number in sorted({m.classes for m in models if m.classes is not None}):
         name = f"{number} classes"
         rows.append(_within(name, models, lambda m, number=number: m.classes == number))  # type: ignore[misc]

@@ -17,7 +17,7 @@ class Model:
     excess: of an attack, the share of other classes' pictures that its trigger carries to the target
     beyond the share that the clean model sends there.
     Clean are the plain ones (kind `clean`) and the controls, of which nobody asked whether an
-    attack took.
+    attack took. `family`: of the checkpoint, in tables of several.
     """
 
     task: str
@@ -33,10 +33,12 @@ class Model:
     excess: float | None
     paper_score: float | None
     paper_target: int | None
+    family: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.task}-{self.seed}-{self.kind}"
+        name = f"{self.task}-{self.seed}-{self.kind}"
+        return f"{self.family} {name}" if self.family else name
 
 
 def read_models(paths: Iterable[Path]) -> list[Model]:
@@ -75,6 +77,7 @@ def _model(row: dict[str, str]) -> Model:
         excess=float(row["excess"]) if row.get("excess") else None,
         paper_score=None,
         paper_target=None,
+        family=row.get("family"),
     )
 
 

@@ -215,3 +215,17 @@ def test_the_text_excludes_and_lists_attacks_that_did_not_take(tmp_path: Path) -
     cells = [cell.strip().split(" [")[0] for cell in everything.strip("|").split("|")]
     # Attacked scores equal the clean ones: nothing is told apart, and none reaches the threshold.
     assert cells == ["all", "3 / 2", "0.500!", "0.600", "0.400", "0.667", "0.333", "0.500", "0.200"]
+
+
+def test_families_share_tasks_seeds_and_kinds_and_have_a_line_each(tmp_path: Path) -> None:
+    table = tmp_path / "families.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("family", *FIELDS))
+        writer.writeheader()
+        writer.writerows(
+            {"family": family} | row for family in ("CoOp", "VPT") for row in (ROW, HIT)
+        )
+    models = read_models([table])
+    assert [model.name for model in models[::2]] == ["CoOp things6-9-clean", "VPT things6-9-clean"]
+    lines = {part.name: part for part in parts(models)}
+    assert [m.family for m in lines["VPT"].attacked + lines["VPT"].clean] == ["VPT", "VPT"]
