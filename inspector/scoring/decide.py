@@ -100,7 +100,7 @@ STATIC_REACH = {
 """Units of stock triggers. Both are what one honest model in ten exceeds, and the threshold is above all
 of 25 such models; how the readings are put together was chosen with sight of attacks; LOG.md,
 experiment 45."""
-EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "VPT", "CLIP")
+EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "CLIP")
 """Families that the experiments used."""
 PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
 
