@@ -36,7 +36,7 @@ _UNREAD = {
     True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and small "
     "patches may leave it, is often missed.",
 }
-"""By whether prompts read the picture; LOG.md, experiments 31 and 44."""
+"""By whether prompts read the picture; LOG.md, experiments 44 and 45."""
 
 
 @dataclass(frozen=True)
