@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.read import read_here
 from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
+from inspector.clip.zero_shot import ZeroShot
 from inspector.config import PROFILES, Budget, Profile
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
@@ -147,15 +149,25 @@ def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned:
     assert report["per_class"][1]["trigger"]["image"] in kept
 
 
+@pytest.mark.parametrize("encoders", [1, 2])
 def test_the_estimate_is_exact_and_progress_never_falls(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, encoders: int
 ) -> None:
+    """Two encoders: the trusted one looks at every picture besides the vendor's."""
     quiet(monkeypatch)
+    plain = ZeroShot.of
+    monkeypatch.setattr(
+        ZeroShot,
+        "of",
+        lambda classifier: replace(plain(classifier), has_same_encoder=encoders == 1),
+    )
     report = bench.inspect()
     (estimate,) = (event for event in bench.events if event["event"] == "estimate")
-    looked_at = 64  # By the assembly level, before the estimate.
-    timed = 2 * 32
-    assert estimate["image_forward"] == report["budget"]["image_forward"] - looked_at - timed
+    held_out = encoders * 64  # Looked at before the estimate.
+    for_the_level = (encoders - 1) * 64  # Which asks zero-shot prompts on its own.
+    timed = encoders * 2 * 32
+    before = held_out + for_the_level + timed
+    assert estimate["image_forward"] == report["budget"]["image_forward"] - before
     fractions = [event["fraction"] for event in bench.events if event["event"] == "progress"]
     assert fractions == sorted(fractions)
     assert fractions[0] >= 0 and 0.9 < fractions[-1] <= 1
@@ -297,9 +309,8 @@ def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.inspect()
     seconds = iter([0.0])
 
     def now() -> float:
