@@ -25,7 +25,7 @@ from torch.nn import functional
 from inspector.clip.classifier import Classifier
 from inspector.inversion.ground import Effect, Ground, effects_on, look, mean_effect
 
-_Any = TypeVar("_Any")
+_Member = TypeVar("_Member")
 Trigger = Callable[[Tensor], Tensor]
 """Pixels (B, 3, S, S) in [0,1] to the same with the trigger."""
 
@@ -132,7 +132,7 @@ class Turn:
     turns: int = 1
     covers: bool = False
 
-    def asked(self, family: str, triggers: Sequence[_Any]) -> Sequence[_Any]:
+    def asked(self, family: str, triggers: Sequence[_Member]) -> Sequence[_Member]:
         """Those of a family that this sweep asks."""
         if family in DISTURBING:
             return triggers[self.times % self.turns :: self.turns]

@@ -20,8 +20,8 @@ Static prompts, adapters and changed encoders are held against zero-shot prompts
 by how much larger a share of the probes a class wins than the same class of these does. A trigger that
 was searched for exactly that hardly exists in honest models. Single families of stock triggers carry
 honest models away, too, where a class looks like what they draw (noise and textures), but not all
-families alike: so the mean of all counts, as much as the search. Margins in logits are left out: how steep a model is varies more between
-honest vendors than what a backdoor adds.
+families alike: so the mean of all counts, as much as the search. Margins in logits are left out: how
+steep a model is varies more between honest vendors than what a backdoor adds.
 
 The paper's own decision (arXiv 2604.09101: robust score of the loss over classes, k = 2, triggers
 below 50 % success invalid) is computed beside it and never decides.

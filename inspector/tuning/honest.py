@@ -1,6 +1,6 @@
 """Honest models for a calibration: benign prompts that differ in what they were tuned on.
 
-Twins of other seeds come out alike, because they are distilled from the same predictions (LOG.md,
+Prompts of other seeds come out alike where they are taught the same predictions (LOG.md,
 experiment 22); what clean vendors' models differ by is their data. So every model has pictures,
 wrong labels, disturbed pictures, imbalance and effort drawn for it. Pictures that are disturbed
 contradict their labels in some models, as in an attack, but no class is preferred by that: such
