@@ -217,6 +217,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "excess_asr": found and found.excess_asr,
         "reference_excess_asr": found and found.untuned_excess_asr,
         "displaced": outcome.displaced,
+        "leaning": outcome.leaning,
         "own": outcome.inverted and asdict(outcome.own),
         "others": asdict(outcome.others),
         "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},

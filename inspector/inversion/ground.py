@@ -110,11 +110,11 @@ def effects_on(classifier: Classifier, ground: Ground, seen: Seen) -> list[Effec
     """One `Effect` for every class."""
     if ground.text is None or seen.text is None:
         won = _won(ground.logits, seen.logits) - _won(ground.untuned, seen.untuned)
-        flow = _flow(ground.logits, seen.logits) - _flow(ground.untuned, seen.untuned)
+        flow = gained(ground.logits, seen.logits) - gained(ground.untuned, seen.untuned)
         shift = torch.zeros_like(won)
     else:
         unread = met(classifier, seen.features, ground.text)
-        won, flow = _won(unread, seen.logits), _flow(unread, seen.logits)
+        won, flow = _won(unread, seen.logits), gained(unread, seen.logits)
         shift = (seen.text - ground.text).norm(dim=-1).mean(0)
     columns = zip(won.tolist(), flow.tolist(), shift.tolist(), strict=True)
     return [Effect(*of_class) for of_class in columns]
@@ -128,6 +128,6 @@ def _won(before: Tensor, after: Tensor) -> Tensor:
     return (there & elsewhere).sum(1) / elsewhere.sum(1).clamp(min=1)
 
 
-def _flow(before: Tensor, after: Tensor) -> Tensor:
-    """By class (K,), how much mean probability logits (M, K) gain."""
+def gained(before: Tensor, after: Tensor) -> Tensor:
+    """By class (K,), how much mean probability `after` gives it beyond `before`, both logits (M, K)."""
     return (after.softmax(1) - before.softmax(1)).mean(0)

@@ -49,6 +49,8 @@ class Outcome:
     `inspector.inversion.features`; None where none was searched for."""
     stock: dict[str, Effect] = field(default_factory=dict)
     """What the stock triggers of each family do to it, which nobody fitted to it."""
+    leaning: float = 0.0
+    """How much more mean probability untriggered probes give it than zero-shot prompts do, in [-1,1]."""
 
     @property
     def own(self) -> Effect:
@@ -71,12 +73,14 @@ class Sweep:
 
     targets: the classes it is about.
     stock: for every class what the stock triggers do.
+    leaning: for every class what untriggered probes give it beyond zero-shot prompts.
     displaced: by target what a displacement of the feature carries; empty where none was searched.
     found: searches for triggers, of all targets or of those that lead.
     """
 
     targets: list[int]
     stock: list[dict[str, Effect]]
+    leaning: list[float]
     displaced: dict[int, float]
     found: list[Found]
 
@@ -105,6 +109,7 @@ def _mean(target: int, sweeps: Sequence[Sweep]) -> Outcome:
             family: mean_effect([one[family] for one in answers if family in one])
             for family in answers[-1]
         },
+        leaning=fmean(each.leaning[target] for each in sweeps),
     )
 
 

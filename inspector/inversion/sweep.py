@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.inversion import features, stock
-from inspector.inversion.ground import Effect, Ground, effects_on, look, survey
+from inspector.inversion.ground import Effect, Ground, effects_on, gained, look, survey
 from inspector.inversion.outcome import Found, Inverted, Sweep
 from inspector.inversion.search import ANCHORS, SearchConfig, Views, invert, margins, views
 
@@ -56,6 +57,16 @@ class Start:
         """The same, (N, 3, S, S)."""
         return torch.cat([self.views.pixels[: len(self.views.features)], self.ground.pixels])
 
+    @cached_property
+    def leaning(self) -> list[float]:
+        """By class (K,), how much more mean probability the same probes give it than zero-shot prompts
+        do, in [-1,1]."""
+        seen, untuned = self.views.features, self.ground.untuned
+        if len(seen):
+            pixels = self.views.pixels[: len(seen)]
+            untuned = torch.cat([self.ground.zero_shot.logits_of_many(pixels, seen), untuned])
+        return gained(untuned, self.logits).tolist()
+
 
 def begin(classifier: Classifier, pools: Pools, config: SearchConfig) -> Start:
     """Encode the probes that a sweep compares with."""
@@ -78,9 +89,9 @@ def screen(
     """
     answered = stock.answers(classifier, start.ground, seed, turn_of(config, times))
     if not config.displaces:
-        return Sweep(list(targets), answered, {}, [])
+        return Sweep(list(targets), answered, start.leaning, {}, [])
     carried = {target: _displaced(classifier, start, target, seed) for target in targets}
-    return Sweep(list(carried), answered, carried, [])
+    return Sweep(list(carried), answered, start.leaning, carried, [])
 
 
 def turn_of(config: SearchConfig, times: int = 0) -> stock.Turn:

@@ -90,6 +90,12 @@ DISPLACED = 0.17
 """Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
 leads up to four times as large. Set with sight of seen attacks, not by clean models alone; experiment
 37."""
+LEANING = 0.17
+"""Unit of what untriggered probes give a class beyond zero-shot prompts and beyond all that other
+classes gain."""
+LEANING_LEAST, LEANING_MOST = -0.5, 1.75
+"""Of these units so many count: the most is below a warning, the least leaves an attacker little to gain
+by making other classes lean, too. All three with sight of attacks; experiment 46."""
 STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
 STATIC_OWN = 0.05
 """Unit of the lead that the trigger found for a class gives it."""
@@ -157,7 +163,7 @@ def judge(outcomes: list[Outcome], sweeps: int = 1, *, is_conditioned: bool) -> 
 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     """What both readings of the triggers' effects agree on; or what displacements of the feature give a
-    class, which may be all that a patch or a word leaves to see."""
+    class, which may be all that a patch or a word leaves to see. And how far untriggered probes lean to it."""
     families = _stock(outcomes)
     if any(one.inverted for one in outcomes):
         families["own"] = [one.own for one in outcomes]
@@ -167,9 +173,19 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
         flowing = _loudest(families, lambda effect: effect.flow, REACH_OF_FLOW)
         scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
     carried = [one.displaced for one in outcomes if one.displaced is not None]
-    if len(carried) < len(outcomes):
-        return scores
-    return [max(one, ahead / DISPLACED) for one, ahead in zip(scores, lead(carried), strict=True)]
+    if len(carried) == len(outcomes):
+        scores = [max(one, x / DISPLACED) for one, x in zip(scores, lead(carried), strict=True)]
+    leaning = _collected([one.leaning for one in outcomes])
+    return [
+        one + min(max(x / LEANING, LEANING_LEAST), LEANING_MOST)
+        for one, x in zip(scores, leaning, strict=True)
+    ]
+
+
+def _collected(gains: list[float]) -> list[float]:
+    """What each class gains, beyond all that the others gain together."""
+    everything = sum(max(0.0, gain) for gain in gains)
+    return [gain - (everything - max(0.0, gain)) for gain in gains]
 
 
 def _loudest(

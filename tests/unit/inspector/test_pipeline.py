@@ -290,6 +290,8 @@ def test_a_race_says_which_classes_have_no_trigger(
     for row in report["per_class"]:
         assert row["score"] is not None
         assert (row["displaced"] is not None) == (count > 5)
+        assert -1 <= row["leaning"] <= 1
+    assert sum(row["leaning"] for row in report["per_class"]) == pytest.approx(0, abs=1e-5)
     searched = [row for row in report["per_class"] if row["rounds"]]
     assert len(searched) >= 2
     for row in report["per_class"]:

@@ -10,6 +10,7 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.config import Objective
 from inspector.cost import images_of_sweep
 from inspector.inversion.ground import NO_EFFECT, effects_on, look, mean_effect, survey
 from inspector.inversion.outcome import Inverted, Outcome, pooled
@@ -96,6 +97,29 @@ def test_later_sweeps_are_averaged_with_the_first(conditioned: Classifier, start
             asked = [one.stock[index] for one in (first, second) if family in one.stock[index]]
             assert effect == mean_effect([one[family] for one in asked])
     assert torch.equal(inverted(both[1]).trigger, inverted(alone[1]).trigger)
+
+
+@pytest.mark.parametrize("objective", ["prompt", "joint"])
+def test_leaning_is_the_share_beyond_zero_shot_prompts_of_all_probes_without_a_trigger(
+    conditioned: Classifier, pools: Pools, objective: Objective
+) -> None:
+    start = begin(conditioned, pools, replace(CONFIG, objective=objective))
+    pixels = torch.cat([pools.optimisation, pools.held_out][objective == "joint" :])
+    backbone = conditioned.backbone
+    with torch.no_grad():
+        features = backbone.image_features(pixels)
+        untuned = backbone.logit_scale * features @ backbone.zero_shot(NAMES).T
+        said = conditioned.logits_from_features(features).softmax(1).mean(0)
+    expected = said - untuned.softmax(1).mean(0)
+    assert expected.abs().max() > 0.01
+    assert start.leaning == pytest.approx(expected.tolist(), abs=1e-4)
+    first = sweep(conditioned, start, [2, 0], CONFIG, seed=5)
+    other = begin(conditioned, Pools(pools.optimisation, pools.held_out[:2]), CONFIG)
+    second = sweep(conditioned, other, [2], CONFIG, seed=6)
+    assert start.leaning != pytest.approx(other.leaning, abs=1e-4)
+    both = pooled([first, second])
+    means = [fmean([one, two]) for one, two in zip(start.leaning, other.leaning, strict=True)]
+    assert [one.leaning for one in both] == [means[2], means[0]]
 
 
 def test_what_is_known_before_a_search_is_what_the_classifier_says(

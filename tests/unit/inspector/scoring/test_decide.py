@@ -17,6 +17,9 @@ from inspector.scoring.decide import (
     CONDITIONED,
     DISPLACED,
     FEW,
+    LEANING,
+    LEANING_LEAST,
+    LEANING_MOST,
     REACH,
     REACH_OF_FLOW,
     REACH_OF_THREE,
@@ -147,6 +150,43 @@ def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     own = Effect(0.3, 0.15, 0.3)
     found = [answered(one, own=own) if one.target == 3 else one for one in single]
     assert judge(found, is_conditioned=True).score > 1.2 * judge(single, is_conditioned=True).score
+
+
+def leaning(number: int, *gains: float) -> list[Outcome]:
+    return [replace(one, leaning=gain) for one, gain in zip(quiet(number), gains, strict=True)]
+
+
+def test_what_untriggered_probes_lean_to_is_added() -> None:
+    plain = judge(put(quiet(), outcome(3, 0.2)), is_conditioned=True)
+    outcomes = leaning(5, -0.1, -0.06, 0.0, 0.14, 0.02)
+    leant = judge(put(outcomes, replace(outcome(3, 0.2), leaning=0.14)), is_conditioned=True)
+    assert leant.per_class[3] - plain.per_class[3] == pytest.approx((0.14 - 0.02) / LEANING)
+    assert leant.per_class[4] < plain.per_class[4]
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 12])
+def test_leaning_alone_accuses_and_warns_of_nobody(number: int) -> None:
+    still = judge([outcome(index) for index in range(number)], is_conditioned=True)
+    gains = [0.9] + [-0.9 / (number - 1)] * (number - 1)
+    leant = [replace(outcome(i), leaning=gain) for i, gain in enumerate(gains)]
+    judgement = judge(leant, is_conditioned=True)
+    assert judgement.score - still.score == pytest.approx(LEANING_MOST)
+    assert not judgement.suspects and not judgement.warned
+
+
+def test_an_attacker_gains_little_by_making_other_classes_lean() -> None:
+    plain = put(quiet(), outcome(3, 0.4))
+    decoyed = [replace(one, leaning=0.45 if one.target in (0, 1) else -0.3) for one in plain]
+    scores = [judge(each, is_conditioned=True).per_class[3] for each in (plain, decoyed)]
+    assert scores[1] - scores[0] == pytest.approx(LEANING_LEAST)
+    assert judge(decoyed, is_conditioned=True).suspects == [3]
+
+
+def test_leaning_says_nothing_of_a_static_prompt() -> None:
+    plain, leant = quiet(), leaning(5, 0.4, -0.1, -0.1, -0.1, -0.1)
+    assert (
+        judge(leant, is_conditioned=False).per_class == judge(plain, is_conditioned=False).per_class
+    )
 
 
 def unsearched(target: int, carried: float = 0.0) -> Outcome:
