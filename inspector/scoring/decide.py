@@ -175,17 +175,19 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     carried = [one.displaced for one in outcomes if one.displaced is not None]
     if len(carried) == len(outcomes):
         scores = [max(one, x / DISPLACED) for one, x in zip(scores, lead(carried), strict=True)]
-    leaning = _collected([one.leaning for one in outcomes])
-    return [
-        one + min(max(x / LEANING, LEANING_LEAST), LEANING_MOST)
-        for one, x in zip(scores, leaning, strict=True)
-    ]
+    leaning = leant([one.leaning for one in outcomes])
+    return [one + more for one, more in zip(scores, leaning, strict=True)]
 
 
-def _collected(gains: list[float]) -> list[float]:
-    """What each class gains, beyond all that the others gain together."""
+def leant(gains: list[float]) -> list[float]:
+    """By class, what it gains beyond all that the others gain together, in units and within bounds.
+
+    Args:
+        gains: mean probability of untriggered probes beyond zero-shot prompts', in [-1,1].
+    """
     everything = sum(max(0.0, gain) for gain in gains)
-    return [gain - (everything - max(0.0, gain)) for gain in gains]
+    beyond = (gain - (everything - max(0.0, gain)) for gain in gains)
+    return [min(max(one / LEANING, LEANING_LEAST), LEANING_MOST) for one in beyond]
 
 
 def _loudest(

@@ -4,7 +4,8 @@
 models with a meta-net and more than five classes, attacks that took and clean ones. For every way to
 weigh a trigger's effect it prints the AUROC and how many attacks score above all clean models but
 three. A family's unit is what one clean model in twenty of the other tasks exceeds, so no model sets
-its own; a family that says nothing on any of these is left out; displacements stand beside as in the rule. Decides nothing: for LOG.md.
+its own; a family that says nothing on any of these is left out; displacements and leaning (nothing in older
+reports) count as in the rule. Decides nothing: for LOG.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from typing import Any
 import numpy as np
 
 from inspector.inversion.ground import Effect
-from inspector.scoring.decide import DISPLACED, LOUDEST, SEVERAL, beyond_chance, evidence, lead
+from inspector.scoring.decide import (
+    DISPLACED,
+    LOUDEST,
+    SEVERAL,
+    beyond_chance,
+    evidence,
+    lead,
+    leant,
+)
 from tests.bench.estimates import auroc
 from tests.bench.metrics import markdown
 
@@ -37,12 +46,14 @@ RARE, SPARED = 0.95, 3
 
 @dataclass(frozen=True)
 class Inspected:
-    """One model: by family the effects on every class, and the leads of displacements in their unit."""
+    """One model: by family the effects on every class, the leads of displacements and the leaning in
+    their units."""
 
     task: str
     is_clean: bool
     effects: dict[str, list[Effect]]
     displaced: list[float]
+    leaning: list[float]
 
 
 def read(folder: Path) -> list[Inspected]:
@@ -66,7 +77,8 @@ def _inspected(task: str, is_clean: bool, classes: Sequence[dict[str, Any]]) -> 
     for family in classes[0]["stock"]:
         effects[family] = [Effect(**one["stock"][family]) for one in classes]
     ahead = [one / DISPLACED for one in lead([one["displaced"] for one in classes])]
-    return Inspected(task, is_clean, effects, ahead)
+    leaning = leant([one.get("leaning", 0.0) for one in classes])
+    return Inspected(task, is_clean, effects, ahead, leaning)
 
 
 def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
@@ -86,7 +98,10 @@ def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
             [x / units[name] for x in each] for name, each in own.items() if units[name] > 0
         ]
         loudest = [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*in_units, strict=True)]
-        scored.append(max([*loudest, *model.displaced]))
+        carried = zip(loudest or model.displaced, model.displaced, strict=True)
+        scored.append(
+            max(max(pair) + more for pair, more in zip(carried, model.leaning, strict=True))
+        )
     return scored
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from inspector.scoring.decide import DISPLACED
+from inspector.scoring.decide import DISPLACED, LEANING
 from tests.bench.replay import WEIGHTS, main, read, scores
 
 
-def _report(folder: Path, kind: str, flow: float, displaced: float = 0.0) -> None:
-    """A model whose class 2 alone is flowed to."""
+def _report(
+    folder: Path, kind: str, flow: float, displaced: float = 0.0, leaning: float | None = None
+) -> None:
+    """A model whose class 2 alone is flowed to; older reports know of no leaning."""
     quiet = {"won": 0.1, "flow": 0.0, "shift": 0.1}
     loud = quiet | {"flow": flow}
     row: dict[str, Any] = {"others": quiet, "displaced": 0.0, "own": None}
@@ -22,6 +24,9 @@ def _report(folder: Path, kind: str, flow: float, displaced: float = 0.0) -> Non
         row | {"stock": {"warp": loud if c == 2 else quiet, "blend": quiet}, "displaced": shown}
         for c, shown in enumerate([0.0, 0.0, displaced, 0.0, 0.0, 0.0])
     ]
+    if leaning is not None:
+        for c, one in enumerate(classes):
+            one["leaning"] = leaning if c == 2 else -leaning / 5
     (folder / "standard").mkdir(exist_ok=True)
     (folder / "standard" / f"{kind}.json").write_text(json.dumps({"per_class": classes}))
     table = folder / "standard.csv"
@@ -56,6 +61,14 @@ def test_units_are_those_of_other_tasks_and_displacements_stand_beside(folder: P
     before = dict(zip(map(id, models), scores(models, WEIGHTS["flow"]), strict=True))
     (blended,) = (m for m in models if (m.task, m.is_clean) == ("a", False))
     assert again[id(blended)] == before[id(blended)] > 2
+
+
+def test_leaning_is_added_as_in_the_rule(folder: Path) -> None:
+    _report(folder, "c-1-blended", 0.0, displaced=0.68, leaning=0.1)
+    (leant,) = (m for m in read(folder) if m.task == "c")
+    (plain,) = (m for m in read(folder) if (m.task, m.is_clean) == ("b", False))
+    first, second = scores([leant, plain, *read(folder)], WEIGHTS["flow"])[:2]
+    assert first - second == pytest.approx(0.1 / LEANING)
 
 
 def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
