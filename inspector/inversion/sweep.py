@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -57,7 +56,7 @@ class Start:
         """The same, (N, 3, S, S)."""
         return torch.cat([self.views.pixels[: len(self.views.features)], self.ground.pixels])
 
-    @cached_property
+    @property
     def leaning(self) -> list[float]:
         """By class (K,), how much more mean probability the same probes give it than zero-shot prompts
         do, in [-1,1]."""
