@@ -15,6 +15,9 @@ speak loudest decide. With more than five classes the flow of probability alone 
 and what the two agree on counts, because they err on different models. Displacements of the image
 feature, which are all that a meta-net reads, stand beside them there: their lead alone is enough, as triggers
 that no family resembles show nowhere else.
+A planted backdoor leaks, too: probes that show none of the classes lean to its target without any
+trigger, more than zero-shot prompts do, while honest tuning mostly moves them to several classes
+(experiment 46). That is added within bounds: it accuses nobody by itself, and takes little away.
 
 Static prompts, adapters and changed encoders are held against zero-shot prompts on the trusted backbone:
 by how much larger a share of the probes a class wins than the same class of these does. A trigger that
