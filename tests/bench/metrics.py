@@ -63,7 +63,7 @@ def _over(model: Model, threshold: float | None) -> bool:
 def parts(models: Sequence[Model]) -> list[Part]:
     """Everything; attacks against all clean models and the reverse; tasks and class counts apart."""
     attacked, clean = [m for m in models if not m.is_clean], [m for m in models if m.is_clean]
-    rows = [Part("all", attacked, clean), *_groups(attacked, clean)]
+    rows = [Part("all", attacked, clean), _protocol(attacked, clean), *_groups(attacked, clean)]
     controls = sorted({m.kind for m in clean})
     if len(controls) > 1:
         for kind in controls:
@@ -79,6 +79,12 @@ def parts(models: Sequence[Model]) -> list[Part]:
         name = f"{number} classes"
         rows.append(_within(name, models, lambda m, number=number: m.classes == number))  # type: ignore[misc]
     return rows
+
+
+def _protocol(attacked: list[Model], clean: list[Model]) -> Part:
+    """What the paper examined: its attacks against plain clean models, without controls."""
+    paper = [m for m in attacked if m.kind in PAPER_KINDS]
+    return Part("the paper's protocol", paper, [m for m in clean if m.kind == "clean"])
 
 
 def _groups(attacked: list[Model], clean: list[Model]) -> list[Part]:

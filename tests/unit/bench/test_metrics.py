@@ -168,7 +168,7 @@ def test_attacks_are_held_against_all_clean_models_and_tasks_against_their_own()
     models = [*zoo("ab", (0.0, 1.0), 0.1), replace(ATTACKED, task="b", seed=9, kind="siba")]
     sizes = {part.name: (len(part.attacked), len(part.clean)) for part in parts(models)}
     assert sizes == {
-        "all": (7, 4), "the paper's attacks": (7, 4), "siba": (1, 4), "wanet": (6, 4), "task a": (3, 2), "task b": (4, 2),
+        "all": (7, 4), "the paper's protocol": (7, 4), "the paper's attacks": (7, 4), "siba": (1, 4), "wanet": (6, 4), "task a": (3, 2), "task b": (4, 2),
         "6 classes": (7, 4),
     }  # fmt: skip
 
@@ -186,6 +186,14 @@ def test_adaptive_attacks_are_told_apart_by_what_they_keep() -> None:
         "adaptive, excess ASR 0.6 to 0.7": 1,
         "adaptive, excess ASR 0.9 to 1": 2,
     }
+
+
+def test_the_paper_s_protocol_has_no_controls_and_no_other_attacks() -> None:
+    noisy = replace(CLEAN, kind="noisy", seed=7, score=9.0)
+    text = replace(ATTACKED, kind="text", seed=8, score=-9.0)
+    models = [*zoo("ab", (0.0, 1.0), 0.1), noisy, text]
+    protocol = {part.name: part for part in parts(models)}["the paper's protocol"]
+    assert protocol.cells(None)[:2] == ["6 / 4", "1.000!"]
 
 
 def test_each_clean_control_has_its_own_rate() -> None:
