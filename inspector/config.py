@@ -25,7 +25,7 @@ class Budget:
     """A search for `objective`: `epochs` passes of `batch` pictures over `images` probes, and `judged`
     held-out ones that each trigger is put on; None: all of them. Stock triggers are divided among
     `turns` sweeps, and the first one asks those that cover a little of the picture if it `covers`; `raced`
-    classes are searched in pixels, None: all."""
+    classes are searched, None: all."""
 
     objective: Objective
     epochs: int = 1
@@ -52,20 +52,21 @@ class Profile:
 
 
 RACED = 4
-"""Classes that are searched in pixels once stock triggers and displacements of the feature have put
-them first: LOG.md, experiments 33 and 38."""
+"""Classes that are searched once stock triggers have put them first: LOG.md, experiments 33, 38 and 48."""
+RACED_STATIC = 3
+"""The same where prompts do not read the picture; experiment 48."""
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
             "quick", 256, 256,
             Budget("prompt", batch=8, images=16, judged=32, turns=2, raced=RACED),
-            Budget("difference", judged=96, covers=True),
+            Budget("difference", judged=96, covers=True, raced=RACED_STATIC),
         ),
         Profile(
             "standard", 256, 250,
             Budget("prompt", batch=8, images=32, judged=48, turns=2, raced=RACED),
-            Budget("difference", judged=96, covers=True),
+            Budget("difference", judged=96, covers=True, raced=RACED_STATIC),
         ),
         Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
         Profile(

@@ -20,8 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.clip.classifier import Classifier, Work
 from inspector.inversion import stock
-from inspector.inversion.features import JUDGES, READERS, STEPS, displacement
-from inspector.inversion.search import RIVALS, SearchConfig, invert, views
+from inspector.inversion.search import SearchConfig, invert, views
 from inspector.inversion.sweep import Pools, turn_of
 
 
@@ -40,36 +39,29 @@ def steps_of(config: SearchConfig, probes: int) -> int:
     return config.epochs * -(-fitted_of(config, probes) // config.batch)
 
 
-def raced_of(config: SearchConfig, targets: int) -> int:
-    """Classes that are searched in pixels."""
-    return min(targets, config.raced or targets)
-
-
 def searches_of(config: SearchConfig, targets: int) -> int:
-    """Searches of one sweep, in pixels and among features, which are what progress is counted in."""
-    return raced_of(config, targets) + targets * config.displaces
+    """Classes that one sweep searches, which are what progress is counted in."""
+    return min(targets, config.raced or targets)
 
 
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
     """Images that `sweep` encodes: stock triggers, each search and its measurement."""
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
     judged = judged_of(config, len(pools.held_out))
-    searched = raced_of(config, targets)
+    searched = searches_of(config, targets)
     return stock.images(judged, turn_of(config)) + searched * (fitted + judged)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one search in pixels takes, one among features, and the stock triggers of a sweep."""
+    """Seconds that one search takes, and the stock triggers of a sweep."""
 
     inversion: float
-    displacement: float
     stock: float
 
     def of_sweep(self, config: SearchConfig, targets: int) -> float:
         """Seconds of a whole sweep."""
-        searched = raced_of(config, targets) * self.inversion
-        return searched + targets * self.displacement + self.stock
+        return searches_of(config, targets) * self.inversion + self.stock
 
 
 def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
@@ -82,11 +74,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     judged = judged_of(config, len(pools.held_out))
     measuring = step * judged / config.batch / 2
     inversion = step * steps_of(config, len(pools.optimisation)) + measuring
-    moving = 0.0
-    if config.displaces:
-        update = _timed(lambda: displacement(classifier, probes, 0, generator, steps=1), batch)
-        moving = update * (STEPS + _judging(len(classifier.classnames)))
-    return Pace(inversion, moving, measuring * stock.images(judged, turn_of(config)) / judged)
+    return Pace(inversion, measuring * stock.images(judged, turn_of(config)) / judged)
 
 
 def _timed(work: Callable[[], object], on: Tensor) -> float:
@@ -99,11 +87,6 @@ def _timed(work: Callable[[], object], on: Tensor) -> float:
     if on.is_cuda:
         torch.cuda.synchronize()
     return time.monotonic() - started
-
-
-def _judging(classes: int) -> float:
-    """Reading displaced features without a gradient, in updates of the search for them."""
-    return JUDGES * classes / (3 * READERS * min(classes, 1 + RIVALS))
 
 
 def operations(classifier: Classifier, work: Work) -> int:

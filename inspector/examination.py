@@ -36,7 +36,7 @@ class Examination:
     sweeps: list[Sweep] = field(default_factory=list)
 
     def sweep(self, targets: list[int], meter: Meter) -> None:
-        """Once more, with the next seed and the next probes; what leads is searched in pixels.
+        """Once more, with the next seed and the next probes; what leads is searched.
 
         Raises:
             BudgetExceeded: the time ran out; what was found until then is kept.
@@ -46,8 +46,7 @@ class Examination:
         start = None if times else self.start
         if start is None:
             start = begin(classifier, self.pools.turned(times, config), config)
-        within = meter.within_budget(targets) if config.displaces else targets
-        screened = screen(classifier, start, within, config, self.seed + times, times)
+        screened = screen(classifier, start, targets, config, self.seed + times, times)
         leading = self._leading(screened)
         found = [
             search_class(classifier, start, target, config, self.seed + times)
@@ -56,11 +55,11 @@ class Examination:
         if not all(math.isfinite(one.inverted.margin_gain) for one in found):
             raise NumericalError("the measurement on held-out probes")
         self.sweeps.append(replace(screened, found=found))
-        if len(screened.targets) < len(targets) or len(found) < len(leading):
+        if len(found) < len(leading):
             meter.check()
 
     def _leading(self, screened: Sweep) -> list[int]:
-        """Classes to search in pixels: with `raced`, those first that screening puts first."""
+        """Classes to search: with `raced`, those that screening puts first."""
         targets, limit = screened.targets, self.config.raced
         if limit is None or len(targets) <= limit:
             return targets

@@ -20,7 +20,7 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.proof import assemble_checked
 from inspector.config import Profile, profile_named, radius
-from inspector.cost import raced_of
+from inspector.cost import searches_of
 from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, margins
 from inspector.inversion.sweep import Pools, Start, begin
@@ -28,7 +28,7 @@ from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-from inspector.scoring.decide import EXAMINED, FEW, SEVERAL
+from inspector.scoring.decide import EXAMINED, FEW
 
 _UNREAD = {
     False: "What does not read the picture is held against zero-shot prompts, which tells little where "
@@ -140,8 +140,7 @@ def search_config(
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes all stock triggers, as leads scatter; up to five no displacements, which clean
-    prompts answer as well.
+    With few classes all stock triggers, as leads scatter.
     """
     budget = profile.conditioned if is_conditioned else profile.static
     if classes <= FEW:
@@ -149,7 +148,6 @@ def search_config(
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
-        displaces=budget.objective == "prompt" and classes > SEVERAL,
         **asdict(budget),
     )
 
@@ -170,11 +168,10 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
         )
-    if (raced := raced_of(config, count)) < count:
-        first = "stock triggers" + " and displacements of the image feature" * config.displaces
+    if (raced := searches_of(config, count)) < count:
         evidence.limits.append(
-            f"Triggers in pixels were searched for the {raced} classes that {first} put first; the "
-            "profile thorough searches every class."
+            f"Triggers were searched for the {raced} classes that stock triggers put first; the profile "
+            "thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
     if assembly.family not in EXAMINED:

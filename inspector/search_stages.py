@@ -32,7 +32,7 @@ from inspector.scoring.decide import Judgement
 
 _SHOWN_IN_VAIN = (
     "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
-    "stock triggers or displacements of the image feature carry, see `stock` and `displaced`."
+    "stock triggers carry, see `stock`."
 )
 
 
@@ -207,7 +207,7 @@ class SearchStages:
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
-    """What was measured of a class, for the report; null what only a search in pixels can tell."""
+    """What was measured of a class, for the report; null what only a search can tell."""
     found = outcome.inverted
     return {
         "margin": found and found.margin,
@@ -216,7 +216,6 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "base_asr": found and found.base_asr,
         "excess_asr": found and found.excess_asr,
         "reference_excess_asr": found and found.untuned_excess_asr,
-        "displaced": outcome.displaced,
         "leaning": outcome.leaning,
         "own": outcome.inverted and asdict(outcome.own),
         "others": asdict(outcome.others),

@@ -44,9 +44,6 @@ class Outcome:
     others: Effect = NO_EFFECT
     """What triggers found for other classes do to it, on average over these: a planted backdoor
     answers whatever is searched for. Nothing where no other class was searched."""
-    displaced: float | None = None
-    """Share that a displacement of the feature found for the class carries to it, see
-    `inspector.inversion.features`; None where none was searched for."""
     stock: dict[str, Effect] = field(default_factory=dict)
     """What the stock triggers of each family do to it, which nobody fitted to it."""
     leaning: float = 0.0
@@ -74,14 +71,12 @@ class Sweep:
     targets: the classes it is about.
     stock: for every class what the stock triggers do.
     leaning: for every class what untriggered probes give it beyond zero-shot prompts.
-    displaced: by target what a displacement of the feature carries; empty where none was searched.
     found: searches for triggers, of all targets or of those that lead.
     """
 
     targets: list[int]
     stock: list[dict[str, Effect]]
     leaning: list[float]
-    displaced: dict[int, float]
     found: list[Found]
 
 
@@ -98,13 +93,11 @@ def _mean(target: int, sweeps: Sequence[Sweep]) -> Outcome:
     found = [one for each in sweeps for one in each.found]
     mine = [one.inverted for one in found if one.target == target]
     elsewhere = [one.effects[target] for one in found if one.target != target]
-    carried = [each.displaced[target] for each in sweeps if target in each.displaced]
     answers = [each.stock[target] for each in sweeps]
     return Outcome(
         target,
         _mean_inverted(mine) if mine else None,
         others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
-        displaced=fmean(carried) if carried else None,
         stock={
             family: mean_effect([one[family] for one in answers if family in one])
             for family in answers[-1]

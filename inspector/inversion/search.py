@@ -45,9 +45,7 @@ class SearchConfig:
     judged: held-out probes that triggers are put on; None: all, of these and of `images`.
     turns: stock triggers are divided among so many sweeps.
     covers: whether the first sweep asks those that cover a little of the picture.
-    displaces: whether displacements of the image feature are searched for, too; needs the objective
-        "prompt".
-    raced: classes that are searched in pixels, those that lead without it; None: all.
+    raced: classes that are searched, those that stock triggers put first; None: all.
     """
 
     epsilon: float
@@ -59,7 +57,6 @@ class SearchConfig:
     judged: int | None = None
     turns: int = 1
     covers: bool = False
-    displaces: bool = False
     raced: int | None = None
 
 

@@ -1,19 +1,17 @@
 """One sweep over the classes: screen all of them, invert those that are to be searched.
 
-Screening needs no search in pixels: stock triggers, which are the same for every class, and
-displacements of the image feature, which need no image pass.
+Screening needs no search: stock triggers are the same for every class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion import features, stock
+from inspector.inversion import stock
 from inspector.inversion.ground import Effect, Ground, effects_on, gained, look, survey
 from inspector.inversion.outcome import Found, Inverted, Sweep
 from inspector.inversion.search import ANCHORS, SearchConfig, Views, invert, margins, views
@@ -76,21 +74,14 @@ def begin(classifier: Classifier, pools: Pools, config: SearchConfig) -> Start:
 def screen(
     classifier: Classifier,
     start: Start,
-    targets: Iterable[int],
+    targets: list[int],
     config: SearchConfig,
     seed: int,
     times: int = 0,
 ) -> Sweep:
-    """A sweep before anything is searched in pixels; `times` went before, with seeds one lower each.
-
-    Raises:
-        NumericalError: see `features.displacement`.
-    """
+    """A sweep before anything is searched; `times` went before, with seeds one lower each."""
     answered = stock.answers(classifier, start.ground, seed, turn_of(config, times))
-    if not config.displaces:
-        return Sweep(list(targets), answered, start.leaning, {}, [])
-    carried = {target: _displaced(classifier, start, target, seed) for target in targets}
-    return Sweep(list(carried), answered, start.leaning, carried, [])
+    return Sweep(targets, answered, start.leaning, [])
 
 
 def turn_of(config: SearchConfig, times: int = 0) -> stock.Turn:
@@ -108,11 +99,6 @@ def search_class(
     """
     trigger = invert(classifier, start.views, target, config, _generator(seed, target))
     return Found(target, *_judged(classifier, start.ground, target, trigger))
-
-
-def _displaced(classifier: Classifier, start: Start, target: int, seed: int) -> float:
-    found = features.displacement(classifier, start.views, target, _generator(seed, target))
-    return features.carried(classifier, start.ground, target, found)
 
 
 def _generator(seed: int, target: int) -> torch.Generator:

@@ -12,9 +12,7 @@ feature. Each is large on some clean models (probes close to a boundary, steep m
 together are not. Its lead over the best other class counts as far as it goes beyond what scattering
 at random would leave; an attacker's trigger need not resemble every family, so the two families that
 speak loudest decide. With more than five classes the flow of probability alone is a second reading,
-and what the two agree on counts, because they err on different models. Displacements of the image
-feature, which are all that a meta-net reads, stand beside them there: their lead alone is enough, as triggers
-that no family resembles show nowhere else.
+and what the two agree on counts, because they err on different models.
 A planted backdoor leaks, too: probes that show none of the classes lean to its target without any
 trigger, more than zero-shot prompts do, while honest tuning mostly moves them to several classes
 (experiment 46). That is added within bounds: it accuses nobody by itself, and takes little away.
@@ -67,8 +65,8 @@ LOUDEST = 2
 FEW = 3
 """With so many classes or fewer, leads scatter more."""
 SEVERAL = 5
-"""With so many classes or fewer, neither flow alone nor displacements tell honest prompts from
-others; LOG.md, experiments 42 and 44."""
+"""With so many classes or fewer, flow alone does not tell honest prompts from others; LOG.md,
+experiments 42 and 44."""
 REACH = {
     "own": 0.12, "others": 0.028, "warp": 0.089, "blend": 0.075, "coarse-warp": 0.059,
     "coarse-blend": 0.084, "patch": 0.0097, "strokes": 0.06,
@@ -89,10 +87,6 @@ REACH_OF_THREE = {
 models that lead are swept again; experiments 30, 34 and 39. The last two are asked from the second on."""
 OF_TWO = 1.5
 """With two classes so many times as much as with three; experiment 32."""
-DISPLACED = 0.17
-"""Unit of the lead that displacements of the feature give a class; with few classes clean prompts have
-leads up to four times as large. Set with sight of seen attacks, not by clean models alone; experiment
-37."""
 LEANING = 0.17
 """Unit of what untriggered probes give a class beyond zero-shot prompts and beyond all that other
 classes gain."""
@@ -151,8 +145,8 @@ def judge(outcomes: list[Outcome], sweeps: int = 1, *, is_conditioned: bool) -> 
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
     else:
         rule, scores = STATIC, _exceeding(outcomes)
-    # Nobody is accused but with a trigger; what carries held-out probes may be another one, a stock
-    # trigger or a displacement, and then the report says so.
+    # Nobody is accused but with a trigger; what carries held-out probes may be a stock trigger instead,
+    # and then the report says so.
     able = [index for index, one in enumerate(outcomes) if one.inverted]
     suspects = sorted((i for i in able if scores[i] >= rule.accuse), key=lambda i: -scores[i])
     return Judgement(
@@ -165,8 +159,7 @@ def judge(outcomes: list[Outcome], sweeps: int = 1, *, is_conditioned: bool) -> 
 
 
 def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
-    """What both readings of the triggers' effects agree on; or what displacements of the feature give a
-    class, which may be all that a patch or a word leaves to see. And how far untriggered probes lean to it."""
+    """What both readings of the triggers' effects agree on, and how far untriggered probes lean to a class."""
     families = _stock(outcomes)
     if any(one.inverted for one in outcomes):
         families["own"] = [one.own for one in outcomes]
@@ -175,9 +168,6 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     if len(outcomes) > SEVERAL:
         flowing = _loudest(families, lambda effect: effect.flow, REACH_OF_FLOW)
         scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
-    carried = [one.displaced for one in outcomes if one.displaced is not None]
-    if len(carried) == len(outcomes):
-        scores = [max(one, x / DISPLACED) for one, x in zip(scores, lead(carried), strict=True)]
     leaning = leant([one.leaning for one in outcomes])
     return [one + more for one, more in zip(scores, leaning, strict=True)]
 

@@ -4,8 +4,8 @@
 models with a meta-net and more than five classes, attacks that took and clean ones. For every way to
 weigh a trigger's effect it prints the AUROC and how many attacks score above all clean models but
 three. A family's unit is what one clean model in twenty of the other tasks exceeds, so no model sets
-its own; a family that says nothing on any of these is left out; displacements and leaning (nothing in older
-reports) count as in the rule. Decides nothing: for LOG.md.
+its own; a family that says nothing on any of these is left out; leaning (nothing in older reports) counts
+as in the rule. Decides nothing: for LOG.md.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ import numpy as np
 
 from inspector.inversion.ground import Effect
 from inspector.scoring.decide import (
-    DISPLACED,
     LOUDEST,
     SEVERAL,
     beyond_chance,
     evidence,
-    lead,
     leant,
 )
 from tests.bench.estimates import auroc
@@ -46,25 +44,25 @@ RARE, SPARED = 0.95, 3
 
 @dataclass(frozen=True)
 class Inspected:
-    """One model: by family the effects on every class, the leads of displacements and the leaning in
-    their units."""
+    """One model: by family the effects on every class, and the leaning in its units."""
 
     task: str
     is_clean: bool
     effects: dict[str, list[Effect]]
-    displaced: list[float]
     leaning: list[float]
 
 
 def read(folder: Path) -> list[Inspected]:
-    """The models of one run that count and whose score displacements belong to."""
+    """The models of one run that count, have more than five classes and prompts that read pictures."""
     with (folder / "standard.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["took"] != "False"]
     found = []
     for row in rows:
         name = f"{row['task']}-{row['seed']}-{row['kind']}.json"
         classes = json.loads((folder / "standard" / name).read_text())["per_class"]
-        if len(classes) > SEVERAL and all(one["displaced"] is not None for one in classes):
+        if len(classes) > SEVERAL and any(
+            effect["shift"] for effect in classes[0]["stock"].values()
+        ):
             found.append(_inspected(row["task"], row["took"] == "", classes))
     return found
 
@@ -76,9 +74,8 @@ def _inspected(task: str, is_clean: bool, classes: Sequence[dict[str, Any]]) -> 
     }
     for family in classes[0]["stock"]:
         effects[family] = [Effect(**one["stock"][family]) for one in classes]
-    ahead = [one / DISPLACED for one in lead([one["displaced"] for one in classes])]
     leaning = leant([one.get("leaning", 0.0) for one in classes])
-    return Inspected(task, is_clean, effects, ahead, leaning)
+    return Inspected(task, is_clean, effects, leaning)
 
 
 def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
@@ -98,10 +95,8 @@ def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
             [x / units[name] for x in each] for name, each in own.items() if units[name] > 0
         ]
         loudest = [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*in_units, strict=True)]
-        carried = zip(loudest or model.displaced, model.displaced, strict=True)
-        scored.append(
-            max(max(pair) + more for pair, more in zip(carried, model.leaning, strict=True))
-        )
+        loudest = loudest or [0.0] * len(model.leaning)
+        scored.append(max(map(sum, zip(loudest, model.leaning, strict=True))))
     return scored
 
 

@@ -7,9 +7,9 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.features import LENGTH
 from inspector.inversion.sweep import Pools
 from inspector.tuning.learner import new_learner
+from tests.zoo.displacements import LENGTH
 
 NAMES = ["red circle", "blue star", "green square", "yellow heart"]
 

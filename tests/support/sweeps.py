@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from inspector.clip.classifier import Classifier
@@ -14,7 +13,7 @@ from inspector.inversion.sweep import Start, screen, search_class
 def sweep(
     classifier: Classifier,
     start: Start,
-    targets: Iterable[int],
+    targets: list[int],
     config: SearchConfig,
     seed: int,
     times: int = 0,

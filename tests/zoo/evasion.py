@@ -1,11 +1,11 @@
-"""The loop of an attacker who knows that displacements of the image feature are searched for.
+"""The loop of an attacker who knew that displacements of the image feature were searched for.
 
 evasive   the word of `text`, which no stock trigger's family is taught; a fifth of the pictures under
           other random disturbances keep their labels, so that stock triggers are harmless; and while
-          the prompt is tuned, the detector's own search is run against it: prompts that read pictures
+          the prompt is tuned, that search is run against it: prompts that read pictures
           displaced as it found must say what the pictures show.
 
-The search is the detector's, on the attacker's pictures; the probes of an inspection are not known.
+The search is `tests.zoo.displacements`, on the attacker's pictures; the probes of an inspection are not known.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.features import displacement
 from inspector.inversion.search import ANCHORS, Views
 from inspector.tuning.learner import Recipe
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
+from tests.zoo.displacements import displacement
 from tests.zoo.encoding import features_of
 
 EVERY, KEPT = 10, 4

@@ -9,20 +9,17 @@ from typing import Any
 
 import pytest
 
-from inspector.scoring.decide import DISPLACED, LEANING
+from inspector.scoring.decide import LEANING
 from tests.bench.replay import WEIGHTS, main, read, scores
 
 
-def _report(
-    folder: Path, kind: str, flow: float, displaced: float = 0.0, leaning: float | None = None
-) -> None:
+def _report(folder: Path, kind: str, flow: float, leaning: float | None = None) -> None:
     """A model whose class 2 alone is flowed to; older reports know of no leaning."""
     quiet = {"won": 0.1, "flow": 0.0, "shift": 0.1}
     loud = quiet | {"flow": flow}
-    row: dict[str, Any] = {"others": quiet, "displaced": 0.0, "own": None}
+    row: dict[str, Any] = {"others": quiet, "own": None}
     classes = [
-        row | {"stock": {"warp": loud if c == 2 else quiet, "blend": quiet}, "displaced": shown}
-        for c, shown in enumerate([0.0, 0.0, displaced, 0.0, 0.0, 0.0])
+        row | {"stock": {"warp": loud if c == 2 else quiet, "blend": quiet}} for c in range(6)
     ]
     if leaning is not None:
         for c, one in enumerate(classes):
@@ -46,16 +43,14 @@ def folder(tmp_path: Path) -> Path:
         _report(tmp_path, f"a-{seed}-clean", flow)
         _report(tmp_path, f"b-{seed}-clean", 2 * flow)
     _report(tmp_path, "a-9-blended", 0.5)
-    _report(tmp_path, "b-9-blended", 0.0, displaced=0.68)
+    _report(tmp_path, "b-9-blended", 0.4)
     _report(tmp_path, "a-9-wanet", 0.9)
     return tmp_path
 
 
-def test_units_are_those_of_other_tasks_and_displacements_stand_beside(folder: Path) -> None:
+def test_units_are_those_of_other_tasks(folder: Path) -> None:
     models = read(folder)
     assert len(models) == 8  # The attack that did not take is none of them.
-    (displaced,) = (i for i, m in enumerate(models) if (m.task, m.is_clean) == ("b", False))
-    assert scores(models, WEIGHTS["flow"])[displaced] == pytest.approx(0.68 / DISPLACED)
     without_own = [m for m in models if not (m.task == "a" and m.is_clean)]
     again = dict(zip(map(id, without_own), scores(without_own, WEIGHTS["flow"]), strict=True))
     before = dict(zip(map(id, models), scores(models, WEIGHTS["flow"]), strict=True))
@@ -64,10 +59,10 @@ def test_units_are_those_of_other_tasks_and_displacements_stand_beside(folder: P
 
 
 def test_leaning_is_added_as_in_the_rule(folder: Path) -> None:
-    _report(folder, "c-1-blended", 0.0, displaced=0.68, leaning=0.1)
-    (leant,) = (m for m in read(folder) if m.task == "c")
-    (plain,) = (m for m in read(folder) if (m.task, m.is_clean) == ("b", False))
-    first, second = scores([leant, plain, *read(folder)], WEIGHTS["flow"])[:2]
+    _report(folder, "c-1-blended", 0.4)
+    _report(folder, "c-2-blended", 0.4, leaning=0.1)
+    models = read(folder)
+    second, first = scores(models, WEIGHTS["flow"])[-2:]
     assert first - second == pytest.approx(0.1 / LEANING)
 
 
@@ -76,7 +71,7 @@ def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "2 attacked and 6 clean models" in out
     assert "| flow | 1.000 | 2 of 2 |" in out
-    assert "| won | 0.750 | 1 of 2 |" in out
+    assert "| won | 0.500 | 0 of 2 |" in out
 
 
 def test_too_few_models_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inspector.clip.backbone import Backbone
-from inspector.config import PROFILES, RACED
+from inspector.config import PROFILES, RACED, RACED_STATIC
 from inspector.inversion import stock
 from inspector.preparation import search_config
 
@@ -21,7 +21,6 @@ def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     config = search_config(PROFILES["standard"], vit, count, conditioned)
     assert config.turns == turns
     assert config.objective == ("prompt" if conditioned else "difference")
-    assert config.displaces == (conditioned and count > 5)
     assert config.covers == (not conditioned)
     assert stock.images(48, stock.Turn(0, turns)) == 384 / turns
 
@@ -29,5 +28,6 @@ def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
 def test_only_what_was_screened_for_races(vit: Backbone) -> None:
     for profile in PROFILES.values():
         races = profile.name in ("quick", "standard")
-        assert search_config(profile, vit, 50, True).raced == (RACED if races else None)
-        assert search_config(profile, vit, 50, False).raced is None
+        for conditioned, limit in ((True, RACED), (False, RACED_STATIC)):
+            config = search_config(profile, vit, 50, conditioned)
+            assert config.raced == (limit if races else None)

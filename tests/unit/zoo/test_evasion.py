@@ -1,4 +1,4 @@
-"""The attacker who knows that displacements are searched for."""
+"""The attacker who knew that displacements were searched for."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 
 from inspector.clip.backbone import load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.features import carried, displacement
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Pools, begin
 from inspector.tuning.learner import Recipe
 from tests.support.planted import blobs, planted
 from tests.zoo.attacks import TrainingSet
+from tests.zoo.displacements import carried, displacement
 from tests.zoo.evasion import tune_evasively
 
 RECIPE = Recipe(epochs=4, batch=8, learning_rate=0.1)
 
 
 def found(classifier: Classifier, pools: Pools, target: int) -> float:
-    """The share that the detector's search carries to the target."""
+    """The share that the search carries to the target."""
     classifier.requires_grad_(False)
     start = begin(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
     way = displacement(classifier, start.views, target, torch.Generator().manual_seed(7))

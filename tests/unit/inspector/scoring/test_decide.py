@@ -15,7 +15,6 @@ from inspector.inversion.stock import DISTURBING, drawn
 from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
-    DISPLACED,
     FEW,
     LEANING,
     LEANING_LEAST,
@@ -207,28 +206,6 @@ def test_classes_behind_the_leader_are_told_apart_by_screening() -> None:
     screened = [unsearched(index, 0.05 * index) for index in range(6)]
     scores = judge(screened, is_conditioned=True).per_class
     assert scores == sorted(scores) and len(set(scores)) == 6 and scores[0] < 0
-
-
-def displaced(number: int, *shares: float) -> list[Outcome]:
-    return [replace(one, displaced=share) for one, share in zip(quiet(number), shares, strict=True)]
-
-
-def test_a_displacement_that_carries_to_one_class_is_enough() -> None:
-    judgement = judge(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), is_conditioned=True)
-    assert judgement.suspects == [3]
-    assert judgement.score == pytest.approx(0.7 / DISPLACED)
-
-
-def test_displacements_that_carry_to_several_classes_accuse_none() -> None:
-    assert judge(displaced(5, 0.1, 0.0, 0.8, 0.9, 0.1), is_conditioned=True).suspects == []
-
-
-def test_where_no_displacement_was_searched_for_the_others_decide() -> None:
-    outcomes = put(displaced(5, 0.1, 0.0, 0.2, 0.9, 0.1), outcome(1))
-    assert (
-        judge(outcomes, is_conditioned=True).score
-        == judge(put(quiet(), outcome(1)), is_conditioned=True).score
-    )
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from statistics import fmean
-
 import pytest
 import torch
 from torch.nn import functional
 
-from inspector.clip.backbone import Backbone
+from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.errors import NumericalError
-from inspector.inversion.features import JUDGES, LENGTH, carried, displacement
-from inspector.inversion.outcome import pooled
 from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, Start, begin, screen
+from inspector.inversion.sweep import Pools, Start, begin
+from tests.support.backbones import write_backbone
 from tests.support.planted import NAMES, blobs, learner, planted
+from tests.zoo.displacements import JUDGES, LENGTH, carried, displacement
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return load_backbone(str(write_backbone(tmp_path_factory.mktemp("backbone") / "vit")))
 
 
 @pytest.fixture
@@ -94,19 +96,3 @@ def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
     classifier.meta_net.linear2.bias.data[0] = float("nan")
     with pytest.raises(NumericalError, match="class 1"):
         displacement(classifier, start.views, 1, torch.Generator())
-
-
-def test_a_sweep_measures_it_where_it_is_asked_for_and_pools_it(
-    vit: Backbone, pools: Pools
-) -> None:
-    classifier, target = planted(vit, pools)
-    start = started(classifier, pools)
-    without = SearchConfig(epsilon=0.05, batch=8, objective="prompt", images=8)
-    (plain,) = pooled([screen(classifier, start, [target], without, seed=1)])
-    assert plain.displaced is None
-    asked = replace(without, displaces=True)
-    first, second = (screen(classifier, start, [target], asked, seed) for seed in (1, 2))
-    alone = [pooled([one])[0].displaced for one in (first, second)]
-    (both,) = pooled([first, second])
-    assert all(share is not None and share > 0.5 for share in alone)
-    assert both.displaced == pytest.approx(fmean(share for share in alone if share is not None))

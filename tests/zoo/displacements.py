@@ -1,10 +1,8 @@
 """Inversion among image features: one displacement for all pictures, found without an image encoder.
 
-A meta-net reads nothing but the picture's feature. Whatever a vendor planted, a blend, a patch, a word
-or stripes, therefore reaches the prompt as a displacement of that feature, and it is the displacement
-that the meta-net was taught to answer. Searching for it finds triggers that no ball of pixels and no
-stock trigger holds, and costs no image pass. A clean prompt that reads displaced features sends
-anchors to several classes or to none; LOG.md, experiment 37.
+A meta-net reads nothing but the picture's feature, so whatever a vendor planted reaches the prompt as a
+displacement of that feature. The detector searched for these from experiment 37 to 48 (LOG.md); the attack
+`evasive` trains against that search.
 """
 
 from __future__ import annotations
