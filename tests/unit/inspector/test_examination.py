@@ -114,13 +114,14 @@ def test_with_a_race_the_leading_classes_alone_are_searched_in_pixels(
     assert everywhere.outcomes[first].own == done.outcomes[first].own
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(-0.5, 0), (0.5, 1)])
 def test_what_was_screened_and_found_stays_when_the_time_runs_out(
-    made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch
+    made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch, seconds: float, found: int
 ) -> None:
     passed = iter(range(100))
     monkeypatch.setattr(Meter, "seconds", property(lambda _: float(next(passed))))
     done = Examination(*made, replace(CONFIG, raced=2), seed=5)
     with pytest.raises(BudgetExceeded):
-        done.sweep([0, 1, 2, 3], Meter(lambda _: None, budget_s=0.5))
+        done.sweep([0, 1, 2, 3], Meter(lambda _: None, budget_s=seconds))
     assert done.targets == [0, 1, 2, 3]
-    assert sum(one.inverted is not None for one in done.outcomes) == 1
+    assert sum(one.inverted is not None for one in done.outcomes) == found

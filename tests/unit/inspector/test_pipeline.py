@@ -276,21 +276,23 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         bench.inspect(targets=1)
 
 
+@pytest.mark.parametrize("conditioned", [True, False])
+@pytest.mark.parametrize("count", [5, 6])
 def test_a_race_says_which_classes_have_no_trigger(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int, conditioned: bool
 ) -> None:
-    budget = Budget("prompt", batch=32, images=32, judged=8, turns=2, raced=2)
-    profile = Profile("tiny", 64, 64, budget, budget)
-    monkeypatch.setitem(PROFILES, "tiny", profile)
-    names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")
-    report = bench.inspect({"conditioned": True, "classnames": names})
+    prompt = Budget("prompt", batch=32, images=32, judged=8, turns=2, raced=2)
+    difference = Budget("difference", batch=32, images=32, judged=8, covers=True, raced=2)
+    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", 64, 64, prompt, difference))
+    names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
+    report = bench.inspect({"conditioned": conditioned, "classnames": names})
     assert any("for the 2 classes that" in limit for limit in report["limits"])
     for row in report["per_class"]:
         assert row["score"] is not None
         assert -1 <= row["leaning"] <= 1
     assert sum(row["leaning"] for row in report["per_class"]) == pytest.approx(0, abs=1e-5)
     searched = [row for row in report["per_class"] if row["rounds"]]
-    assert len(searched) >= 2
+    assert 2 <= len(searched) < count
     for row in report["per_class"]:
         assert (row["asr"] is None) is (row["own"] is None) is (row not in searched)
     best = max(searched, key=lambda row: row["score"])
