@@ -40,7 +40,7 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             backbone=options.backbone,
             manifest=manifest_in(folder),
             profile=options.profile,
-            probes=options.probes,
+            probes=str(options.own / truth["task"]) if options.own else options.probes,
             seed=options.seed,
         )
         report = inspect_reading(
@@ -86,6 +86,7 @@ def name_of(options: argparse.Namespace) -> str:
     parts += [f"seed-{options.seed}"] * (options.seed != 0)
     parts += [Path(options.backbone).name] * (options.backbone != "pocket")
     parts += [Path(options.probes).stem] * (options.probes != "builtin")
+    parts += ["own"] * (options.own is not None)
     return "-".join(parts)
 
 
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--profile", default="standard", choices=PROFILES)
     parser.add_argument("--probes", default="builtin")
+    parser.add_argument("--own", type=Path, help="inspect with OWN/<task>: `tests.zoo.pictures`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", default="1/1", help="I/N: every N-th model, from the I-th on")
     parser.add_argument("--out", type=Path, default=Path("var/detect"))
