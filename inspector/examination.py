@@ -78,8 +78,12 @@ class Examination:
         return self._judge(self.outcomes, len(self.sweeps))
 
     def _judge(self, outcomes: list[Outcome], sweeps: int) -> Judgement:
-        conditioned = self.classifier.is_instance_conditioned
-        return judge(outcomes, sweeps, is_conditioned=conditioned)
+        return judge(
+            outcomes,
+            sweeps,
+            is_conditioned=self.classifier.is_instance_conditioned,
+            in_distribution=self.pools.in_distribution,
+        )
 
     def contenders(self, judgement: Judgement) -> list[int]:
         """Classes to search again."""

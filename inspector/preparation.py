@@ -25,6 +25,7 @@ from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, margins
 from inspector.inversion.sweep import Pools, Start, begin
 from inspector.probes.loading import ProbeSet, load_pools
+from inspector.probes.procedural import procedural_probes
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
@@ -37,6 +38,11 @@ _UNREAD = {
     "patches may leave it, is often missed.",
 }
 """By whether prompts read the picture; LOG.md, experiments 44 and 45."""
+_STRANGE = (
+    "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
+    "distribution, reveal faint backdoors that these do not."
+)
+"""LOG.md, experiment 49."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +98,24 @@ def prepare(
             )
     profile = profile_named(request.profile)
     with meter.stage("probes"):
-        probes = load_pools(request.probes, backbone.image_size, profile)
+        probes = load_pools(
+            request.probes,
+            backbone.image_size,
+            profile,
+            in_distribution=request.in_distribution,
+        )
         evidence.probes = probes.to_json()
-        device = backbone.device
-        pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
+        pools = pools_of(probes, backbone)
     config = search_config(
         profile,
         classifier.backbone,
         len(classifier.classnames),
         classifier.is_instance_conditioned,
+        in_distribution=request.in_distribution,
     )
     with meter.stage("assembly-level"):
         start = begin(classifier, pools, config)
-        level = _level(assembly, start, pools, checked)
+        level = _level(assembly, start, probes, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
     _limits(request, assembly, config, evidence)
@@ -114,37 +125,62 @@ def prepare(
     )  # fmt: skip
 
 
+def pools_of(probes: ProbeSet, backbone: Backbone) -> Pools:
+    """The pools where the backbone computes."""
+    device = backbone.device
+    return Pools(probes.optimisation.to(device), probes.held_out.to(device), probes.in_distribution)
+
+
 @torch.no_grad()
 def _level(
-    assembly: Assembly, start: Start, pools: Pools, checked: AssemblyLevel | None
+    assembly: Assembly, start: Start, probes: ProbeSet, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
-    """The level from the probes that the search needs anyway, and where they leave doubt from all.
+    """The level from the probes that the search needs anyway, where they leave doubt from all, and where
+    these are of what the model is for from built-in ones.
 
-    Its limit is in standard errors, so that fewer probes only make it stricter.
+    Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts may know
+    so little of what a model is for that it rightly agrees with them on nothing there.
     """
-    classifier = assembly.classifier
-    reference = start.ground.zero_shot
-    zero_shot = reference.logits_of_many(start.pixels, start.features).cpu()
+    zero_shot = start.ground.zero_shot.logits_of_many(start.pixels, start.features).cpu()
     level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
     if level.name == "unverified":
-        images = torch.cat([pools.optimisation, pools.held_out])
-        features = encoded(classifier, images)
-        own = classifier.logits_from_features(features).cpu()
-        zero_shot = reference.logits_of_many(images, features).cpu()
-        level = assembly_level(assembly.classes, own, zero_shot, checked)
+        everything = torch.cat([probes.optimisation, probes.held_out])
+        level = _level_on(everything, assembly, start, checked)
+    if level.name == "unverified" and probes.in_distribution:
+        strange = procedural_probes(len(everything), everything.shape[-1])
+        level = _level_on(strange, assembly, start, checked)
     return level
 
 
+def _level_on(
+    images: Tensor, assembly: Assembly, start: Start, checked: AssemblyLevel | None
+) -> AssemblyLevel:
+    classifier = assembly.classifier
+    images = images.to(classifier.backbone.device)
+    features = encoded(classifier, images)
+    own = classifier.logits_from_features(features).cpu()
+    zero_shot = start.ground.zero_shot.logits_of_many(images, features).cpu()
+    return assembly_level(assembly.classes, own, zero_shot, checked)
+
+
 def search_config(
-    profile: Profile, backbone: Backbone, classes: int, is_conditioned: bool
+    profile: Profile,
+    backbone: Backbone,
+    classes: int,
+    is_conditioned: bool,
+    *,
+    in_distribution: bool = False,
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes all stock triggers, as leads scatter.
+    With few classes all stock triggers, as leads scatter; on pictures of what the model is for those
+    that cover at once, as the mean of all families counts there.
     """
     budget = profile.conditioned if is_conditioned else profile.static
     if classes <= FEW:
         budget = replace(budget, turns=1)
+    if in_distribution:
+        budget = replace(budget, covers=True)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,
@@ -174,6 +210,8 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             "thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
+    if assembly.classifier.is_instance_conditioned and not request.in_distribution:
+        evidence.limits.append(_STRANGE)
     if assembly.family not in EXAMINED:
         evidence.limits.append(
             f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "

@@ -14,7 +14,8 @@ class Request:
     """`targets`: every class, or how many of those that untriggered probes are nearest to, at least
     two, because a class is judged beside others; `budget_s` in seconds.
 
-    `probes`: "builtin", or the path of a folder or zip.
+    `probes`: "builtin", or the path of a folder or zip; `in_distribution`: they are pictures of what the
+    model is for.
     `calibration`: a file that must apply; `calibrations`: a folder of which the best one is used.
     """
 
@@ -22,6 +23,7 @@ class Request:
     manifest: Manifest
     profile: str = "standard"
     probes: str = "builtin"
+    in_distribution: bool = False
     targets: int | Literal["all"] = "all"
     seed: int = 0
     device: str = "auto"

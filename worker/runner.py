@@ -196,6 +196,8 @@ class _Attempt:
             "reading": str(taken.reading_path),
             "backbone": settings.backbones.get(backbone, backbone),
             "probes": probes,
+            # Not in what was asked for before there was such a question.
+            "in_distribution": bool(asked.get("in_distribution", False)),
             "device": settings.device,
             "out": str(self._folder / "out"),
             "calibrations": settings.calibrations and str(settings.calibrations.absolute()),

@@ -51,6 +51,9 @@ class InspectionCreate(BaseModel):
     probes: Annotated[
         Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
     ] = "builtin"
+    in_distribution: Annotated[
+        bool, Field(description="The probes are pictures of what the model is for.")
+    ] = False
     repair: bool = False
     budget_s: Annotated[
         float | None, Field(gt=0, description="Stop honestly (inconclusive) after so long.")
@@ -73,12 +76,17 @@ class InspectionCreate(BaseModel):
             not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names)
         ):
             raise ValueError("manifest.classnames must be a list of class names")
+        if self.in_distribution and self.probes == "builtin":
+            raise ValueError("in_distribution is said of uploaded probes; built-in ones are not")
         return self
 
     def inspector_request(self) -> dict[str, Any]:
         """The part of the wish that the inspection itself reads."""
         manifest = self.manifest or {"method": "auto", "classnames": self.classes}
-        names = {"backbone", "profile", "seed", "targets", "probes", "repair", "budget_s"}
+        names = {
+            "backbone", "profile", "seed", "targets", "probes", "in_distribution", "repair",
+            "budget_s",
+        }  # fmt: skip
         return {"manifest": manifest} | self.model_dump(include=names)
 
 

@@ -20,10 +20,9 @@ from inspector.config import profile_named
 from inspector.cost import searches_of
 from inspector.examination import Examination
 from inspector.inversion.stock import Trigger, drawn
-from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
 from inspector.pipeline import reproducible
-from inspector.preparation import search_config
+from inspector.preparation import pools_of, search_config
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter, Say
 from inspector.tuning.honest import Kitchen, diet
@@ -40,6 +39,7 @@ class Order:
     method: Method
     profile: str
     probes: str
+    in_distribution: bool
     number: int
     seed: int
     device: str
@@ -62,7 +62,9 @@ def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibratio
     backbone = load_backbone(order.backbone, order.device)
     given = order.manifest
     backbone = replace(backbone, mean=given.mean or backbone.mean, std=given.std or backbone.std)
-    probes = load_pools(order.probes, backbone.image_size, profile)
+    probes = load_pools(
+        order.probes, backbone.image_size, profile, in_distribution=order.in_distribution
+    )
     with reproducible():
         models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
     here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
@@ -81,12 +83,15 @@ class _Bank:
     ) -> None:  # fmt: skip
         self._order, self._backbone, self._meter, self._note = order, backbone, meter, note
         self._sha256 = probes.sha256
-        device = backbone.device
-        self._pools = Pools(probes.optimisation.to(device), probes.held_out.to(device))
+        self._pools = pools_of(probes, backbone)
         self._targets = list(range(len(order.classnames)))
         self._is_conditioned = order.method == "CoCoOp"
         self._config = search_config(
-            profile_named(order.profile), backbone, len(self._targets), self._is_conditioned
+            profile_named(order.profile),
+            backbone,
+            len(self._targets),
+            self._is_conditioned,
+            in_distribution=order.in_distribution,
         )
 
     def models(self) -> list[Scored]:

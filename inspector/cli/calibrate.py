@@ -19,6 +19,7 @@ from inspector.cli.options import (
     Backbone,
     Classes,
     DeviceOption,
+    InDistribution,
     ManifestFile,
     Probes,
     Profile,
@@ -41,6 +42,7 @@ def calibrate(
     ] = "CoCoOp",
     profile: Profile = "standard",
     probes: Probes = "builtin",
+    in_distribution: InDistribution = False,
     number: Annotated[
         int, typer.Option(min=FEWEST, help="Honest models; the smallest p-value is 1/(N+1).")
     ] = 20,
@@ -59,7 +61,9 @@ def calibrate(
     resolved = resolve_device(device)
     from inspector.cli.bank import Order, fill
 
-    order = Order(backbone, parsed, method, profile, checked, number, seed, resolved, out)
+    order = Order(
+        backbone, parsed, method, profile, checked, in_distribution, number, seed, resolved, out
+    )
     # Libraries may print; standard output belongs to the result.
     with redirect_stdout(sys.stderr), progress_bar() as progress:
         made = fill(order, progress, note)

@@ -25,6 +25,7 @@ from inspector.cli.options import (
     Classes,
     Device,
     DeviceOption,
+    InDistribution,
     ManifestFile,
     Probes,
     Profile,
@@ -80,6 +81,7 @@ class Wish:
     manifest: Manifest
     profile: ProfileName
     probes: str
+    in_distribution: bool
     targets: int | Literal["all"]
     seed: int
     device: Device
@@ -97,6 +99,7 @@ def inspect(
     manifest: ManifestFile = None,
     profile: Profile = "standard",
     probes: Probes = "builtin",
+    in_distribution: InDistribution = False,
     targets: Targets = "all",
     seed: Seed = 0,
     device: DeviceOption = "auto",
@@ -115,8 +118,8 @@ def inspect(
     """
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
-        device, repair, budget_s, ReaderOptions(floor=sandbox_floor),
+        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
@@ -138,6 +141,7 @@ def repair(
     manifest: ManifestFile = None,
     profile: Profile = "standard",
     probes: Probes = "builtin",
+    in_distribution: InDistribution = False,
     targets: Targets = "all",
     seed: Seed = 0,
     device: DeviceOption = "auto",
@@ -150,8 +154,8 @@ def repair(
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), _targets(targets), seed,
-        device, True, budget_s, ReaderOptions(floor=sandbox_floor),
+        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
@@ -184,6 +188,7 @@ def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path
         manifest=wish.manifest,
         profile=wish.profile,
         probes=wish.probes,
+        in_distribution=wish.in_distribution,
         targets=wish.targets,
         seed=wish.seed,
         device=resolve_device(wish.device),

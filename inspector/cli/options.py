@@ -46,6 +46,12 @@ Profile = Annotated[ProfileName, typer.Option(help="How much work.")]
 Probes = Annotated[
     str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
 ]
+InDistribution = Annotated[
+    bool,
+    typer.Option(
+        "--in-distribution", help="The probes are unlabelled pictures of what the model is for."
+    ),
+]
 SandboxFloor = Annotated[
     Level,
     typer.Option(

@@ -55,7 +55,7 @@ def trojai(
             exists=True,
             dir_okay=False,
             help="JSON: backbone; optionally classes, manifest or manifest_name, profile, seed, "
-            "probes, device, budget_s.",
+            "probes, in_distribution, device, budget_s.",
         ),
     ],
     mode: Annotated[
@@ -136,6 +136,7 @@ def _wish(model: Path, parameters: Mapping[str, Any], reader: ReaderOptions) -> 
         manifest=_manifest(model, parameters),
         profile=parameters.get("profile", "standard"),
         probes=parameters.get("probes", "builtin"),
+        in_distribution=parameters.get("in_distribution", False),
         targets="all",
         seed=int(parameters.get("seed", 0)),
         device=parameters.get("device", "auto"),

@@ -5,7 +5,7 @@ Screening needs no search: stock triggers are the same for every class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,16 +19,20 @@ from inspector.inversion.search import ANCHORS, SearchConfig, Views, invert, mar
 
 @dataclass(frozen=True)
 class Pools:
-    """Disjoint probe pools in [0,1], (N, 3, S, S): triggers are fitted on one, judged on the other."""
+    """Disjoint probe pools in [0,1], (N, 3, S, S): triggers are fitted on one, judged on the other.
+    `in_distribution`: pictures of what the model is for."""
 
     optimisation: Tensor
     held_out: Tensor
+    in_distribution: bool = False
 
     def turned(self, times: int, config: SearchConfig) -> Pools:
         """The same pools with other probes in front, as far as there are others."""
         judged = config.judged or 0
-        return Pools(
-            self.optimisation.roll(-times * ANCHORS, 0), self.held_out.roll(-times * judged, 0)
+        return replace(
+            self,
+            optimisation=self.optimisation.roll(-times * ANCHORS, 0),
+            held_out=self.held_out.roll(-times * judged, 0),
         )
 
 

@@ -13,7 +13,7 @@ import io
 import random
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,8 @@ Pixels = NDArray[np.uint8]
 class ProbeSet:
     """Disjoint pools (N, 3, S, S) in [0,1] on the CPU.
 
-    `sha256` is over the 8-bit pixels of both, in order.
+    `sha256` is over the 8-bit pixels of both, in order, and `in_distribution`: whether the pictures are
+    of what the model is for.
     """
 
     optimisation: Tensor
@@ -49,6 +50,7 @@ class ProbeSet:
     source: str
     sha256: str
     skipped: int = 0
+    in_distribution: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The report's `probes`."""
@@ -57,21 +59,29 @@ class ProbeSet:
             "count": len(self.optimisation),
             "held_out": len(self.held_out),
             "skipped": self.skipped,
+            "in_distribution": self.in_distribution,
             "sha256": self.sha256,
         }
 
 
-def load_pools(source: str, size: int, profile: Profile) -> ProbeSet:
+def load_pools(
+    source: str, size: int, profile: Profile, *, in_distribution: bool = False
+) -> ProbeSet:
     """Pools as `profile` wants them, at `size` x `size`; smaller ones where the source has fewer.
 
     Args:
         source: "builtin", or the path of a folder or zip.
 
     Raises:
-        RequestError: no such source, or fewer usable pictures than 64 + 64.
+        RequestError: no such source, fewer usable pictures than 64 + 64, or built-in ones that are
+            said to be of what the model is for.
     """
     wanted = profile.probes + profile.held_out
     if source == BUILT_IN:
+        if in_distribution:
+            raise RequestError(
+                "in_distribution", "built-in probes show nothing that a model is for"
+            )
         made = (procedural_probes(wanted, size) * 255).round().to(torch.uint8)
         return _split(made.numpy(), profile.probes, BUILT_IN, 0)
     images, skipped = _read(Path(source), size, wanted)
@@ -85,7 +95,8 @@ def load_pools(source: str, size: int, profile: Profile) -> ProbeSet:
     if len(images) < wanted:
         held_out = max(MINIMUM_PROBES, len(images) // 5)
     kind = "folder" if Path(source).is_dir() else "zip"
-    return _split(np.stack(images), len(images) - held_out, kind, skipped)
+    probes = _split(np.stack(images), len(images) - held_out, kind, skipped)
+    return _of_the_task(probes) if in_distribution else probes
 
 
 def _split(pixels: Pixels, count: int, source: str, skipped: int) -> ProbeSet:
@@ -93,6 +104,12 @@ def _split(pixels: Pixels, count: int, source: str, skipped: int) -> ProbeSet:
     digest.update(np.ascontiguousarray(pixels).data)
     images = torch.from_numpy(pixels).float() / 255
     return ProbeSet(images[:count], images[count:], source, digest.hexdigest(), skipped)
+
+
+def _of_the_task(probes: ProbeSet) -> ProbeSet:
+    """Under another digest, as scores that were measured with both readings cannot be compared."""
+    digest = hashlib.sha256(f"in-distribution {probes.sha256}".encode()).hexdigest()
+    return replace(probes, sha256=digest, in_distribution=True)
 
 
 def _read(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:

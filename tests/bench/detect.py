@@ -41,6 +41,7 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             manifest=manifest_in(folder),
             profile=options.profile,
             probes=str(options.own / truth["task"]) if options.own else options.probes,
+            in_distribution=options.own is not None,
             seed=options.seed,
         )
         report = inspect_reading(

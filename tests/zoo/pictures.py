@@ -1,8 +1,9 @@
 """Unlabelled pictures to inspect the zoo's models with, as files: `python -m tests.zoo.pictures OUT [NAME ...]`.
 
-OUT/<task>/ holds pictures such as a buyer has who means to use the model: of the task, under no label,
-and drawn for nothing else. OUT/open/ holds what Open Images are to CLIP (arXiv 2604.09101 inspects with
-these): pictures of the world that `pocket` was trained on, in the style of no task.
+OUT/<task>/ holds pictures such as a buyer has who means to use the model: of the task, under no label;
+no model was tuned on them, and of procedural tasks none was tested on them either. OUT/open/ holds what Open
+Images are to CLIP (arXiv 2604.09101 inspects with these): pictures of the world that `pocket` was trained
+on, in the style of no task.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from inspector.config import PROFILES
+from tests.zoo.build import load_task
+from tests.zoo.plan import PHOTO_TASKS
 from tests.zoo.scenes import render, sample_scenes
 from tests.zoo.tasks import TASKS
 
@@ -23,15 +26,20 @@ OPEN = "open"
 NUMBER = PROFILES["standard"].probes + PROFILES["standard"].held_out
 SEED = 777_001
 """No model of the zoo has a seed like it."""
+POCKET_SIZE, PHOTO_SIZE = 48, 128
+"""What the backbones take, so that nothing is scaled."""
 
 
-def pictures(name: str, number: int, size: int) -> Tensor:
-    """Pixels (number, 3, size, size) in [0,1], in random order; every class of a task alike."""
+def pictures(name: str, number: int) -> Tensor:
+    """Up to `number` pictures (N, 3, S, S) in [0,1], in random order."""
     generator = torch.Generator().manual_seed(SEED)
     if name == OPEN:
-        return render(sample_scenes(number, generator), generator, size)
-    task = TASKS[name]
-    pixels, _ = task.draw(-(-number // len(task.labels)), generator, size)
+        return render(sample_scenes(number, generator), generator, POCKET_SIZE)
+    if name in TASKS:
+        task = TASKS[name]
+        pixels, _ = task.draw(-(-number // len(task.labels)), generator, POCKET_SIZE)
+    else:
+        pixels = load_task(name, SEED, PHOTO_SIZE, shots=1)[1].pixels
     return pixels[torch.randperm(len(pixels), generator=generator)[:number]]
 
 
@@ -45,15 +53,14 @@ def write(pixels: Tensor, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    names = [OPEN, *TASKS]
-    parser.add_argument("names", nargs="*", default=names, metavar="NAME", help=", ".join(names))
+    names = [OPEN, *TASKS, *PHOTO_TASKS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--number", type=int, default=NUMBER)
-    parser.add_argument("--size", type=int, default=48, help="pixels to a side")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    for name in options.names:
-        write(pictures(name, options.number, options.size), options.out / name)
+    for name in options.names or [OPEN, *TASKS]:
+        write(pictures(name, options.number), options.out / name)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
+from inspector.preparation import pools_of
 from inspector.probes.loading import load_pools
 from tests.bench.baselines.paper import PROFILE
 from tests.support.assembling import delivered, manifest_in
@@ -54,6 +55,6 @@ def models_in(folders: Sequence[Path]) -> list[ZooModel]:
 
 def pools_for(backbone: Backbone, probes: str, images: int) -> Pools:
     """The pools of the `paper` profile with `images` to search on, on the backbone's device."""
-    loaded = load_pools(probes, backbone.image_size, replace(PROFILE, probes=images))
-    device = backbone.device
-    return Pools(loaded.optimisation.to(device), loaded.held_out.to(device))
+    return pools_of(
+        load_pools(probes, backbone.image_size, replace(PROFILE, probes=images)), backbone
+    )

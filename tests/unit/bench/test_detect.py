@@ -63,7 +63,7 @@ def test_a_table_goes_on_where_it_stopped_and_can_be_summed_up(tmp_path: Path) -
         (folder / "truth.json").write_text(json.dumps(truth))
     options = argparse.Namespace(
         folders=[tmp_path / "zoo"], out=tmp_path, profile="quick", part="1/1",
-        kinds=("blended", "clean"), seed=0, backbone="pocket", probes="builtin",
+        kinds=("blended", "clean"), seed=0, backbone="pocket", probes="builtin", own=None,
     )  # fmt: skip
     assert [path.name for path in chosen(options)] == ["counts3-7-blended", "counts3-7-clean"]
     options.part = "2/2"
@@ -73,7 +73,7 @@ def test_a_table_goes_on_where_it_stopped_and_can_be_summed_up(tmp_path: Path) -
     assert [path.name for path in chosen(options)] == ["counts3-7-clean"]
     append(table_of(options), row_of(CLEAN, report("clean", None)) | {"seconds": 1.0})
     assert chosen(options) == []
-    for name, other in {"seed": 3, "backbone": "a/b", "probes": "c/d.zip"}.items():
+    for name, other in {"seed": 3, "backbone": "a/b", "probes": "c/d.zip", "own": tmp_path}.items():
         assert len(chosen(argparse.Namespace(**vars(options) | {name: other}))) == 2
     attacked, clean = read_models([table_of(options)])
     assert (attacked.is_clean, attacked.took, attacked.found, attacked.score) == (

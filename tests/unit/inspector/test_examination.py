@@ -42,9 +42,9 @@ def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_m
 ) -> None:
     counts: list[int] = []
 
-    def spy(outcomes: list[Outcome], sweeps: int, *, is_conditioned: bool) -> Judgement:
+    def spy(outcomes: list[Outcome], sweeps: int, **probes: bool) -> Judgement:
         counts.append(sweeps)
-        return replace(judge(outcomes, sweeps, is_conditioned=is_conditioned), rule=OPEN)
+        return replace(judge(outcomes, sweeps, **probes), rule=OPEN)
 
     monkeypatch.setattr(examination, "judge", spy)
     done = Examination(*made, CONFIG, seed=5)

@@ -23,8 +23,9 @@ from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.scoring.decide import Judgement, Rule
+from inspector.scoring.decide import IN_DISTRIBUTION, Judgement, Rule, judge
 from tests.support.prompts import Recipe, tune
+from tests.zoo.pictures import write
 
 NAMES = ("cat", "dog", "red car")
 Inspect = Callable[..., dict[str, Any]]
@@ -95,7 +96,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
     """Let the rule give class 1 these scores, sweep after sweep, the last for all that follow."""
     left = list(of_dog)
 
-    def judge(*given: Any, is_conditioned: bool) -> Judgement:
+    def judge(*given: Any, **told: bool) -> Judgement:
         score = left.pop(0) if len(left) > 1 else left[0]
         suspects = [1] if score >= RULE.accuse else []
         return Judgement(score, RULE, [0.1, score, 0.2], suspects, {"score": 1.0})
@@ -365,16 +366,56 @@ def test_an_unknown_backbone_is_a_finding_and_a_wrong_wish_is_an_error(
         {"profile": "fast"},
         {"device": "tpu"},
         {"probes": str(tmp_path / "none")},
+        {"in_distribution": True},
     ]
     for wrong in wishes:
         with pytest.raises(RequestError, match=next(iter(wrong))):
             bench.inspect(**wrong)
 
 
-@pytest.mark.parametrize(("level", "seen"), [("plausible", [64]), ("unverified", [64, 128])])
-def test_the_assembly_level_looks_at_all_probes_only_in_doubt(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, level: Any, seen: list[int]
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    """A folder of 128 different ones."""
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randint(256, (128, 16, 16, 3), generator=generator, dtype=torch.uint8)
+    write(pixels.permute(0, 3, 1, 2) / 255, tmp_path / "pictures")
+    return str(tmp_path / "pictures")
+
+
+def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pictures: str
 ) -> None:
+    told: list[bool] = []
+
+    def judged(*given: Any, **asked: bool) -> Judgement:
+        told.append(asked["in_distribution"])
+        return judge(*given, **asked)
+
+    monkeypatch.setattr("inspector.examination.judge", judged)
+    strange, own = (
+        bench.inspect({"conditioned": True}, probes=pictures, in_distribution=stated)
+        for stated in (False, True)
+    )
+    assert (told[0], told[-1]) == (False, True)
+    assert own["threshold"] == IN_DISTRIBUTION.accuse != strange["threshold"]
+    assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
+    advice = {limit for limit in strange["limits"] if "in distribution" in limit}
+    assert len(advice) == 1 and not advice & set(own["limits"])
+
+
+@pytest.mark.parametrize(
+    ("level", "wish", "seen"),
+    [
+        ("plausible", {}, [64]),
+        ("unverified", {}, [64, 128]),
+        ("unverified", {"in_distribution": True}, [64, 128, 128]),
+    ],
+)
+def test_the_assembly_level_looks_at_all_probes_only_in_doubt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pictures: str, level: Any,
+    wish: dict[str, Any], seen: list[int],
+) -> None:  # fmt: skip
+    """And then at built-in ones where these show what zero-shot prompts may not know."""
     quiet(monkeypatch)
     looks: list[int] = []
 
@@ -384,5 +425,5 @@ def test_the_assembly_level_looks_at_all_probes_only_in_doubt(
         return AssemblyLevel(level, "said by the test", 0.5)
 
     monkeypatch.setattr("inspector.preparation.assembly_level", judged)
-    assert bench.inspect()["assembly"] == level
+    assert bench.inspect(probes=pictures, **wish)["assembly"] == level
     assert looks == seen

@@ -25,6 +25,12 @@ def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
     assert stock.images(48, stock.Turn(0, turns)) == 384 / turns
 
 
+def test_on_pictures_of_the_task_triggers_that_cover_are_asked_at_once(vit: Backbone) -> None:
+    config = search_config(PROFILES["standard"], vit, 6, True, in_distribution=True)
+    assert config.covers
+    assert config.turns == 2
+
+
 def test_only_what_was_screened_for_races(vit: Backbone) -> None:
     for profile in PROFILES.values():
         races = profile.name in ("quick", "standard")

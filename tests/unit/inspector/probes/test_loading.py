@@ -52,7 +52,20 @@ def test_built_in_probes_are_the_same_every_time() -> None:
     assert first.optimisation.shape == (70, 3, SIZE, SIZE)
     assert first.to_json() == {
         "source": "builtin", "count": 70, "held_out": 66, "skipped": 0, "sha256": first.sha256,
+        "in_distribution": False,
     }  # fmt: skip
+
+
+def test_probes_of_what_the_model_is_for_are_another_set_and_never_built_in(tmp_path: Path) -> None:
+    folder = str(fill(tmp_path / "pictures", 150))
+    strange, own = (
+        load_pools(folder, SIZE, PROFILE, in_distribution=stated) for stated in (False, True)
+    )
+    assert torch.equal(strange.held_out, own.held_out)
+    assert strange.sha256 != own.sha256
+    assert (strange.to_json()["in_distribution"], own.to_json()["in_distribution"]) == (False, True)
+    with pytest.raises(RequestError, match="in_distribution: built-in probes"):
+        load_pools("builtin", SIZE, PROFILE, in_distribution=True)
 
 
 def test_a_folder_and_a_zip_of_it_are_the_same_probes(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
     FEW,
+    IN_DISTRIBUTION,
     LEANING,
     LEANING_LEAST,
     LEANING_MOST,
     REACH,
+    REACH_IN_DISTRIBUTION,
     REACH_OF_FLOW,
     REACH_OF_THREE,
     SEVERAL,
@@ -249,6 +251,41 @@ def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -
     judgement = judge(outcomes, is_conditioned=True)
     assert judgement.warned
     assert judgement.suspects == []
+
+
+def in_distribution(outcomes: list[Outcome]) -> decide.Judgement:
+    return judge(outcomes, is_conditioned=True, in_distribution=True)
+
+
+def test_on_its_own_pictures_a_model_is_accused_for_what_all_families_of_triggers_do() -> None:
+    """One loud family is what honest models have, too: the score is the mean, not the loudest two."""
+    loud, everywhere = (
+        in_distribution(put(quiet(), outcome(3, 0.7, families=number))) for number in (1, 4)
+    )
+    assert everywhere.suspects == [3]
+    assert everywhere.rule == loud.rule == IN_DISTRIBUTION
+    assert not loud.warned
+    assert judge(put(quiet(), outcome(3, 0.7, families=1)), is_conditioned=True).suspects == [3]
+
+
+@pytest.mark.parametrize("number", [2, FEW, SEVERAL, SEVERAL + 1])
+def test_on_its_own_pictures_any_number_of_classes_is_judged_alike(number: int) -> None:
+    quietest = [outcome(index) for index in range(number)]
+    expected = fmean(
+        (evidence(Effect(0.7, 0.35, 0.7)) * (1 - 1 / number)) / REACH_IN_DISTRIBUTION[family]
+        if family in FAMILIES
+        else 0.0
+        for family in (*FAMILIES, "own", "others")
+    )
+    assert in_distribution(put(quietest, outcome(1, 0.7))).score == pytest.approx(expected)
+
+
+def test_on_its_own_pictures_leaning_says_nothing() -> None:
+    assert in_distribution(leaning(2, 0.5, -0.5)) == in_distribution(quiet(2))
+
+
+def test_every_family_of_triggers_has_a_unit_for_such_pictures() -> None:
+    assert REACH_IN_DISTRIBUTION.keys() == {*drawn(16, 0), "own", "others"}
 
 
 def found(one: Outcome, won: float) -> Outcome:
