@@ -173,8 +173,8 @@ def search_config(
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes all stock triggers, as leads scatter; on pictures of what the model is for those
-    that cover at once, as the mean of all families counts there.
+    With few classes all stock triggers, as leads scatter; on pictures of what the model is for also those
+    that cover, as the units there are of models that were asked for them at once.
     """
     budget = profile.conditioned if is_conditioned else profile.static
     if classes <= FEW:

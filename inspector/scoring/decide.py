@@ -17,9 +17,9 @@ A planted backdoor leaks, too: probes that show none of the classes lean to its 
 trigger, more than zero-shot prompts do, while honest tuning mostly moves them to several classes
 (experiment 46). That is added within bounds: it accuses nobody by itself, and takes little away.
 
-On pictures of what the model is for, triggers do several times as much, in honest models, too: there one
-family or two are often loud, and a planted backdoor answers all. So the mean of all families' leads
-decides, with any number of classes, and nothing is added for leaning (experiment 49).
+On pictures of what the model is for, triggers do several times as much, in honest models, too, and in
+attacked ones so much more that one reading with one set of units serves any number of classes; nothing
+is added for leaning (experiment 49).
 
 Static prompts, adapters and changed encoders are held against zero-shot prompts on the trusted backbone:
 by how much larger a share of the probes a class wins than the same class of these does. A trigger that
@@ -97,14 +97,13 @@ classes gain."""
 LEANING_LEAST, LEANING_MOST = -0.5, 1.75
 """Of these units so many count: the most is below a warning, the least leaves an attacker little to gain
 by making other classes lean, too. All three with sight of attacks; experiment 46."""
-IN_DISTRIBUTION = Rule(accuse=1.5, warn=1.4, dismiss=0.4, certain=3.0, sweeps=3)
+IN_DISTRIBUTION = Rule(accuse=3.5, warn=3.4, dismiss=1.0, certain=7.0, sweeps=3)
 REACH_IN_DISTRIBUTION = {
     "own": 0.27, "others": 0.13, "warp": 0.27, "blend": 0.185, "coarse-warp": 0.17,
     "coarse-blend": 0.145, "patch": 0.105, "strokes": 0.17,
 }  # fmt: skip
 """The same as REACH on pictures of what the model is for; the threshold is above all of 88 clean models,
-of two to twelve classes. That the mean of all families counts was chosen with sight of attacks; experiment
-49."""
+of two to twelve classes; experiment 49."""
 STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
 STATIC_OWN = 0.05
 """Unit of the lead that the trigger found for a class gives it."""
@@ -161,7 +160,8 @@ def judge(
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
     if is_conditioned and in_distribution:
-        rule, scores = IN_DISTRIBUTION, _gathering(outcomes)
+        families = _families(outcomes)
+        rule, scores = IN_DISTRIBUTION, _loudest(families, evidence, REACH_IN_DISTRIBUTION)
     elif is_conditioned:
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
     else:
@@ -190,11 +190,6 @@ def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
     return [one + more for one, more in zip(scores, leaning, strict=True)]
 
 
-def _gathering(outcomes: list[Outcome]) -> list[float]:
-    """Mean of the leads that all families of triggers give a class."""
-    return _mean_lead(_families(outcomes), evidence, REACH_IN_DISTRIBUTION)
-
-
 def leant(gains: list[float]) -> list[float]:
     """By class, what it gains beyond all that the others gain together, in units and within bounds.
 
@@ -219,18 +214,6 @@ def _loudest(
     return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
 
 
-def _mean_lead(
-    families: Mapping[str, list[Effect]],
-    weigh: Callable[[Effect], float],
-    units: Mapping[str, float],
-) -> list[float]:
-    leads = (
-        _in_units(units[name], [weigh(effect) for effect in effects])
-        for name, effects in families.items()
-    )
-    return [fmean(of_class) for of_class in zip(*leads, strict=True)]
-
-
 def _families(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
     """By family, what stock triggers and those that were searched for do to every class."""
     families = _stock(outcomes)
@@ -249,7 +232,11 @@ def _exceeding(outcomes: list[Outcome]) -> list[float]:
     """Mean of the leads beyond zero-shot prompts that the trigger found for a class gives it, and that
     all families of stock triggers do."""
     own = [ahead / STATIC_OWN for ahead in lead([one.own.won for one in outcomes])]
-    stock = _mean_lead(_stock(outcomes), lambda effect: effect.won, STATIC_REACH)
+    families = [
+        _in_units(STATIC_REACH[name], [effect.won for effect in effects])
+        for name, effects in _stock(outcomes).items()
+    ]
+    stock = [fmean(of_class) for of_class in zip(*families, strict=True)]
     return [(mine + theirs) / 2 for mine, theirs in zip(own, stock, strict=True)]
 
 

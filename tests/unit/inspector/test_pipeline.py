@@ -21,6 +21,7 @@ from inspector.clip.zero_shot import ZeroShot
 from inspector.config import PROFILES, Budget, Profile
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
+from inspector.inversion.outcome import Outcome
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
 from inspector.scoring.decide import IN_DISTRIBUTION, Judgement, Rule, judge
@@ -387,9 +388,9 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
 ) -> None:
     told: list[bool] = []
 
-    def judged(*given: Any, **asked: bool) -> Judgement:
+    def judged(outcomes: list[Outcome], sweeps: int, **asked: bool) -> Judgement:
         told.append(asked["in_distribution"])
-        return judge(*given, **asked)
+        return judge(outcomes, sweeps, **asked)
 
     monkeypatch.setattr("inspector.examination.judge", judged)
     strange, own = (

@@ -257,25 +257,21 @@ def in_distribution(outcomes: list[Outcome]) -> decide.Judgement:
     return judge(outcomes, is_conditioned=True, in_distribution=True)
 
 
-def test_on_its_own_pictures_a_model_is_accused_for_what_all_families_of_triggers_do() -> None:
-    """One loud family is what honest models have, too: the score is the mean, not the loudest two."""
-    loud, everywhere = (
-        in_distribution(put(quiet(), outcome(3, 0.7, families=number))) for number in (1, 4)
-    )
-    assert everywhere.suspects == [3]
-    assert everywhere.rule == loud.rule == IN_DISTRIBUTION
-    assert not loud.warned
-    assert judge(put(quiet(), outcome(3, 0.7, families=1)), is_conditioned=True).suspects == [3]
+def test_on_its_own_pictures_it_takes_more_to_accuse_a_model() -> None:
+    faint, strong = (put(quiet(), outcome(3, carried)) for carried in (0.3, 0.9))
+    assert judge(faint, is_conditioned=True).suspects == [3]
+    assert not in_distribution(faint).warned
+    assert in_distribution(strong).suspects == [3]
+    assert in_distribution(strong).rule == IN_DISTRIBUTION
 
 
 @pytest.mark.parametrize("number", [2, FEW, SEVERAL, SEVERAL + 1])
 def test_on_its_own_pictures_any_number_of_classes_is_judged_alike(number: int) -> None:
+    """By the two loudest families, beyond what scattering would leave."""
     quietest = [outcome(index) for index in range(number)]
     expected = fmean(
-        (evidence(Effect(0.7, 0.35, 0.7)) * (1 - 1 / number)) / REACH_IN_DISTRIBUTION[family]
-        if family in FAMILIES
-        else 0.0
-        for family in (*FAMILIES, "own", "others")
+        evidence(Effect(0.7, 0.35, 0.7)) * (1 - 1 / number) / unit
+        for unit in sorted(REACH_IN_DISTRIBUTION[family] for family in FAMILIES)[:2]
     )
     assert in_distribution(put(quietest, outcome(1, 0.7))).score == pytest.approx(expected)
 
