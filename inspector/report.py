@@ -213,6 +213,8 @@ def _about_p_value(evidence: Evidence) -> list[str]:
         f"clipvet calibrate --backbone {evidence.backbone['id']} --classes FILE --method {method} "
         f"--profile {evidence.profile} --out FILE.json"
     )
+    if (evidence.probes or {}).get("in_distribution"):
+        command += " --probes FOLDER --in-distribution"
     return [
         "There is no calibration for this backbone, family, profile and these probes, therefore no "
         f"p-value. It is made by: {command}"

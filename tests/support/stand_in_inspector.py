@@ -46,6 +46,13 @@ def keep(out: Path, name: str, data: bytes) -> dict[str, Any]:
     return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "media_type": "image/png"}
 
 
+def probes_of(request: dict[str, Any]) -> dict[str, Any]:
+    """What they are and, of a file, its bytes: whether these arrived can be seen."""
+    source = request["probes"]
+    digest = None if source == "builtin" else hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    return {"sha256": digest, "in_distribution": request["in_distribution"]}
+
+
 def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
     reading = json.loads(Path(request["reading"]).read_text())
     canonical = Path(request["canonical"]).read_bytes()
@@ -80,6 +87,7 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
         "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
         "backbone": {"id": request["backbone"], "sha256": None},
         "per_class": rows,
+        "probes": probes_of(request),
         "findings": [],
         "limits": ["a stand-in looked at nothing"],
         "repair": {"before": 0.9, "after": 0.0} if request["repair"] else None,

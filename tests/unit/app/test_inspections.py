@@ -50,6 +50,8 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"targets": 1},
         {"targets": -2},
         {"probes": "/tmp/x.zip"},
+        {"in_distribution": True},
+        {"in_distribution": "often"},
         {"surprise": 1},
     ],
 )

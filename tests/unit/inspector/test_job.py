@@ -92,6 +92,11 @@ def test_one_child_serves_several_requests(
     assert child.wait(timeout=30) == 0
 
 
+def test_what_is_said_of_the_probes_is_heard(request_of: dict[str, Any]) -> None:
+    assert not _request(request_of).in_distribution
+    assert _request(request_of | {"in_distribution": True}).in_distribution
+
+
 def test_calibrations_are_the_workers_and_not_the_customers(
     request_of: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -400,6 +400,8 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
     assert (told[0], told[-1]) == (False, True)
     assert own["threshold"] == IN_DISTRIBUTION.accuse != strange["threshold"]
     assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
+    assert any("--in-distribution" in limit for limit in own["limits"])
+    assert not any("--in-distribution" in limit for limit in strange["limits"])
     advice = {limit for limit in strange["limits"] if "in distribution" in limit}
     assert len(advice) == 1 and not advice & set(own["limits"])
 

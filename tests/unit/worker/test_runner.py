@@ -224,6 +224,20 @@ def test_progress_reaches_the_history(ledger: Ledger, runner: Runner, submit: Su
     assert [event["status"] for event in events][-2:] == ["running", "succeeded"]
 
 
+@pytest.mark.parametrize("stated", [{}, {"in_distribution": True}])
+def test_uploaded_probes_reach_the_inspection_with_what_is_said_of_them(
+    ledger: Ledger, runner: Runner, submit: Submit, stated: dict[str, bool]
+) -> None:
+    probes = ledger.upload(b"a zip of pictures", filename="pictures.zip")
+    row = submit(probes=probes["id"], **stated)
+    assert runner.run()
+    report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
+    assert report["probes"] == {
+        "sha256": probes["sha256"],
+        "in_distribution": bool(stated),
+    }
+
+
 def test_registered_backbones_are_resolved_by_the_operator_only(
     tmp_path: Path, checkpoint: bytes
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from inspector.calibration import ClassNames, load
 from inspector.cli import bank
@@ -18,6 +19,7 @@ from inspector.tuning import honest
 from tests.support.checkpoints import save_dassl
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
 from tests.zoo.build import state_dict
+from tests.zoo.pictures import write
 
 Calibrate = Callable[..., Ended]
 
@@ -58,14 +60,22 @@ def test_a_file_of_scores(method: str, vit: Backbone, tmp_path: Path, calibrate:
     assert {path.name for path in tmp_path.iterdir()} <= {"c.json", "cache"}
 
 
-@pytest.mark.parametrize("method", ["CoCoOp", "CoOp"])
+@pytest.mark.parametrize(
+    ("method", "shows_the_task"), [("CoCoOp", False), ("CoOp", False), ("CoCoOp", True)]
+)
 def test_scores_are_those_that_inspect_gives(
-    method: str, vit: Backbone, vit_folder: Path, classes: Path, tmp_path: Path,
-    clipvet: Clipvet, calibrate: Calibrate,
+    method: str, shows_the_task: bool, vit: Backbone, vit_folder: Path, classes: Path,
+    tmp_path: Path, clipvet: Clipvet, calibrate: Calibrate,
 ) -> None:  # fmt: skip
-    assert calibrate("--method", method).code == 0
+    probes, stated = "builtin", tuple[str, ...]()
+    if shows_the_task:
+        generator = torch.Generator().manual_seed(3)
+        write(torch.rand(128, 3, 16, 16, generator=generator), tmp_path / "pictures")
+        probes, stated = str(tmp_path / "pictures"), ("--in-distribution",)
+    ended = calibrate("--method", method, "--probes", probes, *stated)
+    assert ended.code == 0, ended.err
     made = load(tmp_path / "c.json")
-    pixels = load_pools("builtin", vit.image_size, PROFILES["quick"]).optimisation
+    pixels = load_pools(probes, vit.image_size, PROFILES["quick"]).optimisation
     kitchen = honest.Kitchen(vit, list(NAMES), pixels, conditioned=method == "CoCoOp")
     for place in (0, 4):
         fed = honest.Diet(**made.recipes[place])
@@ -73,7 +83,8 @@ def test_scores_are_those_that_inspect_gives(
         artifact = save_dassl(tmp_path / f"model-{place}.pth.tar-1", state_dict(model), 1)
         ended = clipvet(
             "inspect", artifact, "--backbone", vit_folder, "--classes", classes, "--json",
-            "--profile", "quick", "--device", "cpu",
+            "--profile", "quick", "--device", "cpu", "--probes", probes, *stated,
+            "--calibration", tmp_path / "c.json",
         )  # fmt: skip
         assert json.loads(ended.out)["score"] == pytest.approx(made.scores[place], abs=1e-5)
 

@@ -93,7 +93,7 @@ def test_the_request(
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
         "--device", "cpu", "--repair",
-        "--probes", tmp_path, "--calibration", classes,
+        "--probes", tmp_path, "--in-distribution", "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
     (request,) = pipeline.requests
@@ -102,6 +102,7 @@ def test_the_request(
         "manifest": request.manifest,
         "profile": "quick",
         "probes": str(tmp_path),
+        "in_distribution": True,
         "targets": 2,
         "seed": 7,
         "device": "cpu",
