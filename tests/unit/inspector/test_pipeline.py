@@ -24,7 +24,7 @@ from inspector.findings import Finding, Severity
 from inspector.inversion.outcome import Outcome
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.scoring.decide import IN_DISTRIBUTION, Judgement, Rule, judge
+from inspector.scoring.decide import IN_DISTRIBUTION, STATIC, Judgement, Rule, judge
 from tests.support.prompts import Recipe, tune
 from tests.zoo.pictures import write
 
@@ -404,6 +404,9 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
     assert not any("--in-distribution" in limit for limit in strange["limits"])
     advice = {limit for limit in strange["limits"] if "in distribution" in limit}
     assert len(advice) == 1 and not advice & set(own["limits"])
+    static = bench.inspect(probes=pictures, in_distribution=True)
+    assert static["threshold"] == STATIC.accuse
+    assert any("is not known" in limit for limit in set(static["limits"]) - set(own["limits"]))
 
 
 @pytest.mark.parametrize(
