@@ -38,14 +38,18 @@ _UNREAD = {
     "patches may leave it, is often missed.",
 }
 """By whether prompts read the picture; LOG.md, experiments 44 and 45."""
-_PROBES = {
+_OTHER_PROBES = {
     False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
     "distribution, reveal faint backdoors that these do not.",
-    True: "How often a verdict from pictures of what the model is for is wrong where prompts do not read "
-    "the picture is not known.",
+    True: "Some backdoors show with built-in probes and not with pictures of what the model is for; an "
+    "inspection with these, too, finds them.",
 }
-"""By whether the probes are in distribution: what is said where only prompts that read the picture were
-examined with such, and where these are inspected with others; LOG.md, experiment 49."""
+_UNTRIED_PROBES = (
+    "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
+    "picture is not known."
+)
+"""By whether the probes are in distribution, where prompts read the picture; and where they do not. LOG.md,
+experiment 49."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +217,10 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             "thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
-    if assembly.classifier.is_instance_conditioned != request.in_distribution:
-        evidence.limits.append(_PROBES[request.in_distribution])
+    if assembly.classifier.is_instance_conditioned:
+        evidence.limits.append(_OTHER_PROBES[request.in_distribution])
+    elif request.in_distribution:
+        evidence.limits.append(_UNTRIED_PROBES)
     if assembly.family not in EXAMINED:
         evidence.limits.append(
             f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "
