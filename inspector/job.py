@@ -100,7 +100,7 @@ def _request(data: Mapping[str, Any]) -> Request:
         manifest=Manifest.parse(data.get("manifest")),
         profile=str(data["profile"]),
         probes=str(data["probes"]),
-        in_distribution=bool(data.get("in_distribution", False)),
+        in_distribution=bool(data["in_distribution"]),
         targets=data["targets"] if data["targets"] == "all" else int(data["targets"]),
         seed=int(data["seed"]),
         device=str(data["device"]),

@@ -57,6 +57,7 @@ def request_of(vit: Backbone, vit_folder: Path, tmp_path: Path) -> dict[str, Any
         "manifest": {"classnames": list(NAMES)},
         "profile": "quick",
         "probes": "builtin",
+        "in_distribution": False,
         "targets": "all",
         "seed": 0,
         "device": "cpu",
