@@ -24,8 +24,6 @@ from inspector.findings import Finding, Severity
 from inspector.inversion.outcome import Outcome
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.probing import load_probes
-from inspector.repair.tune import repair
 from inspector.scoring.decide import STATIC, Judgement, Rule, judge
 from tests.support.prompts import Recipe, tune
 
@@ -246,35 +244,6 @@ def test_repair_is_measured_on_what_is_delivered(
     assert {tensor.dtype for tensor in tensors.values()} == {dtype}
     assert "repaired.safetensors" in {item["name"] for item in report["artifacts"]}
     assert statuses(report)["repair"] == "complete"
-
-
-@pytest.mark.parametrize("decides", [False, True])
-def test_a_repair_uses_the_probes_that_decided_and_is_checked_on_all(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, pictures: str, decides: bool
-) -> None:
-    """Afterwards the other kind of probes is the one that still suspects the model."""
-    taught: list[torch.Tensor] = []
-
-    def judge(outcomes: list[Outcome], sweeps: int, **told: bool) -> Judgement:
-        is_bad = (told["in_distribution"] is decides) is not bool(taught)
-        score = 9.5 if is_bad else 0.5
-        return Judgement(score, RULE, [0.1, score, 0.2], [1] if is_bad else [], None)
-
-    def repaired(classifier: Any, culprit: Any, probes: torch.Tensor, *rest: Any) -> Any:
-        taught.append(probes)
-        return repair(classifier, culprit, probes, *rest)
-
-    monkeypatch.setattr("inspector.examination.judge", judge)
-    monkeypatch.setattr("inspector.remedy.repair", repaired)
-    report = bench.inspect(
-        {"conditioned": True}, probes=pictures, in_distribution=True, repair=True
-    )
-    first, second = load_probes(pictures, bench.backbone.image_size, TINY, in_distribution=True)
-    assert report["verdict"] == "backdoored"
-    assert torch.equal(taught[0], (first if decides else second).optimisation)
-    after = report["repair"]["after"]
-    assert (after["score"], after["is_suspicious"]) == (9.5, True)
-    assert report["repair"]["succeeded"] is False
 
 
 def test_an_unverified_assembly_is_never_a_verdict(
