@@ -120,9 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--profile", default="standard", choices=PROFILES)
     parser.add_argument("--probes", default="builtin")
-    parser.add_argument(
-        "--own", type=Path, help="inspect with OWN/<task>, too: `tests.zoo.pictures`"
-    )
+    parser.add_argument("--own", type=Path, help="inspect with OWN/<task>, too: `tests.zoo.pictures`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", default="1/1", help="I/N: every N-th model, from the I-th on")
     parser.add_argument("--out", type=Path, default=Path("var/detect"))
