@@ -24,7 +24,7 @@ CONTENDERS = 3
 """Classes searched again, those of highest score."""
 
 
-@dataclass(eq=False)
+@dataclass
 class Examination:
     """`start`: what is known of the first probes, where it is."""
 
@@ -104,6 +104,14 @@ class Examination:
         meter.expect(searches_of(self.config, len(targets)))
         self.sweep(targets, meter)
         return self.judged()
+
+    def run(self, targets: list[int], meter: Meter) -> Judgement:
+        """Every sweep that is needed; raises as `again` does."""
+        self.sweep(targets, meter)
+        judgement = self.judged()
+        while judgement.is_open(len(self.sweeps)):
+            judgement = self.again(judgement, meter)
+        return judgement
 
 
 def _ranked(targets: list[int], judgement: Judgement) -> list[int]:

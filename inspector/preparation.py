@@ -6,8 +6,7 @@ breaks leaves the others' findings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,16 +19,17 @@ from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.proof import assemble_checked
-from inspector.config import Profile, profile_named
+from inspector.config import Profile, profile_named, radius
 from inspector.cost import searches_of
 from inspector.errors import AssemblyError
 from inspector.inversion.search import SearchConfig, margins
-from inspector.inversion.sweep import Start, begin
-from inspector.probing import Probing, load_probes, probing
+from inspector.inversion.sweep import Pools, Start, begin
+from inspector.probes.loading import ProbeSet, load_pools
+from inspector.probes.procedural import procedural_probes
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-from inspector.scoring.decide import EXAMINED
+from inspector.scoring.decide import EXAMINED, FEW
 
 _UNREAD = {
     False: "What does not read the picture is held against zero-shot prompts, which tells little where "
@@ -38,32 +38,35 @@ _UNREAD = {
     "patches may leave it, is often missed.",
 }
 """By whether prompts read the picture; LOG.md, experiments 44 and 45."""
-_OTHER_PROBES = (
-    "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
-    "distribution, reveal faint backdoors that these do not."
-)
+_OTHER_PROBES = {
+    False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
+    "distribution, reveal faint backdoors that these do not.",
+    True: "Some backdoors show with built-in probes and not with pictures of what the model is for; an "
+    "inspection with these, too, finds them.",
+}
 _UNTRIED_PROBES = (
     "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
     "picture is not known."
 )
-"""What is said of probes that are not in distribution where prompts read the picture, and of others where they
-do not; LOG.md, experiment 49."""
+"""By whether the probes are in distribution, where prompts read the picture; and where they do not. LOG.md,
+experiment 49."""
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Everything that the search needs; `targets` are the classes to search, in order.
 
-    probings: on the probes that were asked for, and further kinds.
-    starts: in the same order, the classifier as delivered on the first probes of each.
+    start: the classifier as delivered on the first probes.
     """
 
     request: Request
     profile: Profile
     family: str
     classifier: Classifier
-    probings: list[Probing]
-    starts: list[Start]
+    probes: ProbeSet
+    pools: Pools
+    config: SearchConfig
+    start: Start
     targets: list[int]
 
     @property
@@ -102,51 +105,57 @@ def prepare(
             )
     profile = profile_named(request.profile)
     with meter.stage("probes"):
-        probings = _probings(request, profile, classifier)
-        evidence.probes = probings[0].probes.to_json()
+        probes = load_pools(
+            request.probes,
+            backbone.image_size,
+            profile,
+            in_distribution=request.in_distribution,
+        )
+        evidence.probes = probes.to_json()
+        pools = pools_of(probes, backbone)
+    config = search_config(
+        profile,
+        classifier.backbone,
+        len(classifier.classnames),
+        classifier.is_instance_conditioned,
+        in_distribution=request.in_distribution,
+    )
     with meter.stage("assembly-level"):
-        starts = [begin(classifier, one.pools, one.config) for one in probings]
-        level = _level(assembly, list(zip(probings, starts, strict=True)), checked)
+        start = begin(classifier, pools, config)
+        level = _level(assembly, start, probes, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
-    config = probings[0].config
     evidence.radius = config.epsilon
     _limits(request, assembly, config, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probings, starts,
-        _targets(request, starts[0].logits),
+        request, profile, assembly.family, classifier, probes, pools, config, start,
+        _targets(request, start.logits),
     )  # fmt: skip
 
 
-def _probings(request: Request, profile: Profile, classifier: Classifier) -> list[Probing]:
-    backbone, classes = classifier.backbone, len(classifier.classnames)
-    every = load_probes(
-        request.probes, backbone.image_size, profile, in_distribution=request.in_distribution
-    )
-    conditioned = classifier.is_instance_conditioned
-    return [probing(one, backbone, profile, classes, conditioned=conditioned) for one in every]
+def pools_of(probes: ProbeSet, backbone: Backbone) -> Pools:
+    """The pools where the backbone computes."""
+    device = backbone.device
+    return Pools(probes.optimisation.to(device), probes.held_out.to(device), probes.in_distribution)
 
 
 @torch.no_grad()
 def _level(
-    assembly: Assembly,
-    looks: Sequence[tuple[Probing, Start]],
-    checked: AssemblyLevel | None,
+    assembly: Assembly, start: Start, probes: ProbeSet, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
-    """The level from the probes that the search needs anyway, where they leave doubt from all of their
-    kind, then of the next.
+    """The level from the probes that the search needs anyway, where they leave doubt from all, and where
+    these are of what the model is for from built-in ones.
 
     Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts may know
     so little of what a model is for that it rightly agrees with them on nothing there.
     """
-    for one, start in looks:
-        zero_shot = start.ground.zero_shot.logits_of_many(start.pixels, start.features).cpu()
-        level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
-        if level.name == "unverified":
-            pools = one.pools
-            everything = torch.cat([pools.optimisation, pools.held_out])
-            level = _level_on(everything, assembly, start, checked)
-        if level.name != "unverified":
-            break
+    zero_shot = start.ground.zero_shot.logits_of_many(start.pixels, start.features).cpu()
+    level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
+    if level.name == "unverified":
+        everything = torch.cat([probes.optimisation, probes.held_out])
+        level = _level_on(everything, assembly, start, checked)
+    if level.name == "unverified" and probes.in_distribution:
+        strange = procedural_probes(len(everything), everything.shape[-1])
+        level = _level_on(strange, assembly, start, checked)
     return level
 
 
@@ -154,10 +163,36 @@ def _level_on(
     images: Tensor, assembly: Assembly, start: Start, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
     classifier = assembly.classifier
+    images = images.to(classifier.backbone.device)
     features = encoded(classifier, images)
     own = classifier.logits_from_features(features).cpu()
     zero_shot = start.ground.zero_shot.logits_of_many(images, features).cpu()
     return assembly_level(assembly.classes, own, zero_shot, checked)
+
+
+def search_config(
+    profile: Profile,
+    backbone: Backbone,
+    classes: int,
+    is_conditioned: bool,
+    *,
+    in_distribution: bool = False,
+) -> SearchConfig:
+    """What one sweep of such a classifier spends.
+
+    With few classes all stock triggers, as leads scatter; on pictures of what the model is for also those
+    that cover, as the units there are of models that were asked for them at once.
+    """
+    budget = profile.conditioned if is_conditioned else profile.static
+    if classes <= FEW:
+        budget = replace(budget, turns=1)
+    if in_distribution:
+        budget = replace(budget, covers=True)
+    return SearchConfig(
+        epsilon=radius(backbone.image_size, backbone.sha256),
+        learning_rate=profile.learning_rate,
+        **asdict(budget),
+    )
 
 
 def _targets(request: Request, clean: Tensor) -> list[int]:
@@ -182,9 +217,9 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             "thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
-    if assembly.classifier.is_instance_conditioned and not request.in_distribution:
-        evidence.limits.append(_OTHER_PROBES)
-    elif request.in_distribution and not assembly.classifier.is_instance_conditioned:
+    if assembly.classifier.is_instance_conditioned:
+        evidence.limits.append(_OTHER_PROBES[request.in_distribution])
+    elif request.in_distribution:
         evidence.limits.append(_UNTRIED_PROBES)
     if assembly.family not in EXAMINED:
         evidence.limits.append(

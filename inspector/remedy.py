@@ -12,10 +12,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from inspector.cost import searches_of
 from inspector.inversion.ground import survey
 from inspector.inversion.outcome import Outcome
 from inspector.inversion.sweep import measure
-from inspector.panel import expected_searches
 from inspector.pictures import KeptFile
 from inspector.preparation import Prepared
 from inspector.repair.tune import repair
@@ -50,26 +50,24 @@ class Remedy:
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
-        stages.meter.expect(expected_searches(prepared.probings, len(prepared.targets)))
+        stages.meter.expect(searches_of(prepared.config, len(prepared.targets)))
         seed = prepared.request.seed + APART
-        deciding = stages.deciding
-        before = _of(suspect, deciding.outcomes)
-        held_out = deciding.pools.held_out
+        before = _of(suspect, stages.examination.outcomes)
+        held_out = prepared.pools.held_out
         delivered = survey(prepared.classifier, held_out).logits.argmax(1)
         # Another seed than the search's: the stock triggers that judge must not be those that taught.
         rounded = self._tuned(before, seed - 1)
         ground = survey(prepared.classifier, held_out)
         same = measure(prepared.classifier, ground, suspect.index, _trigger(before))
         checked = stages.examining(seed)
-        after = checked.run(prepared.targets, stages.meter)[0].judgement
+        after = checked.run(prepared.targets, stages.meter)
         is_suspicious = after.warned or bool(after.suspects)
-        on_the_same = checked.examinations[stages.panel.examinations.index(deciding)]
         evidence.repair = {
             "succeeded": not is_suspicious and same.excess_asr < SUCCESS,
             "target": suspect.to_json(),
             "seed": seed,
             "before": figures(before) | {"score": evidence.score},
-            "after": figures(_of(suspect, on_the_same.outcomes))
+            "after": figures(_of(suspect, checked.outcomes))
             | {
                 "score": after.score,
                 "is_suspicious": is_suspicious,
@@ -82,10 +80,10 @@ class Remedy:
 
     def _tuned(self, found: Outcome, seed: int) -> dict[str, Tensor]:
         """Repair, round to the vendor's types, and let the classifier be what is delivered."""
-        classifier, deciding = self._prepared.classifier, self._stages.deciding
+        prepared = self._prepared
+        classifier, probes = prepared.classifier, prepared.pools.optimisation
         culprit = (found.target, _trigger(found))
-        probes = deciding.pools.optimisation
-        changed = repair(classifier, culprit, probes, deciding.config, seed)
+        changed = repair(classifier, culprit, probes, prepared.config, seed)
         original = load_file(self._canonical)
         rounded = {
             name: tensor.detach().cpu().to(original[name].dtype).contiguous()

@@ -67,7 +67,6 @@ class Evidence:
     probes: dict[str, object] | None = None
     radius: float | None = None
     per_class: list[dict[str, Any]] = field(default_factory=list)
-    by_probes: list[dict[str, Any]] = field(default_factory=list)
     score: float | None = None
     threshold: float | None = None
     is_warned: bool = False
@@ -147,7 +146,6 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
         "confirmation": evidence.confirmation,
         "paper": evidence.paper,
         "probes": evidence.probes,
-        "by_probes": evidence.by_probes,
         "radius": evidence.radius,
         "budget": evidence.budget,
         "sandbox": list(reading.sandbox),

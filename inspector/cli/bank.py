@@ -17,12 +17,13 @@ from inspector.calibration import STATISTIC, Calibration, ClassNames, Method, We
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.config import profile_named
+from inspector.cost import searches_of
+from inspector.examination import Examination
 from inspector.inversion.stock import Trigger, drawn
 from inspector.manifest import Manifest
-from inspector.panel import Panel, expected_searches
 from inspector.pipeline import reproducible
-from inspector.probes.loading import ProbeSet
-from inspector.probing import load_probes, probing
+from inspector.preparation import pools_of, search_config
+from inspector.probes.loading import ProbeSet, load_pools
 from inspector.progress import Meter, Say
 from inspector.tuning.honest import Kitchen, diet
 
@@ -61,13 +62,13 @@ def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibratio
     backbone = load_backbone(order.backbone, order.device)
     given = order.manifest
     backbone = replace(backbone, mean=given.mean or backbone.mean, std=given.std or backbone.std)
-    probes = load_probes(
+    probes = load_pools(
         order.probes, backbone.image_size, profile, in_distribution=order.in_distribution
     )
     with reproducible():
         models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
     here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
-    calibration = made(here, order.method, order.profile, probes[0].sha256, order.seed, models)
+    calibration = made(here, order.method, order.profile, probes.sha256, order.seed, models)
     save(calibration, order.out)
     _partial(order.out).unlink(missing_ok=True)
     return calibration
@@ -77,18 +78,21 @@ class _Bank:
     """The models of one order."""
 
     def __init__(
-        self, order: Order, backbone: Backbone, probes: list[ProbeSet], meter: Meter,
+        self, order: Order, backbone: Backbone, probes: ProbeSet, meter: Meter,
         note: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._order, self._backbone, self._meter, self._note = order, backbone, meter, note
-        self._sha256 = probes[0].sha256
+        self._sha256 = probes.sha256
+        self._pools = pools_of(probes, backbone)
         self._targets = list(range(len(order.classnames)))
         self._is_conditioned = order.method == "CoCoOp"
-        profile, count = profile_named(order.profile), len(self._targets)
-        self._probings = [
-            probing(one, backbone, profile, count, conditioned=self._is_conditioned)
-            for one in probes
-        ]
+        self._config = search_config(
+            profile_named(order.profile),
+            backbone,
+            len(self._targets),
+            self._is_conditioned,
+            in_distribution=order.in_distribution,
+        )
 
     def models(self) -> list[Scored]:
         order, meter = self._order, self._meter
@@ -97,8 +101,9 @@ class _Bank:
         if models:
             self._note(f"{len(models)} of {order.number} models are there from an earlier run")
         left = range(len(models), order.number)
-        meter.expect(len(left) * expected_searches(self._probings, len(self._targets)))
-        pool, conditioned = self._probings[0].pools.optimisation, self._is_conditioned
+        count = len(self._targets)
+        meter.expect(len(left) * searches_of(self._config, count))
+        pool, conditioned = self._pools.optimisation, self._is_conditioned
         kitchen = Kitchen(self._backbone, order.classnames, pool, conditioned=conditioned)
         for index in left:
             with meter.stage(f"model {index + 1} of {order.number}"):
@@ -113,8 +118,8 @@ class _Bank:
 
     def _score(self, model: Classifier) -> float:
         """The report's `score`."""
-        panel = Panel.of(model, self._probings, self._order.seed)
-        return panel.run(self._targets, self._meter)[0].judgement.score
+        examination = Examination(model, self._pools, self._config, self._order.seed)
+        return examination.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:
         """What scores of an earlier run must agree in to be of use."""

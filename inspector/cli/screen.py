@@ -74,7 +74,6 @@ def show_report(report: Mapping[str, Any]) -> None:
     for name in ("score", "threshold", "p_value", "assembly", "profile", "seed"):
         if report.get(name) is not None:
             rows.append((name, _short(report[name])))
-    rows += _by_probes(report.get("by_probes") or [])
     if report.get("repair"):
         rows.append(("repair", json.dumps(report["repair"])))
     show_rows(rows)
@@ -85,20 +84,6 @@ def show_report(report: Mapping[str, Any]) -> None:
         console.print(severity.append_text(plain(f"{finding['id']}: {finding['message']}")))
     for limit in report.get("limits") or ():
         console.print(Text("limit: ", style="dim").append_text(plain(limit)))
-
-
-def _by_probes(standings: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """How the model stands on each kind of probes, the one that decides first; nothing where there is one."""
-    if len(standings) < 2:
-        return []
-    kinds = {True: "on pictures of what it is for", False: "on built-in probes"}
-    return [
-        (
-            kinds[one["in_distribution"]],
-            f"{_short(one['score'])}, highest for {one['target']['index']} {one['target']['name']}",
-        )
-        for one in standings
-    ]
 
 
 def _suspects(per_class: list[dict[str, Any]], shown: int = 5) -> Table:

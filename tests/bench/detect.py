@@ -26,7 +26,6 @@ from tests.zoo.kinds import KINDS
 FIELDS = (
     "task", "seed", "kind", "classes", "target", "targets", "accuracy", "asr", "excess", "took",
     "verdict", "found", "score", "p_value", "excess_asr", "assembly", "right", "flops", "seconds",
-    "by_probes",
 )  # fmt: skip
 
 
@@ -66,15 +65,8 @@ def row_of(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
         "p_value": report["p_value"], "excess_asr": top and top["excess_asr"],
         "assembly": report["assembly"],
         "flops": report["budget"]["flops"],
-        "by_probes": _by_probes(report),
     }  # fmt: skip
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
-
-
-def _by_probes(report: dict[str, Any]) -> str:
-    """Score and leading class on each kind of probes, that of the task first."""
-    kinds = sorted(report["by_probes"], key=lambda one: not one["in_distribution"])
-    return " ".join(f"{one['score']:.4f}:{one['target']['index']}" for one in kinds)
 
 
 def chosen(options: argparse.Namespace) -> list[Path]:
@@ -120,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--profile", default="standard", choices=PROFILES)
     parser.add_argument("--probes", default="builtin")
-    parser.add_argument("--own", type=Path, help="inspect with OWN/<task>, too: `tests.zoo.pictures`")
+    parser.add_argument("--own", type=Path, help="inspect with OWN/<task>: `tests.zoo.pictures`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", default="1/1", help="I/N: every N-th model, from the I-th on")
     parser.add_argument("--out", type=Path, default=Path("var/detect"))

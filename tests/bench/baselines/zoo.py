@@ -12,8 +12,8 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.inversion.sweep import Pools
 from inspector.manifest import Manifest
+from inspector.preparation import pools_of
 from inspector.probes.loading import load_pools
-from inspector.probing import pools_of
 from tests.bench.baselines.paper import PROFILE
 from tests.support.assembling import delivered, manifest_in
 

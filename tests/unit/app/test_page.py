@@ -43,8 +43,8 @@ def picture(name: str, size: int = 4) -> Artifact:
     )  # fmt: skip
 
 
-def render(artifacts: list[Artifact] | None = None, **more: object) -> str:
-    return page.render(json.dumps(REPORT | more), artifacts or [], lambda _item: b"\x89PNG")
+def render(artifacts: list[Artifact] | None = None) -> str:
+    return page.render(json.dumps(REPORT), artifacts or [], lambda _item: b"\x89PNG")
 
 
 def test_nothing_of_the_report_becomes_markup() -> None:
@@ -95,18 +95,6 @@ def test_what_triggers_do_stands_in_the_row_of_their_class() -> None:
     shown = [cell.split("<")[0] for cell in row.split('<td class="number">')[1:]]
     assert shown[:4] == ["0.100", "0.411", "0.712", "0.344"]
     assert set(shown[4:]) == {"–"}
-
-
-def test_each_kind_of_probes_is_told_where_there_are_two() -> None:
-    own, strange = (
-        {"in_distribution": own, "score": score, "target": {"index": 2, "name": "no <score>"}}
-        for own, score in ((True, 3.21), (False, 0.4567))
-    )
-    assert "built-in probes" not in render(by_probes=[strange])
-    text = render(by_probes=[own, strange])
-    first, second = text.index("pictures of what it is for"), text.index("built-in probes")
-    assert first < text.index("3.210, highest for class 2 “no &lt;score&gt;”; decides") < second
-    assert second < text.index("0.457, highest for class 2 “no &lt;score&gt;”</td>")
 
 
 def test_a_bare_report_can_be_drawn() -> None:

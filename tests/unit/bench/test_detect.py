@@ -33,10 +33,6 @@ def report(verdict: str, found: int | None) -> dict[str, Any]:
         "per_class": [{"score": 0.1, "excess_asr": 0.5}, {"score": 0.25, "excess_asr": 0.75}],
         "assembly": "plausible",
         "budget": {"flops": 10},
-        "by_probes": [
-            {"in_distribution": False, "score": 0.25, "target": {"index": 1}},
-            {"in_distribution": True, "score": 0.125, "target": {"index": 0}},
-        ],
     }
 
 
@@ -58,7 +54,6 @@ def test_only_the_right_verdict_on_the_right_class_counts(
     row = row_of(truth, report(verdict, found))
     assert row["right"] is right
     assert (row["flops"], row["excess_asr"]) == (10, 0.75)
-    assert row["by_probes"] == "0.1250:0 0.2500:1"
 
 
 def test_a_table_goes_on_where_it_stopped_and_can_be_summed_up(tmp_path: Path) -> None:

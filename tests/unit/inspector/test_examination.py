@@ -19,12 +19,13 @@ from inspector.inversion.outcome import Outcome, Sweep, pooled
 from inspector.inversion.search import SearchConfig
 from inspector.inversion.sweep import Pools, Start, begin, screen
 from inspector.progress import Meter
-from inspector.scoring.decide import Judgement, judge
+from inspector.scoring.decide import CONDITIONED, Judgement, judge
 from inspector.tuning.learner import new_learner
 
 NAMES = ["red circle", "blue star", "green square", "black cross"]
 CONFIG = SearchConfig(epsilon=0.05, batch=4, objective="prompt", images=4, judged=4, turns=2)
 METER = Meter(lambda _: None, None)
+OPEN = replace(CONDITIONED, dismiss=-1e9, certain=1e9)
 
 
 @pytest.fixture
@@ -36,21 +37,18 @@ def made(vit: Backbone) -> tuple[Classifier, Pools]:
     return learner.requires_grad_(False), Pools(pixels[:8], pixels[8:])
 
 
-def test_only_the_contenders_are_searched_again_and_the_judge_knows_how_many_sweeps(
+def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_many(
     made: tuple[Classifier, Pools], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
 
     def spy(outcomes: list[Outcome], sweeps: int, **probes: bool) -> Judgement:
         counts.append(sweeps)
-        return judge(outcomes, sweeps, **probes)
+        return replace(judge(outcomes, sweeps, **probes), rule=OPEN)
 
     monkeypatch.setattr(examination, "judge", spy)
     done = Examination(*made, CONFIG, seed=5)
-    done.sweep([0, 1, 2, 3], METER)
-    judgement = done.judged()
-    for _ in range(2):
-        judgement = done.again(judgement, METER)
+    done.run([0, 1, 2, 3], METER)
     assert counts == [1, 2, 3]
     assert [len(sweep.found) for sweep in done.sweeps] == [4, CONTENDERS, CONTENDERS]
 

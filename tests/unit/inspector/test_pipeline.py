@@ -24,8 +24,9 @@ from inspector.findings import Finding, Severity
 from inspector.inversion.outcome import Outcome
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.scoring.decide import STATIC, Judgement, Rule, judge
+from inspector.scoring.decide import IN_DISTRIBUTION, STATIC, Judgement, Rule, judge
 from tests.support.prompts import Recipe, tune
+from tests.zoo.pictures import write
 
 NAMES = ("cat", "dog", "red car")
 Inspect = Callable[..., dict[str, Any]]
@@ -373,7 +374,16 @@ def test_an_unknown_backbone_is_a_finding_and_a_wrong_wish_is_an_error(
             bench.inspect(**wrong)
 
 
-def test_pictures_of_what_the_model_is_for_are_asked_beside_built_in_ones(
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    """A folder of 128 different ones."""
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randint(256, (128, 16, 16, 3), generator=generator, dtype=torch.uint8)
+    write(pixels.permute(0, 3, 1, 2) / 255, tmp_path / "pictures")
+    return str(tmp_path / "pictures")
+
+
+def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, pictures: str
 ) -> None:
     told: list[bool] = []
@@ -383,13 +393,12 @@ def test_pictures_of_what_the_model_is_for_are_asked_beside_built_in_ones(
         return judge(outcomes, sweeps, **asked)
 
     monkeypatch.setattr("inspector.examination.judge", judged)
-    strange = bench.inspect({"conditioned": True}, probes=pictures)
-    assert told and not any(told)
-    own = bench.inspect({"conditioned": True}, probes=pictures, in_distribution=True)
-    assert any(told)
-    assert [one["in_distribution"] for one in strange["by_probes"]] == [False]
-    assert {one["in_distribution"] for one in own["by_probes"]} == {False, True}
-    assert own["score"] == max(one["score"] for one in own["by_probes"])
+    strange, own = (
+        bench.inspect({"conditioned": True}, probes=pictures, in_distribution=stated)
+        for stated in (False, True)
+    )
+    assert (told[0], told[-1]) == (False, True)
+    assert own["threshold"] == IN_DISTRIBUTION.accuse != strange["threshold"]
     assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
     assert any("--in-distribution" in limit for limit in own["limits"])
     assert not any("--in-distribution" in limit for limit in strange["limits"])
@@ -405,7 +414,7 @@ def test_pictures_of_what_the_model_is_for_are_asked_beside_built_in_ones(
     [
         ("plausible", {}, [64]),
         ("unverified", {}, [64, 128]),
-        ("unverified", {"in_distribution": True}, [64, 128, 64, 128]),
+        ("unverified", {"in_distribution": True}, [64, 128, 128]),
     ],
 )
 def test_the_assembly_level_looks_at_all_probes_only_in_doubt(

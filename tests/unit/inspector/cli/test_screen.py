@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.cli.screen import note_findings, plain, progress_bar, show_report, show_rows
+from inspector.cli.screen import note_findings, plain, progress_bar, show_rows
 from inspector.findings import Finding, Severity
 
 
@@ -23,25 +23,6 @@ def test_findings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> No
     assert printed.out == ""
     assert printed.err.startswith("high class-list-mismatch: [red] [red]")
     assert len(printed.err.splitlines()) == 1
-
-
-def test_each_kind_of_probes_is_told_where_there_are_two(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    own, strange = (
-        {"in_distribution": own, "score": score, "target": {"index": 2, "name": "dog"}}
-        for own, score in ((True, 3.21), (False, 0.4567))
-    )
-    report = {"verdict": "backdoored", "findings": []}
-    show_report(report | {"by_probes": [strange]})
-    assert "probes" not in capsys.readouterr().out
-    show_report(report | {"by_probes": [own, strange]})
-    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert shown == [
-        "backdoored",
-        "on pictures of what it is for 3.21, highest for 2 dog",
-        "on built-in probes 0.457, highest for 2 dog",
-    ]
 
 
 def test_events_without_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
     FEW,
+    IN_DISTRIBUTION,
     LEANING,
     LEANING_LEAST,
     LEANING_MOST,
@@ -261,7 +262,7 @@ def test_on_its_own_pictures_it_takes_more_to_accuse_a_model() -> None:
     assert judge(faint, is_conditioned=True).suspects == [3]
     assert not in_distribution(faint).warned
     assert in_distribution(strong).suspects == [3]
-    assert in_distribution(strong).rule == CONDITIONED
+    assert in_distribution(strong).rule == IN_DISTRIBUTION
 
 
 @pytest.mark.parametrize("number", [2, FEW, SEVERAL, SEVERAL + 1])

@@ -1,4 +1,4 @@
-"""What a sweep spends on which classifier and probes."""
+"""What a sweep spends on which classifier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from inspector.clip.backbone import Backbone
 from inspector.config import PROFILES, RACED, RACED_STATIC
 from inspector.inversion import stock
-from inspector.probing import search_config
+from inspector.preparation import search_config
 
 
 @pytest.mark.parametrize(
