@@ -97,13 +97,13 @@ classes gain."""
 LEANING_LEAST, LEANING_MOST = -0.5, 1.75
 """Of these units so many count: the most is below a warning, the least leaves an attacker little to gain
 by making other classes lean, too. All three with sight of attacks; experiment 46."""
-IN_DISTRIBUTION = Rule(accuse=3.5, warn=3.4, dismiss=1.0, certain=7.0, sweeps=3)
 REACH_IN_DISTRIBUTION = {
-    "own": 0.27, "others": 0.13, "warp": 0.27, "blend": 0.185, "coarse-warp": 0.17,
-    "coarse-blend": 0.145, "patch": 0.105, "strokes": 0.17,
+    "own": 0.33, "others": 0.16, "warp": 0.33, "blend": 0.227, "coarse-warp": 0.208,
+    "coarse-blend": 0.178, "patch": 0.129, "strokes": 0.208,
 }  # fmt: skip
-"""The same as REACH on pictures of what the model is for; the threshold is above all of 88 clean models,
-of two to twelve classes; experiment 49."""
+"""The same as REACH on pictures of what the model is for, for any number of classes: in proportion what one
+clean model in twenty exceeds there (experiment 49), all so large that three of 253 clean models exceed
+`accuse` (experiment 50)."""
 STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
 STATIC_OWN = 0.05
 """Unit of the lead that the trigger found for a class gives it."""
@@ -161,7 +161,7 @@ def judge(
         raise ValueError("at least two classes are needed to tell one from the others")
     if is_conditioned and in_distribution:
         families = _families(outcomes)
-        rule, scores = IN_DISTRIBUTION, _loudest(families, evidence, REACH_IN_DISTRIBUTION)
+        rule, scores = CONDITIONED, _loudest(families, evidence, REACH_IN_DISTRIBUTION)
     elif is_conditioned:
         rule, scores = CONDITIONED, _responding(outcomes, sweeps)
     else:

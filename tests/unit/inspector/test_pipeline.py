@@ -24,7 +24,7 @@ from inspector.findings import Finding, Severity
 from inspector.inversion.outcome import Outcome
 from inspector.manifest import Manifest
 from inspector.pipeline import STAGES, Request, inspect_reading
-from inspector.scoring.decide import IN_DISTRIBUTION, STATIC, Judgement, Rule, judge
+from inspector.scoring.decide import CONDITIONED, STATIC, Judgement, Rule, judge
 from tests.support.prompts import Recipe, tune
 from tests.zoo.pictures import write
 
@@ -398,7 +398,7 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
         for stated in (False, True)
     )
     assert (told[0], told[-1]) == (False, True)
-    assert own["threshold"] == IN_DISTRIBUTION.accuse != strange["threshold"]
+    assert own["threshold"] == strange["threshold"] == CONDITIONED.accuse
     assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
     assert any("--in-distribution" in limit for limit in own["limits"])
     assert not any("--in-distribution" in limit for limit in strange["limits"])

@@ -16,7 +16,6 @@ from inspector.scoring import decide
 from inspector.scoring.decide import (
     CONDITIONED,
     FEW,
-    IN_DISTRIBUTION,
     LEANING,
     LEANING_LEAST,
     LEANING_MOST,
@@ -258,11 +257,11 @@ def in_distribution(outcomes: list[Outcome]) -> decide.Judgement:
 
 
 def test_on_its_own_pictures_it_takes_more_to_accuse_a_model() -> None:
-    faint, strong = (put(quiet(), outcome(3, carried)) for carried in (0.3, 0.9))
+    faint, strong = (put(quiet(), outcome(3, carried)) for carried in (0.2, 0.9))
     assert judge(faint, is_conditioned=True).suspects == [3]
     assert not in_distribution(faint).warned
     assert in_distribution(strong).suspects == [3]
-    assert in_distribution(strong).rule == IN_DISTRIBUTION
+    assert in_distribution(strong).rule == CONDITIONED
 
 
 @pytest.mark.parametrize("number", [2, FEW, SEVERAL, SEVERAL + 1])
