@@ -102,7 +102,7 @@ REACH_IN_DISTRIBUTION = {
     "coarse-blend": 0.178, "patch": 0.129, "strokes": 0.208,
 }  # fmt: skip
 """The same as REACH on pictures of what the model is for, for any number of classes: in proportion what one
-clean model in twenty exceeds there (experiment 49), all so large that three of 253 clean models exceed
+clean model in twenty exceeds there (experiment 49), all so large that three of 255 clean models exceed
 `accuse` (experiment 50)."""
 STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
 STATIC_OWN = 0.05
