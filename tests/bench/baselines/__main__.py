@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -53,14 +54,14 @@ def run(
     table: Path,
     method: str,
     backbone: Backbone,
-    pools: Pools,
+    pools_of: Callable[[ZooModel], Pools],
     setting: Setting,
 ) -> int:
     """Run a method on the models that have no row yet; how many were run."""
     done = {key_of(row) for row in read(table)}
     missing = [model for model in models if model.key not in done]
     for model in missing:
-        classifier = model.classifier(backbone)
+        classifier, pools = model.classifier(backbone), pools_of(model)
         result, seconds = timed(method, classifier, pools, setting)
         images = len(pools.optimisation)
         row = row_of(model, classifier, result, seconds, setting.scale, images)
@@ -81,6 +82,8 @@ def name_of(method: str, options: argparse.Namespace) -> str:
         parts.append(f"scale-{options.scale:g}")
     if options.seed:
         parts.append(f"seed-{options.seed}")
+    if options.own:
+        parts.append("own")
     return "-".join(parts)
 
 
@@ -93,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--images", type=int, default=PROFILE.probes, help="to search on")
     made.add_argument("--objective", choices=("margin", "logit", "entropy"), default="margin")
     made.add_argument("--probes", default="builtin")
+    made.add_argument("--own", type=Path, help="probes are OWN/<task>: `tests.zoo.pictures`")
     made.add_argument("--backbone", default="pocket")
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     made.add_argument("--seed", type=int, default=0)
@@ -109,10 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     backbone = load_backbone(options.backbone, options.device)
     epsilon = radius(backbone.image_size, backbone.sha256)
     setting = Setting(epsilon, options.scale, options.seed, options.objective)
-    pools = pools_for(backbone, options.probes, options.images)
+
+    @cache
+    def pools_at(probes: str) -> Pools:
+        return pools_for(backbone, probes, options.images)
+
+    def pools_of(model: ZooModel) -> Pools:
+        return pools_at(str(options.own / model.truth["task"]) if options.own else options.probes)
+
     tables = [options.out / f"{name_of(method, options)}.csv" for method in options.method]
     for method, table in zip(options.method, tables, strict=True):
-        run(models, table, method, backbone, pools, setting)
+        run(models, table, method, backbone, pools_of, setting)
     print(f"\n{summary(tables)}")
     if setting.scale != 1:
         print(f"\nScale {setting.scale:g}: not the published number of steps.")
