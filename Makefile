@@ -38,11 +38,19 @@ serve: $(VENV)/runtime  ## the embedded service on this machine
 ZOO ?= var/zoo
 PLAN ?= --split set-aside --seed 3001 --task sizes2 counts3 things6 \
 	--kind clean blended wanet siba text noisy scrambled scrambled_blended
-bench-detect: $(VENV)/development  ## build part of the exam and inspect it (PLAN="..." for other parts, resumable)
+PICTURES ?= var/pictures
+$(PICTURES)/drawn: $(VENV)/development
+	$(BIN)/python -m tests.zoo.pictures $(PICTURES)
+	touch $@
+
+bench-detect: $(PICTURES)/drawn  ## build part of the exam, inspect it with pictures of the task and with built-in probes (PLAN="...", resumable)
 	$(BIN)/python -m tests.zoo.make $(ZOO) $(PLAN)
+	$(BIN)/python -m tests.bench.detect $(ZOO) --own $(PICTURES) --out var/detect
 	$(BIN)/python -m tests.bench.detect $(ZOO) --out var/detect
-	$(BIN)/python -m tests.bench.metrics var/detect/standard.csv
-	$(BIN)/python -m tests.bench.plots var/detect/standard.csv --out var/detect
+	set -e; for table in standard-own standard; do \
+		$(BIN)/python -m tests.bench.metrics var/detect/$$table.csv; \
+		$(BIN)/python -m tests.bench.plots var/detect/$$table.csv --out var/detect/$$table-plots; \
+	done
 
 METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")

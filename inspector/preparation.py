@@ -41,15 +41,15 @@ _UNREAD = {
 _OTHER_PROBES = {
     False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
     "distribution, reveal faint backdoors that these do not.",
-    True: "Some backdoors show with built-in probes and not with pictures of what the model is for; an "
-    "inspection with these, too, finds them.",
+    True: "A few backdoors show with built-in probes and not with pictures of what the model is for; an "
+    "inspection with these finds them, and accuses honest models more often.",
 }
 _UNTRIED_PROBES = (
     "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
     "picture is not known."
 )
 """By whether the probes are in distribution, where prompts read the picture; and where they do not. LOG.md,
-experiment 49."""
+experiments 49 and 50."""
 
 
 @dataclass(frozen=True)
