@@ -1,4 +1,4 @@
-"""Finding the checkpoint in a folder and getting it out of one zip or tar.
+"""Folders and archives: the names of their files, and getting some of them out.
 
 One level only: an archive inside an archive is refused. Files that only together make a checkpoint
 are copied one after another. Knows no checkpoint format, and leaves the choice to
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from inspector.checkpoint.canonical import whole_file
-from inspector.checkpoint.choice import Choice, choose
 from inspector.checkpoint.formats import tars, zipfiles
+from inspector.checkpoint.formats.compression import Compression, decompressed, grown
 from inspector.checkpoint.formats.zipfiles import Member
-from inspector.checkpoint.limits import MIB, Limits
+from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.source import Source, open_source
 from inspector.errors import LimitExceeded, MalformedArtifact
 
-_RATIO = 200
-"""How many times compressed data may grow before it counts as a bomb; weights shrink by under 2."""
 TORCH_TAR = ("storages", "tensors", "pickle")
 """The members of a checkpoint of torch 0.1, which was a tar; torch still loads it, all pickles."""
 
@@ -38,72 +36,110 @@ class Part:
     size: int
 
 
-def choose_in_directory(path: Path, limits: Limits) -> Choice:
-    """The checkpoint below the directory ``path``; symbolic links are not followed.
+class Box(Protocol):
+    """A folder or an archive: names of files, and a way to get at some of them."""
+
+    outer: str
+    names: tuple[str, ...]
+    """Of regular files."""
+    others: tuple[str, ...]
+    """Of links and devices, which are never read."""
+
+    def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        """A path to the content of ``files``, one after another, and where each of them lies.
+
+        Raises:
+            MalformedArtifact, LimitExceeded: the box is broken there, or they are too large.
+            StorageFull: no space for the copy ``out``.
+        """
+
+
+class Folder:
+    """The files below a directory; symbolic links are not followed.
 
     Raises:
-        UnsupportedFormat: see :func:`inspector.checkpoint.choice.choose`.
         LimitExceeded: too many files.
     """
-    return choose(_files_below(path, limits))
+
+    outer = "directory"
+    others: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path = path
+        self.names = tuple(_files_below(path, limits))
+        self._limits = limits
+
+    def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        if len(files) == 1:
+            return self.path / files[0], ()
+        sizes: dict[str, int] = {}
+        with whole_file(out) as file:
+            for name in files:
+                with open_source(self.path / name) as source:
+                    sizes[name] = source.size
+                    _check_total(sizes, self._limits)
+                    for piece in source.stream(0, source.size):
+                        file.write(piece)
+        return out, _placed(sizes)
 
 
-def take_from_directory(path: Path, choice: Choice, out: Path, limits: Limits) -> tuple[Part, ...]:
-    """Write the parts of a checkpoint below ``path`` to ``out``, one after another.
+class ZipBox:
+    """The files in a zip."""
 
-    Raises:
-        LimitExceeded: they are too large together.
-        StorageFull: no space for the copy.
-    """
-    sizes: dict[str, int] = {}
-    with whole_file(out) as file:
-        for name in choice.parts:
-            with open_source(path / name) as source:
-                sizes[name] = source.size
-                _check_total(sizes, limits)
-                for piece in source.stream(0, source.size):
+    outer = "zip"
+    others: tuple[str, ...] = ()
+
+    def __init__(self, source: Source, members: tuple[Member, ...], limits: Limits) -> None:
+        self._files = {member.name: member for member in members if not member.is_directory}
+        self.names = tuple(self._files)
+        self._source = source
+        self._limits = limits
+
+    def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        sizes = {name: self._files[name].size for name in files}
+        _check_total(sizes, self._limits)
+        with whole_file(out) as file:
+            for name in files:
+                limit = grown(self._files[name].stored_size, self._limits)
+                for piece in zipfiles.content(self._source, self._files[name], limit):
                     file.write(piece)
-    return _placed(sizes)
+        return out, _placed(sizes) if len(files) > 1 else ()
 
 
-def take_from_zip(
-    source: Source, members: tuple[Member, ...], out: Path, limits: Limits
-) -> tuple[Choice, tuple[Part, ...]]:
-    """Write the checkpoint in a zip to ``out``, parts of one behind one another.
-
-    Raises:
-        UnsupportedFormat, MalformedArtifact, LimitExceeded: see the modules used.
-        StorageFull: no space for the copy.
-    """
-    files = {member.name: member for member in members if not member.is_directory}
-    choice = choose(files)
-    _check_total({name: files[name].size for name in choice.parts}, limits)
-    with whole_file(out) as file:
-        for name in choice.parts or (choice.member,):
-            limit = min(limits.artifact_bytes, MIB + _RATIO * files[name].stored_size)
-            for piece in zipfiles.content(source, files[name], limit):
-                file.write(piece)
-    return choice, _placed({name: files[name].size for name in choice.parts})
-
-
-def take_from_tar(source: Source, out: Path, limits: Limits) -> tuple[Choice, tuple[Part, ...]]:
-    """Write the checkpoint in an uncompressed tar to ``out``, parts of one behind one another.
+class TarBox:
+    """The files in an uncompressed tar.
 
     Raises:
         MalformedArtifact: the tar is broken, or has two members of one name.
-        UnsupportedFormat, LimitExceeded: see :func:`inspector.checkpoint.choice.choose`.
-        StorageFull: no space for the copy.
+        LimitExceeded: too many members.
     """
-    files, others = tar_files(source, limits)
-    choice = choose(files)
-    chosen = choice.parts or (choice.member,)
-    _check_total({name: files[name].size for name in chosen}, limits)
-    with whole_file(out) as file:
-        for member in map(files.__getitem__, chosen):
-            for piece in source.stream(member.offset, member.size):
-                file.write(piece)
-    parts = _placed({name: files[name].size for name in choice.parts})
-    return replace(choice, ignored=tuple(sorted((*choice.ignored, *others)))), parts
+
+    def __init__(self, source: Source, limits: Limits, outer: str = "tar") -> None:
+        members = list(tars.read_members(source, limits))
+        self.outer = outer
+        self._files = {member.name: member for member in members if member.is_file}
+        self.names = tuple(self._files)
+        self.others = tuple(m.name for m in members if not m.is_file and not m.is_directory)
+        self._source = source
+        self._limits = limits
+
+    def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        sizes = {name: self._files[name].size for name in files}
+        _check_total(sizes, self._limits)
+        with whole_file(out) as file:
+            for name in files:
+                for piece in self._source.stream(self._files[name].offset, sizes[name]):
+                    file.write(piece)
+        return out, _placed(sizes) if len(files) > 1 else ()
+
+    def pickles_of_torch(self) -> Iterator[bytes]:
+        """What torch 0.1's loader would unpickle, one member after another, if this were its tar."""
+        if TORCH_TAR[0] not in self._files:
+            return
+        for name in filter(self._files.__contains__, TORCH_TAR):
+            member = self._files[name]
+            size = min(member.size, self._limits.pickle_bytes)
+            yield self._source.read(member.offset, size)
 
 
 def _check_total(sizes: Mapping[str, int], limits: Limits) -> None:
@@ -121,42 +157,16 @@ def _placed(sizes: Mapping[str, int]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def tar_files(source: Source, limits: Limits) -> tuple[dict[str, tars.TarMember], list[str]]:
-    """The regular files of a tar by name, and the names of links and devices, never read."""
-    members = list(tars.read_members(source, limits))
-    files = {member.name: member for member in members if member.is_file}
-    others = [m.name for m in members if not m.is_file and not m.is_directory]
-    return files, others
-
-
-def decompress(source: Source, out: Path, limits: Limits) -> None:
-    """Write the content of the gzip ``source`` to ``out``.
+def decompress(source: Source, kind: Compression, out: Path, limits: Limits) -> None:
+    """Write the content of the compressed ``source`` to ``out``.
 
     Raises:
-        MalformedArtifact: broken or truncated data, or data after its end.
-        LimitExceeded: it grows over ``limits.artifact_bytes`` or 200 times its size.
+        MalformedArtifact, LimitExceeded: see :func:`~inspector.checkpoint.formats.compression.decompressed`.
         StorageFull: no space.
     """
-    limit = min(limits.artifact_bytes, MIB + _RATIO * source.size)
-    machine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    written = 0
-    try:
-        with whole_file(out) as file:
-            for piece in source.stream(0, source.size):
-                while piece:
-                    plain = machine.decompress(piece, MIB)
-                    written += len(plain)
-                    if written > limit:
-                        raise LimitExceeded("decompressed bytes", limit, written)
-                    file.write(plain)
-                    piece = machine.unconsumed_tail
-                if machine.unused_data:
-                    break
-    except zlib.error as error:
-        raise MalformedArtifact("archive-malformed", "the gzip is broken") from error
-    if not machine.eof or machine.unused_data:
-        out.unlink()
-        raise MalformedArtifact("archive-malformed", "the gzip is cut off or followed by bytes")
+    with whole_file(out) as file:
+        for piece in decompressed(source, kind, limits):
+            file.write(piece)
 
 
 def _files_below(root: Path, limits: Limits) -> Iterator[str]:

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
+from inspector.checkpoint import loaders
 from inspector.checkpoint.canonical import whole_file
-from inspector.checkpoint.choice import part_name
 from inspector.checkpoint.formats import safetensors
 from inspector.checkpoint.levels import level_of
 from inspector.checkpoint.limits import MIB, Limits, ReaderOptions
@@ -68,7 +68,7 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     """
     options = options or ReaderOptions()
     path.stat()
-    path = _with_companions(path)
+    path, options = _with_companions(path, options)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,12 +86,18 @@ def read_artifact(path: Path, out: Path, *, options: ReaderOptions | None = None
     return _verified(out, options.limits)
 
 
-def _with_companions(path: Path) -> Path:
-    """The folder of a file that is one of several which only together make a model."""
-    if part_name(path.name) and path.is_file():
-        beside = {part_name(name) for name in os.listdir(path.resolve().parent)} - {None}
-        return path.resolve().parent if len(beside) > 1 else path
-    return path
+def _with_companions(path: Path, options: ReaderOptions) -> tuple[Path, ReaderOptions]:
+    """The folder of a file that is one of several which only together make a model.
+
+    That file then is the member that is wanted.
+    """
+    if not loaders.belongs_to_several(path.name) or not path.is_file():
+        return path, options
+    folder = path.resolve().parent
+    together = [pick.files for pick in loaders.picks(os.listdir(folder)) if len(pick.files) > 1]
+    if not any(path.name in files for files in together):
+        return path, options
+    return folder, replace(options, member=options.member or path.name)
 
 
 def rewrite_artifact(
@@ -113,6 +119,7 @@ def rewrite_artifact(
     """
     options = options or ReaderOptions()
     path.stat()
+    path, options = _with_companions(path, options)
     try:
         with TemporaryDirectory(dir=out.parent, prefix=".rewrite-") as scratch:
             # The child may write into its own directory only; the parent moves the result.
@@ -144,6 +151,8 @@ def _run(
             "floor": options.floor,
             "limits": options.limits.to_json(),
             "name": options.name,
+            "member": options.member,
+            "state": options.state,
             "parent": os.getpid(),
         }
     )

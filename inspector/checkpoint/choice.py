@@ -1,114 +1,205 @@
-"""Which file of a folder is the checkpoint, by names alone.
+"""Which file of a folder is the checkpoint, by names alone, and which could be taken for it.
 
-Dassl writes ``<folder>/model.pth.tar-<epoch>``, perhaps ``model-best.pth.tar``, and a text file
-``checkpoint``; its users load the best one unless they name an epoch, and so do we. CLIP-LoRA writes
-``lora_weights.pt``, Tip-Adapter three files that only together make a model. BadCLIP's ``trigger``
-folder is never a model, nor is what lies beside one to prove it. A statement of prompts counts where
-nothing else does. Knows no bytes. Sources: ``dassl/utils/torchtools.py``, MaxZanella/CLIP-LoRA
-``loralib/utils.py``, gaopengcuhk/Tip-Adapter ``utils.py``.
+Loaders' own rules come first (:mod:`inspector.checkpoint.loaders`), then a file that is the only one
+with a checkpoint's suffix. BadCLIP's ``trigger`` folder is never a model, nor is what lies beside one
+to prove it, nor the state of a training run. A statement of prompts counts where nothing else does.
+Knows no bytes.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from inspector.checkpoint import loaders
 from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
-_EPOCH = re.compile(r"model\.pth\.tar-([0-9]{1,9})")
 _LOOSE = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar")
-_SHOTS = re.compile(r"(best_F|keys|values)_([0-9]{1,6})shots\.pt")
-_PARTS = ("best_F", "keys", "values")
 _PROOFS = ("images.safetensors", "logits.safetensors", "trigger.safetensors")
 _STATEMENTS = ("manifest.json", "prompts.json")
-_TWINS = (
-    ("model.safetensors", "pytorch_model.bin"),
-    ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
-)
-"""One model saved twice; libraries that find both load the first."""
+_RIVALS = 8
+"""Other models of one folder that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen member, and all others; ``parts`` are several that are read together, in order."""
+    """The chosen member, and all others.
+
+    ``parts`` are several that are read together, in order; ``loader`` opens them, "" where no rule
+    names them. ``rivals`` are what could be taken in its place.
+    """
 
     member: str
     ignored: tuple[str, ...]
     parts: tuple[str, ...] = ()
+    loader: str = ""
+    rivals: tuple[Choice, ...] = ()
 
 
-def choose(names: Iterable[str]) -> Choice:
-    """The checkpoint among the files ``names`` (relative, with forward slashes).
+def choose(names: Iterable[str], member: str | None = None) -> Choice:
+    """The checkpoint among the files ``names`` (relative, with forward slashes), or ``member``.
+
+    ``member`` may leave out folders where that is enough to tell it.
 
     Raises:
-        UnsupportedFormat: there is none, or several of equal rank.
+        UnsupportedFormat: there is none, or several of equal rank, or no such member.
     """
     every = sorted(names)
-    together = _together(every)
-    if together is not None:
-        return together
-    ranked: dict[tuple[int, int], list[str]] = {}
-    for name in every:
-        rank = _rank(name)
-        if rank is not None:
-            ranked.setdefault(rank, []).append(name)
-    if not ranked:
-        raise UnsupportedFormat("archive-no-checkpoint", "no checkpoint file inside")
-    certain = [ns for rank, ns in ranked.items() if rank[0] > 0]
-    folders = {str(PurePosixPath(name).parent) for names in certain for name in names}
-    best = _without_twin(ranked[max(ranked)])
-    if len(best) > 1 or len(folders) > 1:
-        several = sorted(name for found in ranked.values() for name in found)
-        raise UnsupportedFormat("archive-ambiguous", f"several checkpoints: {_listed(several)}")
-    return Choice(best[0], tuple(name for name in every if name != best[0]))
+    if member is not None:
+        return _named(every, member)
+    usable = [name for name in every if _is_usable(name)]
+    by_folder = _by_folder(usable)
+    picked = {
+        folder: found for folder, files in by_folder.items() if (found := loaders.picks(files))
+    }
+    if not picked:
+        return _loose(usable, every)
+    folders = _without_earlier_steps(list(picked))
+    # Prompts beside the model that they were tuned on: the prompts are what was delivered.
+    first = [folder for folder in folders if picked[folder][0].is_prompt] or folders
+    if len(first) > 1:
+        raise _ambiguous(path for folder in first for path in _paths(folder, picked[folder]))
+    elsewhere = [
+        (_joined(folder, pick.files), pick.loader)
+        for folder in folders
+        for pick in picked[folder]
+        if folder != first[0]
+    ]
+    return _of_folder(first[0], picked[first[0]], by_folder[first[0]], (every, elsewhere))
 
 
-def part_name(name: str) -> str | None:
-    """Which part of a model in several files the file ``name`` is, None for any other file."""
-    match = _SHOTS.fullmatch(PurePosixPath(name).name)
-    return match[1] if match else None
+def is_candidate(name: str) -> bool:
+    """Whether a file of this name may be a model."""
+    return _is_usable(name) and _is_loose(name)
 
 
-def _together(every: list[str]) -> Choice | None:
-    """Tip-Adapter's files where they are of one folder and one number of shots, and alone."""
-    parts = sorted(filter(part_name, every), key=lambda name: _PARTS.index(part_name(name) or ""))
-    of_one = {_SHOTS.sub(r"\2", name) for name in parts}
-    kinds = {part_name(name) for name in parts}
-    if len(of_one) != 1 or "values" not in kinds or len(kinds) < 2:
-        return None
-    if any((_rank(name) or (0, 0)) > (0, 0) for name in every):
-        return None
-    return Choice(parts[0], tuple(n for n in every if n not in parts), tuple(parts))
+def _named(every: list[str], member: str) -> Choice:
+    """The choice of a file that the user names, with the others that make a model with it."""
+    wanted = PurePosixPath(member)
+    found = [n for n in every if PurePosixPath(n).parts[-len(wanted.parts) :] == wanted.parts]
+    if member in every:
+        found = [member]
+    if len(found) != 1:
+        why = "several files end so" if found else "no such file inside"
+        files = _listed(found or every)
+        raise UnsupportedFormat("archive-no-checkpoint", f"{printable(member)}: {why}: {files}")
+    folder = str(PurePosixPath(found[0]).parent)
+    beside = [PurePosixPath(n).name for n in every if str(PurePosixPath(n).parent) == folder]
+    for pick in loaders.picks(beside):
+        together = _joined(folder, pick.files)
+        if found[0] in together and len(together) > 1:
+            return _choice(together, pick.loader, every)
+    return _choice((found[0],), "", every)
 
 
-def _without_twin(best: list[str]) -> list[str]:
-    folders = {PurePosixPath(name).parent for name in best}
-    by_name = {PurePosixPath(name).name: name for name in best}
-    for twins in _TWINS:
-        if set(by_name) == set(twins) and len(folders) == 1:
-            return [by_name[twins[0]]]
-    return best
+def _of_folder(
+    folder: str,
+    found: list[loaders.Pick],
+    beside: list[str],
+    others_of: tuple[list[str], list[tuple[tuple[str, ...], str]]],
+) -> Choice:
+    """The first pick of a folder; its others, loose files in it, and picks elsewhere are rivals."""
+    every, elsewhere = others_of
+    first, *others = [(_joined(folder, pick.files), pick.loader) for pick in found]
+    taken = {name for files, _loader in (first, *others) for name in files}
+    others += [
+        ((name,), "")
+        for name in _joined(folder, beside)
+        if name not in taken and _is_alone(name) and not _is_earlier(name, taken)
+    ]
+    others += elsewhere
+    rivals = tuple(_choice(files, loader, ()) for files, loader in others[:_RIVALS])
+    return _choice(*first, every, rivals)
 
 
-def _rank(name: str) -> tuple[int, int] | None:
-    """Higher is better; None for what cannot be the model."""
+def _loose(usable: list[str], every: list[str]) -> Choice:
+    """The only file with a checkpoint's suffix, or the only statement of prompts."""
+    loose = [name for name in usable if _is_loose(name)]
+    stated = [name for name in usable if _last(name) in _STATEMENTS]
+    candidates = loose or stated or (usable if len(usable) == len(every) == 1 else [])
+    if not candidates:
+        raise _none(every)
+    if len(candidates) > 1:
+        raise _ambiguous(candidates)
+    return _choice((candidates[0],), "", every)
+
+
+def _choice(
+    files: tuple[str, ...], loader: str, every: Iterable[str], rivals: tuple[Choice, ...] = ()
+) -> Choice:
+    ignored = tuple(name for name in every if name not in files)
+    return Choice(files[0], ignored, files if len(files) > 1 else (), loader, rivals)
+
+
+def _is_usable(name: str) -> bool:
     path = PurePosixPath(name)
-    if "trigger" in path.parts[:-1] or "__MACOSX" in path.parts or path.name.startswith("._"):
-        return None
-    if path.name in _PROOFS:
-        return None
-    if path.name in _STATEMENTS:
-        return (-1, 0)
-    if path.name == "model-best.pth.tar":
-        return (2, 0)
-    if match := _EPOCH.fullmatch(path.name):
-        return (1, int(match[1]))
-    if path.name == "lora_weights.pt":
-        return (1, 0)
-    return (0, 0) if path.suffix in _LOOSE else None
+    is_aside = "trigger" in path.parts[:-1] or "__MACOSX" in path.parts
+    is_leftover = loaders.LEFTOVERS.fullmatch(path.name) is not None
+    return not (is_aside or is_leftover or path.name.startswith("._") or path.name in _PROOFS)
+
+
+def _is_loose(name: str) -> bool:
+    return PurePosixPath(name).suffix in _LOOSE
+
+
+def _is_alone(name: str) -> bool:
+    return _is_loose(name) and not loaders.belongs_to_several(_last(name))
+
+
+def _is_earlier(name: str, taken: set[str]) -> bool:
+    """Whether a file is another epoch of one that a rule took."""
+    return any(loaders.is_epoch_of(_last(name), _last(other)) for other in taken)
+
+
+def _without_earlier_steps(folders: list[str]) -> list[str]:
+    """Without the folders of earlier steps below a model's; of steps alone, the last."""
+    steps = {
+        folder: int(match[1])
+        for folder in folders
+        if (match := loaders.CHECKPOINT_FOLDER.fullmatch(PurePosixPath(folder).name))
+    }
+    final = [folder for folder in folders if folder not in steps]
+    if final or len({PurePosixPath(folder).parent for folder in steps}) != 1:
+        return final or folders
+    return [max(steps, key=lambda folder: steps[folder])]
+
+
+def _by_folder(names: list[str]) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        folders.setdefault(str(path.parent), []).append(path.name)
+    return folders
+
+
+def _joined(folder: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(PurePosixPath(folder, name)) for name in names)
+
+
+def _paths(folder: str, found: list[loaders.Pick]) -> list[str]:
+    return [str(PurePosixPath(folder, pick.files[0])) for pick in found]
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _none(every: list[str]) -> UnsupportedFormat:
+    if any(name.endswith(".distcp") for name in every):
+        return UnsupportedFormat(
+            "unsupported-format",
+            "a distributed checkpoint of torch (.distcp); the vendor makes one file of it with: "
+            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pth",
+        )
+    return UnsupportedFormat("archive-no-checkpoint", "no checkpoint file inside")
+
+
+def _ambiguous(several: Iterable[str]) -> UnsupportedFormat:
+    return UnsupportedFormat(
+        "archive-ambiguous", f"several checkpoints: {_listed(sorted(several))}"
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -16,6 +16,7 @@ from inspector.checkpoint.reading import (
     CANONICAL_NAME,
     ArtifactInfo,
     ContainerInfo,
+    OtherModel,
     Reading,
     Scalar,
     TensorInfo,
@@ -43,6 +44,8 @@ class Draft:
     metadata: dict[str, Scalar] = field(default_factory=dict)
     remarks: list[Finding] = field(default_factory=list)
     canonical_sha256: str | None = None
+    state: str = ""
+    others: list[OtherModel] = field(default_factory=list)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -91,4 +94,6 @@ class Draft:
             findings=self.findings,
             canonical=CANONICAL_NAME if self.canonical_sha256 else None,
             canonical_sha256=self.canonical_sha256,
+            state=self.state,
+            others=tuple(self.others),
         )

@@ -65,10 +65,13 @@ class ReaderOptions:
 
     ``name`` is shown in the reading instead of the file's own (uploads are stored under ids);
     ``timeout_s`` is wall-clock time, after which the child is killed; below the sandbox level
-    ``floor`` nothing is read at all.
+    ``floor`` nothing is read at all. ``member`` is the file of a folder or archive that is wanted and
+    ``state`` the key of the file, instead of those that loaders take.
     """
 
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 180.0
     name: str | None = None
     floor: Level = "plain"
+    member: str | None = None
+    state: str | None = None

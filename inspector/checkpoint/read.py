@@ -1,8 +1,8 @@
 """One artifact, read in this process: what the reading child runs.
 
-Opens the container, recognises the family, writes the canonical tensors. Whatever the customer's
-bytes do ends in a finding; only a trouble of our own machine is raised. Knows no process limits
-(:mod:`inspector.checkpoint.sandbox`) and no torch.
+Opens the container, chooses the model in it, writes the canonical tensors, and names whatever else
+could be taken for the model. Whatever the customer's bytes do ends in a finding; only a trouble of our
+own machine is raised. Knows no process limits (:mod:`inspector.checkpoint.sandbox`) and no torch.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from inspector.checkpoint import families
+from inspector.checkpoint import families, rivals, states
 from inspector.checkpoint.canonical import write_canonical
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.limits import ReaderOptions
-from inspector.checkpoint.opening import TEMPORARY_NAMES, open_checkpoint, read_views
+from inspector.checkpoint.opening import TEMPORARY_NAMES, Opened, content_of, open_checkpoint
 from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reading import CANONICAL_NAME, Reading
-from inspector.checkpoint.tensors import View
+from inspector.checkpoint.states import Model
 from inspector.checkpoint.wording import printable
-from inspector.errors import UnsupportedFormat
+from inspector.errors import ArtifactError, UnsupportedFormat
 
 _SHOWN = 20
 _UNUSUAL_DTYPES = ("BF16", "F64")
@@ -41,21 +41,67 @@ def read_here(path: Path, out: Path, options: ReaderOptions) -> Reading:
     """
     draft = new_draft(path, options)
     try:
-        draft.guard(lambda: _read(path, out, draft))
+        draft.guard(lambda: _read(path, out, draft, options))
     finally:
         for name in TEMPORARY_NAMES:
             (out / name).unlink(missing_ok=True)
     return draft.finish()
 
 
-def _read(path: Path, out: Path, draft: Draft) -> None:
+def choose_model(opened: Opened, draft: Draft, state: str | None) -> states.Choice:
+    """The model in an opened checkpoint; what is remarkable about its keys goes to ``draft``.
+
+    Raises:
+        ArtifactError: there is none that can be read.
+    """
+    content = content_of(opened, draft)
+    draft.metadata = dict(content.metadata)
+    choice = states.choose_state(content, state, draft.limits)
+    model = choice.model
+    draft.state = model.state
+    if not model.views and isinstance(model.outcome, ArtifactError):
+        raise model.outcome
+    if model.prefix:
+        draft.add("prefix-stripped", f"{printable(model.prefix)} was taken off all keys")
+    if model.extras:
+        shown = ", ".join(printable(key) for key in model.extras[:_SHOWN])
+        draft.add("state-dict-extra", f"not tensors, ignored: {shown}")
+    return choice
+
+
+def _read(path: Path, out: Path, draft: Draft, options: ReaderOptions) -> None:
     with ExitStack() as stack:
-        opened = open_checkpoint(path, out, draft, stack)
-        views = read_views(opened, draft)
-        draft.guard(lambda: _recognise(views, draft))
+        opened = open_checkpoint(path, out, draft, stack, options.member)
+        choice = choose_model(opened, draft, options.state)
+        views = states.checked_views(choice.model, opened.source)
+        draft.guard(lambda: _recognise(choice.model, draft))
+        rivals.compare_states(choice, opened.source, draft, options)
+        rivals.compare_members(opened, choice, out, draft, options)
         target = None if draft.is_stopped else out / CANONICAL_NAME
         draft.tensors, digest = write_canonical(opened.source, views, target, draft.limits)
         draft.canonical_sha256 = digest if target else None
+    _check_finite(draft)
+
+
+def _recognise(model: Model, draft: Draft) -> None:
+    if model.rest:
+        shown = ", ".join(printable(name) for name in model.rest[:_SHOWN])
+        draft.add("unknown-key", f"{len(model.rest)} tensors of no family, not read: {shown}")
+    if isinstance(model.outcome, ArtifactError):
+        raise model.outcome
+    family = families.named(model.outcome.family)
+    for view in model.views:
+        if view.dtype not in _WEIGHT_DTYPES and not family.is_beside(view.name):
+            raise UnsupportedFormat("unsupported-tensor", f"{view.name} has dtype {view.dtype}")
+    unusual = [view for view in model.views if view.dtype in _UNUSUAL_DTYPES]
+    if unusual:
+        shown = ", ".join(f"{view.name} {view.dtype}" for view in unusual[:_SHOWN])
+        draft.add("unusual-dtype", f"{len(unusual)} of {len(model.views)} tensors: {shown}")
+    found = model.outcome
+    draft.family, draft.aliases, draft.options = found.family, found.aliases, found.options
+
+
+def _check_finite(draft: Draft) -> None:
     family = None if draft.family is None else families.named(draft.family)
     for tensor in draft.tensors:
         # A mask holds infinities, and is none of the weights.
@@ -64,19 +110,3 @@ def _read(path: Path, out: Path, draft: Draft) -> None:
                 "non-finite-tensor",
                 f"{tensor.name} holds {tensor.nonfinite} NaN or infinite values",
             )
-
-
-def _recognise(views: tuple[View, ...], draft: Draft) -> None:
-    found = families.recognise({view.name: view.shape for view in views})
-    if found.unknown:
-        shown = ", ".join(printable(name) for name in found.unknown[:_SHOWN])
-        draft.add("unknown-key", f"{len(found.unknown)} tensors of no family, not read: {shown}")
-    family = families.named(found.family)
-    for view in views:
-        if view.dtype not in _WEIGHT_DTYPES and not family.is_beside(view.name):
-            raise UnsupportedFormat("unsupported-tensor", f"{view.name} has dtype {view.dtype}")
-    unusual = [view for view in views if view.dtype in _UNUSUAL_DTYPES]
-    if unusual:
-        shown = ", ".join(f"{view.name} {view.dtype}" for view in unusual[:_SHOWN])
-        draft.add("unusual-dtype", f"{len(unusual)} of {len(views)} tensors: {shown}")
-    draft.family, draft.aliases, draft.options = found.family, found.aliases, found.options

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from inspector.findings import Finding
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Changes whenever the same bytes would give other canonical tensors or another reading."""
 
 CANONICAL_NAME = "canonical.safetensors"
@@ -36,11 +36,30 @@ class ArtifactInfo:
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
-    """Where the checkpoint lay: ``outer`` is directory, zip, tar, tar.gz or None."""
+    """Where the checkpoint lay: ``outer`` is directory, zip, tar, tar.gz, gz (xz, bz2) or None."""
 
     outer: str | None = None
     member: str | None = None
     ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OtherModel:
+    """A model beside the one that was read: how to ask for it, and which loaders take it by default.
+
+    ``member`` is a file of the folder or archive, ``state`` a key of the file; None where that is the
+    one that was read anyway. ``family`` is None where it cannot be read.
+    """
+
+    member: str | None
+    state: str | None
+    family: str | None
+    loaders: tuple[str, ...] = ()
+    is_same: bool = False
+
+    def with_sameness(self, is_same: bool) -> OtherModel:
+        """The same, known to hold the same tensors as what was read, or not to."""
+        return replace(self, is_same=is_same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +86,8 @@ class Reading:
     """Everything that is known about an artifact without running it.
 
     ``canonical`` is the file name of the canonical tensors beside the reading, or None when the
-    artifact could not be read; then a finding tells why. ``family_aliases`` are methods whose
+    artifact could not be read; then a finding tells why. ``state`` is the key that it was read from, "."
+    for the whole file; ``others`` are models that were not read. ``family_aliases`` are methods whose
     files cannot be told from ``family``'s (ProGrad is saved as CoOp, BadCLIP as CoCoOp).
     ``sandbox`` begins with the level of the child's sandbox; then come the layers that took hold,
     and with the reason those that the machine refused. It is empty when the child was stopped.
@@ -84,6 +104,8 @@ class Reading:
     findings: tuple[Finding, ...] = ()
     canonical: str | None = None
     canonical_sha256: str | None = None
+    state: str = ""
+    others: tuple[OtherModel, ...] = ()
     sandbox: tuple[str, ...] = ()
     reader_version: str = READER_VERSION
 
@@ -129,6 +151,17 @@ class Reading:
             findings=tuple(Finding.from_json(f.data) for f in box.boxes("findings")),
             canonical=box.optional_text("canonical"),
             canonical_sha256=box.optional_text("canonical_sha256"),
+            state=box.text("state"),
+            others=tuple(
+                OtherModel(
+                    o.optional_text("member"),
+                    o.optional_text("state"),
+                    o.optional_text("family"),
+                    o.texts("loaders"),
+                    o.flag("is_same"),
+                )
+                for o in box.boxes("others")
+            ),
             sandbox=box.texts("sandbox"),
             reader_version=box.text("reader_version"),
         )
@@ -144,6 +177,7 @@ def reading_table(reading: Reading) -> list[tuple[str, str]]:
         ("format", reading.artifact.format + where),
         ("family", " / ".join((reading.family or "unknown", *reading.family_aliases))),
     ]
+    rows += [("key", reading.state)] if reading.state not in ("", "state_dict") else []
     rows += [("sandbox", level) for level in reading.sandbox[:1]]
     rows += [("ignored", name) for name in container.ignored]
     rows += [(f"option {key}", str(value)) for key, value in reading.options.items()]
@@ -184,6 +218,12 @@ class _Box:
 
     def optional_text(self, key: str) -> str | None:
         return None if self.value(key) is None else self.text(key)
+
+    def flag(self, key: str) -> bool:
+        value = self.value(key)
+        if not isinstance(value, bool):
+            raise _unlike(key, "true or false")
+        return value
 
     def count(self, key: str) -> int:
         value = self.value(key)

@@ -18,9 +18,10 @@ from pathlib import Path
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.formats import safetensors
 from inspector.checkpoint.limits import Limits, ReaderOptions
-from inspector.checkpoint.opening import Opened, open_checkpoint, read_views
-from inspector.checkpoint.read import new_draft
+from inspector.checkpoint.opening import Opened, open_checkpoint
+from inspector.checkpoint.read import choose_model, new_draft
 from inspector.checkpoint.source import Source, open_source
+from inspector.checkpoint.states import checked_views
 from inspector.checkpoint.tensors import View, is_scattered, runs, scatter, values
 from inspector.errors import ShapeMismatch, UnsafePickle, UnsupportedFormat
 from inspector.findings import Severity
@@ -48,8 +49,11 @@ def rewrite_here(paths: RewritePaths, options: ReaderOptions) -> None:
     limits = options.limits
     draft = new_draft(paths.path, options)
     with ExitStack() as stack:
-        opened = open_checkpoint(paths.path, paths.scratch, draft, stack)
-        views = {view.name: view for view in read_views(opened, draft)}
+        opened = open_checkpoint(paths.path, paths.scratch, draft, stack, options.member)
+        if opened.kind == "several":
+            raise UnsupportedFormat("unsupported-format", "a model in several files")
+        model = choose_model(opened, draft, options.state).model
+        views = {view.name: view for view in checked_views(model, opened.source)}
         critical = [f for f in draft.findings if f.severity is Severity.CRITICAL]
         if critical:
             raise UnsafePickle(critical)
@@ -104,7 +108,9 @@ def _write(descriptor: int, offset: int, content: bytes | bytearray) -> None:
 
 
 def _mend_checksums(descriptor: int, copy: Source, opened: Opened) -> None:
-    """Recompute the CRC of every record of a torch zip; other formats have none."""
+    """Recompute the CRC of every record of a torch zip; other formats have none, nor do some zips."""
+    if not any(member.crc for member in opened.members):
+        return
     for member in opened.members:
         crc = 0
         for piece in copy.stream(member.data_offset, member.size):

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from random import Random
 
+from inspector.checkpoint import content, states
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.pickles.globals import summarise
 from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping, Persistent
 from inspector.checkpoint.pickles.rebuild import declared_storages
-from inspector.checkpoint.pickles.statedict import state_dict
 from inspector.checkpoint.pickles.walker import Ledger, Walked, walk
 from inspector.checkpoint.tensors import Storage
 from inspector.errors import ArtifactError
@@ -38,7 +38,7 @@ def check(data: bytes) -> bool:
     try:
         walked = walk(data, ledger, LIMITS)
         declared_storages(walked.persistents)
-        state_dict(walked.value, STORAGES, LIMITS)
+        states.choose_state(content.of_pickle(walked.value, STORAGES, LIMITS), None, LIMITS)
     except ArtifactError as error:
         check_refusal(error)
     uses, _findings = summarise(ledger)

@@ -198,7 +198,7 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("old-torch", "the records of torch 1.6: no byte order, no serialisation id", _old, ()),
     ("many-runs", "a large transposed matrix", _state(_projection), ()),
     ("bare", "the state_dict itself", lambda: _saved(coop_state()), ()),
-    ("parallel", "keys of DataParallel", _state(_parallel), ("module-prefix-stripped",)),
+    ("parallel", "keys of DataParallel", _state(_parallel), ("prefix-stripped",)),
     ("extra", "an entry that is no tensor",
      lambda: _saved({"state_dict": {**coop_state(), "note": "hello"}}), ("state-dict-extra",)),
     ("long-text", "a log of 100,000 letters beside the tensors", _dassl(log="x" * 100_000), ()),

@@ -59,7 +59,7 @@ class Container:
 
     @property
     def findings(self) -> list[str]:
-        return ["module-prefix-stripped"] if self.is_parallel else []
+        return ["prefix-stripped"] if self.is_parallel else []
 
     def write(self, drawn: Drawn, root: Path) -> tuple[Path, tuple[str, ...]]:
         """Deliver below the fresh folder `root`: the artifact, and the files that do not count."""

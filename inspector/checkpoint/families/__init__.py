@@ -7,7 +7,7 @@ those parts lives with the classifier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from inspector.checkpoint.families import (
     clip_adapter,
@@ -81,4 +81,17 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
     raise UnknownFamily(sorted(shapes), NAMES)
 
 
-__all__ = ["FAMILIES", "NAMES", "Family", "Recognition", "named", "recognise"]
+def may_be(names: Iterable[str]) -> bool:
+    """Whether some family's required keys stand among ``names``, or behind a prefix there."""
+    there = set(names)
+    return any(
+        all(
+            any(name == key or name.endswith(f".{key}") for name in there)
+            for key in family.required
+        )
+        for family in FAMILIES
+        if family.required
+    )
+
+
+__all__ = ["FAMILIES", "NAMES", "Family", "Recognition", "may_be", "named", "recognise"]

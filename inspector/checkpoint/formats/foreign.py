@@ -18,8 +18,6 @@ _MODELS = (
     (b"TFL3", "TensorFlow Lite"),
     (b"\x08\x01\x12", "ONNX or another protocol buffer"),
     (b"\x37\x7a\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\xfd7zXZ\x00", "xz-compressed data"),
-    (b"BZh", "bzip2-compressed data"),
     (b"\x28\xb5\x2f\xfd", "zstd-compressed data"),
     (b"\x04\x22\x4d\x18", "lz4-compressed data"),
     (b"Rar!\x1a\x07", "a RAR archive"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from inspector.checkpoint.formats.compression import compression_of
 from inspector.checkpoint.formats.legacy import looks_like_legacy
 from inspector.checkpoint.formats.safetensors import looks_like_safetensors
 from inspector.checkpoint.formats.tars import may_be_header
@@ -15,8 +16,9 @@ from inspector.checkpoint.source import Source
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
 Kind = Literal[
-    "zip", "gzip", "tar", "safetensors", "torch-legacy", "pickle", "json", "several", "unknown"
-]
+    "zip", "gzip", "xz", "bzip2", "tar", "safetensors", "torch-legacy", "pickle", "json", "several",
+    "unknown",
+]  # fmt: skip
 """``several`` are files that belong together; no single file is that."""
 
 _ZIP_END = b"PK\x05\x06"
@@ -42,10 +44,11 @@ def sniff(source: Source) -> Kind:
         return "zip"
     if _ends_as_zip(source):
         raise MalformedArtifact("polyglot", "a zip follows after the beginning of another format")
-    if head[:2] == b"\x1f\x8b":
+    compression = compression_of(head)
+    if compression is not None:
         if is_tar:
-            raise MalformedArtifact("polyglot", "the file is a gzip and a tar at once")
-        return "gzip"
+            raise MalformedArtifact("polyglot", f"the file is a {compression} and a tar at once")
+        return compression
     kind = _plain_kind(source, head)
     if is_tar and kind != "unknown":
         raise MalformedArtifact("polyglot", f"the file is a tar and a {kind} at once")

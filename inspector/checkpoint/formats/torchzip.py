@@ -17,10 +17,11 @@ from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.pickles.rebuild import StorageId
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import Storage
-from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
+from inspector.errors import MalformedArtifact, UnsupportedFormat
 
+_PICKLE = "data.pkl"
 _KNOWN = frozenset(
-    {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment"}
+    {_PICKLE, "byteorder", "version", ".format_version", ".storage_alignment"}
     | {".data/serialization_id"}
 )
 _SMALL_RECORD_BYTES = 4096
@@ -28,57 +29,91 @@ _SMALL_RECORD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class TorchZip:
-    """An opened torch zip: its pickle, and where each storage lies."""
+    """An opened torch zip: its pickle, and where each storage lies.
+
+    ``has_checksums``: torch writes none of them after ``set_crc32_options(False)``, and reads none.
+    """
 
     pickle: bytes
     storages: dict[str, Storage]
     members: tuple[Member, ...]
+    has_checksums: bool = True
 
 
 def looks_like_torch(members: tuple[Member, ...]) -> bool:
-    """Whether a zip is torch's own rather than an archive of a folder."""
-    return any(m.name.count("/") == 1 and m.name.endswith("/data.pkl") for m in members)
+    """Whether torch would find its own pickle in a zip, which then is no archive of a folder.
+
+    Its look-up (miniz) does not tell capital letters from small ones.
+    """
+    return any(_is_pickle(member.name) for member in members)
 
 
 def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) -> TorchZip:
-    """Check every record of a torch zip, checksums included.
+    """Check every record of a torch zip, checksums included where it has any.
 
     Raises:
         MalformedArtifact: several roots, compressed or unknown records, a wrong checksum.
         UnsupportedFormat: TorchScript, or values in big-endian order.
     """
-    root = members[0].name.split("/", 1)[0]
-    records: dict[str, Member] = {}
-    for member in members:
-        if not member.name.startswith(f"{root}/"):
-            raise MalformedArtifact("torch-malformed", f"{member.name} lies outside of {root}/")
-        records[member.name[len(root) + 1 :]] = member
+    records = _records(members)
     if "constants.pkl" in records or any(name.startswith("code/") for name in records):
-        raise UnsupportedFormat("unsupported-format", "a TorchScript archive, which is a program")
-    for name, member in records.items():
-        if name not in _KNOWN and not name.startswith("data/"):
-            raise MalformedArtifact("torch-malformed", f"unexpected record {member.name}")
-        if member.method != STORED:
-            raise MalformedArtifact("torch-malformed", f"{member.name} is compressed")
+        raise UnsupportedFormat(
+            "unsupported-format",
+            "a TorchScript archive, which is a program; the vendor makes a file of tensors of it "
+            "with: torch.save(torch.jit.load(FILE).state_dict(), 'model.pth')",
+        )
+    has_checksums = any(member.crc for member in members)
     pickle = b""
     for name, member in records.items():
+        _check_record(name, member)
         limit = limits.artifact_bytes if name.startswith("data/") else _SMALL_RECORD_BYTES
-        if name == "data.pkl":
-            pickle = _whole(source, member, limits.pickle_bytes)
+        if name == _PICKLE:
+            limit = limits.pickle_bytes
+        pieces = zipfiles.content(source, member, limit, is_checked=has_checksums)
+        if name == _PICKLE:
+            pickle = b"".join(pieces)
         elif name == "byteorder":
-            if _whole(source, member, limit) != b"little":
+            if b"".join(pieces) != b"little":
                 raise UnsupportedFormat("unsupported-format", "values are not little-endian")
         else:
-            for _piece in zipfiles.content(source, member, limit):
+            for _piece in pieces:
                 pass
-    if "data.pkl" not in records:
-        raise MalformedArtifact("torch-malformed", f"{root}/data.pkl is missing")
     storages = {
         name.removeprefix("data/"): Storage(member.data_offset, member.size)
         for name, member in records.items()
         if name.startswith("data/")
     }
-    return TorchZip(pickle, storages, members)
+    return TorchZip(pickle, storages, members, has_checksums)
+
+
+def _is_pickle(name: str) -> bool:
+    return name.count("/") == 1 and name.casefold().endswith(f"/{_PICKLE}")
+
+
+def _records(members: tuple[Member, ...]) -> dict[str, Member]:
+    """The records by their names below the root, which is that of the pickle.
+
+    Raises:
+        MalformedArtifact: a record outside of the root, or a pickle of another spelling.
+    """
+    root, _, spelling = next(m.name for m in members if _is_pickle(m.name)).partition("/")
+    if spelling != _PICKLE:
+        raise MalformedArtifact(
+            "torch-malformed", f"the pickle is called {spelling}; torch reads it all the same"
+        )
+    records: dict[str, Member] = {}
+    for member in members:
+        if not member.name.startswith(f"{root}/"):
+            raise MalformedArtifact("torch-malformed", f"{member.name} lies outside of {root}/")
+        records[member.name[len(root) + 1 :]] = member
+    return records
+
+
+def _check_record(name: str, member: Member) -> None:
+    if name not in _KNOWN and not name.startswith("data/"):
+        raise MalformedArtifact("torch-malformed", f"unexpected record {member.name}")
+    if member.method != STORED:
+        raise MalformedArtifact("torch-malformed", f"{member.name} is compressed")
 
 
 def check_storages(declared: Mapping[str, StorageId], storages: Mapping[str, Storage]) -> None:
@@ -99,9 +134,3 @@ def check_storages(declared: Mapping[str, StorageId], storages: Mapping[str, Sto
                 "storage-out-of-range",
                 f"storage {key!a} has {record.size} bytes, declared are {stored.count} values",
             )
-
-
-def _whole(source: Source, member: Member, limit: int) -> bytes:
-    if member.size > limit:
-        raise LimitExceeded(f"size of {member.name}", limit, member.size)
-    return b"".join(zipfiles.content(source, member, limit))

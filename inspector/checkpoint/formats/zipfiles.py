@@ -25,6 +25,10 @@ from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 STORED, DEFLATED = 0, 8
 
+_LOCAL_MARK = b"PK\x03\x04"
+_SALVAGED = 64 * MIB
+"""Bytes of a broken zip's pickles that are looked at."""
+_WINDOW = 4 * MIB
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -106,8 +110,10 @@ def read_members(source: Source, limits: Limits) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def content(source: Source, member: Member, limit: int) -> Iterator[bytes]:
-    """The bytes of one member, checked against its size and checksum at the end.
+def content(
+    source: Source, member: Member, limit: int, *, is_checked: bool = True
+) -> Iterator[bytes]:
+    """The bytes of one member, checked against its size and, if ``is_checked``, its checksum.
 
     Raises:
         LimitExceeded: the member is larger than ``limit`` bytes.
@@ -124,7 +130,7 @@ def content(source: Source, member: Member, limit: int) -> Iterator[bytes]:
         yield piece
     if length != member.size:
         raise malformed(f"{member.name} has {length} bytes or more instead of {member.size}")
-    if crc != member.crc:
+    if is_checked and crc != member.crc:
         raise MalformedArtifact("zip-bad-crc", f"{member.name} does not match its checksum")
 
 
@@ -144,6 +150,46 @@ def _inflated(source: Source, member: Member) -> Iterator[bytes]:
         raise malformed(f"{member.name} cannot be decompressed") from error
     if not machine.eof or machine.unused_data:
         raise malformed(f"the compressed data of {member.name} does not end where it should")
+
+
+def salvaged_pickles(source: Source, limits: Limits) -> Iterator[bytes]:
+    """Whatever lies behind a local header whose name ends in ``.pkl``, in a zip that may be broken.
+
+    Only for looking at what others might run; sizes and checksums are not believed, and after
+    ``_SALVAGED`` bytes the search ends.
+    """
+    left = _SALVAGED
+    for position in _local_headers(source):
+        row = _LOCAL.unpack(source.read(position, _LOCAL.size))
+        begin = position + _LOCAL.size + row[9] + row[10]
+        name = source.read(
+            position + _LOCAL.size, min(row[9], source.size - position - _LOCAL.size)
+        )
+        if not name.lower().endswith(b".pkl") or begin >= source.size:
+            continue
+        size = min(row[7] or limits.pickle_bytes, limits.pickle_bytes, source.size - begin, left)
+        left -= size
+        yield _unchecked(source.read(begin, size), row[3], limits)
+
+
+def _local_headers(source: Source) -> Iterator[int]:
+    """Where something lies that looks like a local header, whole."""
+    for start in range(0, source.size, _WINDOW):
+        window = source.read(start, min(_WINDOW + _LOCAL.size, source.size - start))
+        found = window.find(_LOCAL_MARK)
+        while 0 <= found < _WINDOW:
+            if start + found + _LOCAL.size <= source.size:
+                yield start + found
+            found = window.find(_LOCAL_MARK, found + 1)
+
+
+def _unchecked(raw: bytes, method: int, limits: Limits) -> bytes:
+    if method != DEFLATED:
+        return raw
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, limits.pickle_bytes)
+    except zlib.error:
+        return b""
 
 
 def _find_directory(source: Source) -> tuple[int, int, int, int]:
@@ -269,7 +315,7 @@ def _member(source: Source, entry: _Entry, position: int, limit: int) -> tuple[M
     extra = source.read(position + _LOCAL.size + name_size, extra_size)
     _check_unicode_name(extra, raw_name)
     if (row[0], row[2], row[3], raw_name) != (
-        b"PK\x03\x04", entry.flags, entry.method, entry.raw_name
+        _LOCAL_MARK, entry.flags, entry.method, entry.raw_name
     ):  # fmt: skip
         raise MalformedArtifact("zip-header-mismatch", f"{name}: the two headers disagree")
     data = position + _LOCAL.size + name_size + extra_size

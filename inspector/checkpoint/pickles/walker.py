@@ -56,6 +56,13 @@ class Ledger:
             entry = self.entries[(module, name)] = Mentions(module, name)
         return entry
 
+    def merge(self, other: Ledger) -> None:
+        """Add what ``other`` noted."""
+        for entry in other.entries.values():
+            noted = self.mention(entry.module, entry.name)
+            noted.count += entry.count
+            noted.uses |= entry.uses
+
     def use(self, target: object, opcode: str) -> None:
         """Note that ``opcode`` would call or change ``target``."""
         computed = not isinstance(target, Global)

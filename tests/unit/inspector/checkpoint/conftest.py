@@ -10,9 +10,10 @@ import pytest
 
 from inspector.checkpoint.canonical import write_canonical
 from inspector.checkpoint.limits import Limits, ReaderOptions
-from inspector.checkpoint.opening import open_checkpoint, read_views
-from inspector.checkpoint.read import new_draft, read_here
+from inspector.checkpoint.opening import open_checkpoint
+from inspector.checkpoint.read import choose_model, new_draft, read_here
 from inspector.checkpoint.reading import Reading
+from inspector.checkpoint.states import checked_views
 from tests.support.checkpoints import cocoop_state, save_dassl
 
 Read = Callable[..., Reading]
@@ -46,7 +47,8 @@ def extract(tmp_path: Path) -> Extract:
         draft = new_draft(path, ReaderOptions())
         with ExitStack() as stack:
             opened = open_checkpoint(path, tmp_path, draft, stack)
-            write_canonical(opened.source, read_views(opened, draft), target, draft.limits)
+            views = checked_views(choose_model(opened, draft, None).model, opened.source)
+            write_canonical(opened.source, views, target, draft.limits)
         return target
 
     return run

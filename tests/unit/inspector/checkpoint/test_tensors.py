@@ -88,7 +88,7 @@ def test_a_leading_module_is_stripped(tmp_path: Path, read: Read) -> None:
     state = {f"module.{name}": tensor for name, tensor in coop_state().items()}
     (tmp_path / "x").write_bytes(torch_bytes({"state_dict": state}))
     reading = read(tmp_path / "x")
-    assert (reading.family, ids(reading)) == ("CoOp", ["module-prefix-stripped"])
+    assert (reading.family, ids(reading)) == ("CoOp", ["prefix-stripped"])
     state["ctx"] = torch.zeros(4, 16)
     (tmp_path / "x").write_bytes(torch_bytes({"state_dict": state}))
     assert ids(read(tmp_path / "x"))[0] == "duplicate-key"
