@@ -17,6 +17,7 @@ from inspector.checkpoint.wording import printable
 from inspector.errors import UnsupportedFormat
 
 _LOOSE = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar")
+_TEXTS = (".txt", ".log", ".json", ".yaml", ".yml", ".md", ".csv")
 _PROOFS = ("images.safetensors", "logits.safetensors", "trigger.safetensors")
 _STATEMENTS = ("manifest.json", "prompts.json")
 _RIVALS = 8
@@ -115,10 +116,11 @@ def _of_folder(
 
 
 def _loose(usable: list[str], every: list[str]) -> Choice:
-    """The only file with a checkpoint's suffix, or the only statement of prompts."""
+    """The only file with a checkpoint's suffix, the only statement of prompts, or the only file."""
     loose = [name for name in usable if _is_loose(name)]
     stated = [name for name in usable if _last(name) in _STATEMENTS]
-    candidates = loose or stated or (usable if len(usable) == len(every) == 1 else [])
+    only = [name for name in usable if len(every) == 1 and not name.endswith(_TEXTS)]
+    candidates = loose or stated or only
     if not candidates:
         raise _none(every)
     if len(candidates) > 1:

@@ -219,6 +219,17 @@ def _timm_names(names: Sequence[str]) -> list[str]:
     return cleaned
 
 
+def name_given_twice(names: Sequence[str]) -> str | None:
+    """A name that two of ``names`` become where wrappers' prefixes are taken off; None if none does."""
+    cleaned = _timm_names(names)
+    seen: set[str] = set()
+    for name in cleaned:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def _open_clip_names(names: Sequence[str]) -> list[str]:
     # Seven characters, of every name, whatever they are.
     is_cut = bool(names) and names[0].startswith("module")

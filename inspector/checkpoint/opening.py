@@ -106,10 +106,12 @@ def content_of(opened: Opened, draft: Draft) -> Content:
     draft.format = _FORMATS[opened.kind]
     try:
         return _READERS[opened.kind](opened, draft)
-    except ArtifactError:
-        if not would_run(draft.ledger):
-            _gather_all(opened.source, draft)
-        raise
+    except ArtifactError as error:
+        # Without its frames, which hold what was walked.
+        problem = error.with_traceback(None)
+    if not would_run(draft.ledger):
+        _gather_all(opened.source, draft)
+    raise problem
 
 
 def _recognise(path: Path, source: Source, draft: Draft) -> Opened:

@@ -16,12 +16,18 @@ from inspector.checkpoint.canonical import write_canonical
 from inspector.checkpoint.content import Content
 from inspector.checkpoint.families import Recognition
 from inspector.checkpoint.limits import MIB, Limits
-from inspector.checkpoint.loaders import KEY_RULES, KeyRule
+from inspector.checkpoint.loaders import KEY_RULES, KeyRule, name_given_twice
 from inspector.checkpoint.pickles.mappings import Found
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.tensors import View, run_count
 from inspector.checkpoint.wording import printable
-from inspector.errors import ArtifactError, LimitExceeded, UnknownFamily, UnsupportedFormat
+from inspector.errors import (
+    ArtifactError,
+    LimitExceeded,
+    MalformedArtifact,
+    UnknownFamily,
+    UnsupportedFormat,
+)
 
 TOP = "."
 """How the whole file is called where a key is asked for."""
@@ -82,10 +88,18 @@ def choose_state(content: Content, wanted: str | None, limits: Limits) -> Choice
 
     Raises:
         UnsupportedFormat: there is none, or none of that name.
+        MalformedArtifact: a key of the model is no string, or two are one to some loader.
         ArtifactError: a tensor of the model cannot be read.
     """
     models = [model for found in content.found for model in _models_in(found, content)]
     model = _chosen(models, content, wanted)
+    if model.found.is_odd:
+        raise MalformedArtifact("tensor-malformed", "a key is no string")
+    twice = name_given_twice(list(model.found.tensors))
+    if twice is not None:
+        raise MalformedArtifact(
+            "duplicate-key", f"{printable(twice)} stands with and without a wrapper's prefix"
+        )
     others = tuple(m for m in models if m is not model and m.is_claimed)
     with_loaders = tuple((other, _loaders_of(other, model, content)) for other in others)
     strays = () if wanted is not None else tuple(_strays(model, others, content))
@@ -219,7 +233,7 @@ def _split(shapes: Shapes) -> tuple[list[_Part], tuple[str, ...]]:
 
 
 def _groups(names: Sequence[str], shapes: Shapes) -> Iterator[_Part]:
-    """Groups of names with one first component that are a whole family by themselves."""
+    """Groups of names with one first component that are some family's by themselves."""
     by_head: dict[str, list[str]] = {}
     for name in names:
         head, dot, _ = name.partition(".")
@@ -227,7 +241,7 @@ def _groups(names: Sequence[str], shapes: Shapes) -> Iterator[_Part]:
             by_head.setdefault(head, []).append(name)
     for head, group in by_head.items():
         part = _peeled(f"{head}.", {n.removeprefix(f"{head}."): n for n in group}, shapes)
-        if part and isinstance(part.outcome, Recognition) and not part.outcome.unknown:
+        if part and not (isinstance(part.outcome, Recognition) and part.outcome.unknown):
             yield part
 
 
@@ -266,13 +280,13 @@ def _loaders_of(other: Model, model: Model, content: Content) -> tuple[str, ...]
 
 def _strays(model: Model, others: Sequence[Model], content: Content) -> Iterator[tuple[str, str]]:
     """Loaders that take neither the chosen model nor another one that is named anyway."""
-    known = {id(other.found.value) for other in others}
     for rule in KEY_RULES:
         key, value = _target(rule, content)
         if value is model.found.value:
             is_named = _is_same_under(rule, model)
         else:
-            is_named = value is None or id(value) in known or not _has_weights(value, content)
+            is_named = value is None or any(value is other.found.value for other in others)
+            is_named = is_named or not _has_weights(value, content)
         if not is_named:
             yield rule.loader, key or TOP
 

@@ -139,7 +139,7 @@ _GZIPS: tuple[tuple[str, str, str, _Made, tuple[str, ...]], ...] = (
     ("bomb", "ten megabytes of zeros", "42.zip", lambda: gzip.compress(bytes(10_000_000)),
      ("limit-exceeded",)),
     ("bomb-nested", "a gigabyte of zeros, compressed twice", "42.zip", lambda: _gigabyte(),
-     ("unsupported-format",)),
+     ("archive-nested",)),
     ("cut", "a gzip without its end", "original", lambda: _gz(_tar())()[:-5], (_BAD,)),
     ("two", "two gzip members: some readers see one, some both", "original",
      _gz(_tar(), gzip.compress(b"more")), (_BAD,)),
@@ -147,11 +147,11 @@ _GZIPS: tuple[tuple[str, str, str, _Made, tuple[str, ...]], ...] = (
     ("crc", "a wrong checksum", "CVE-2025-10156",
      lambda: _gz(_tar())()[:-8] + b"\0\0\0\0" + _gz(_tar())()[-4:], (_BAD,)),
     ("pickle", "a compressed pickle, as joblib writes it", "arXiv-2508.19774",
-     lambda: gzip.compress(a.program(a.system())), ("unsupported-format",)),
+     lambda: gzip.compress(a.program(a.system())), ("pickle-code-execution", "unsupported-format")),
     ("tar-header", "a gzip whose extra field makes it a tar", "original", lambda: _gz_and_tar(),
      ("polyglot",)),
     ("gzip", "a gzip in a gzip", "CVE-2025-1889",
-     lambda: gzip.compress(gzip.compress(_tar()())), ("unsupported-format",)),
+     lambda: gzip.compress(gzip.compress(_tar()())), ("archive-nested",)),
 )  # fmt: skip
 
 

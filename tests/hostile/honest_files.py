@@ -199,6 +199,8 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("many-runs", "a large transposed matrix", _state(_projection), ()),
     ("bare", "the state_dict itself", lambda: _saved(coop_state()), ()),
     ("parallel", "keys of DataParallel", _state(_parallel), ("prefix-stripped",)),
+    ("nested", "tensors under 'model' instead of 'state_dict'",
+     lambda: _saved({"model": coop_state(), "epoch": 3}), ()),
     ("extra", "an entry that is no tensor",
      lambda: _saved({"state_dict": {**coop_state(), "note": "hello"}}), ("state-dict-extra",)),
     ("long-text", "a log of 100,000 letters beside the tensors", _dassl(log="x" * 100_000), ()),
@@ -215,7 +217,7 @@ ENTRIES: tuple[Entry, ...] = (
            name="pytorch_model.bin"),
     *(
         Entry(f"honest-{kind}", "benign", f"a vendor's run as {kind}", "false alarm",
-              _folder(kind), (), canonical=True)
+              _folder(kind), ("identical-copy",), canonical=True)
         for kind in ("folder", "zip", "tar", "tar.gz", "gnu.tar", "dot.tar")
     ),
 )  # fmt: skip

@@ -203,7 +203,4 @@ ENTRIES: tuple[Entry, ...] = (
         "shape-mismatch"),
     bad("no-family", "keys of no method", "original",
         lambda: torch_zip(a.checkpoint(("layer.weight", a.CTX))), "unknown-family"),
-    bad("nested-model", "tensors under 'model' instead of 'state_dict'", "original",
-        lambda: torch_zip(a.program(a.mapping((a.text("model"), a.mapping(
-            (a.text("ctx"), a.CTX)))))), "no-state-dict"),
 )  # fmt: skip

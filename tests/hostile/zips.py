@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.hostile import assemble as a
 from tests.hostile.boxes import FLOATS, Part, tar_member, tar_of, torch_parts, torch_zip, zip_of
-from tests.hostile.entry import Entry, bad
+from tests.hostile.entry import Entry, bad, code
 
 _UTF8 = 0x0800
 
@@ -100,9 +100,9 @@ ENTRIES: tuple[Entry, ...] = (
         _change(2, local={"method": 8}), "zip-header-mismatch"),
     bad("stored-two-sizes", "a stored record with two sizes", "original",
         _change(2, central={"size": 999}), "zip-malformed"),
-    bad("duplicate", "two pickles of one name", "CVE-2025-1944",
+    code("duplicate", "two pickles of one name", "CVE-2025-1944",
         _more(Part("archive/data.pkl", a.coop(a.system()))), "zip-duplicate-member"),
-    bad("duplicate-case", "two names that differ by case: torch's reader ignores case", "original",
+    code("duplicate-case", "two names that differ by case: torch's reader ignores case", "original",
         _more(Part("archive/DATA.PKL", a.coop(a.system()))), "zip-duplicate-member"),
     bad("duplicate-composed", "two names that differ by how a letter is composed", "original",
         _more(Part("archive/data/é", b"x", flags=0x800),
@@ -145,9 +145,9 @@ ENTRIES: tuple[Entry, ...] = (
         _change(2, local={"method": 12}, central={"method": 12}), "unsupported-format"),
     bad("prefix", "bytes before the zip: a shell script, say", "polyglot",
         _whole(prefix=b"#!/bin/sh\nrm -rf /\n"), "polyglot"),
-    bad("prefix-zip", "a zip before the zip", "polyglot",
+    code("prefix-zip", "a zip before the zip", "polyglot",
         lambda: torch_zip(a.coop(a.system())) + torch_zip(), "zip-malformed"),
-    bad("two-directories", "two central directories", "original", _swapped_directory,
+    code("two-directories", "two central directories", "original", _swapped_directory,
         "zip-malformed"),
     bad("suffix", "bytes after the end record", "polyglot",
         lambda: torch_zip() + b"<script>", "zip-malformed"),
@@ -206,7 +206,7 @@ ENTRIES: tuple[Entry, ...] = (
     bad("zip-and-tar", "a zip with the mark of a tar", "polyglot", _polyglot_tar, "polyglot"),
     bad("tar-zip", "a tar whose end is a zip", "polyglot",
         lambda: tar_of(tar_member("a", b"x")) + torch_zip(), "polyglot"),
-    bad("pickle-zip", "a pickle whose end is a zip", "polyglot",
+    code("pickle-zip", "a pickle whose end is a zip", "polyglot",
         lambda: a.program(a.system()) + torch_zip(), "polyglot"),
     bad("nested-1", "an archive in an archive", "CVE-2025-1889",
         lambda: _zip_in_zip(2), "archive-nested"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.pickles.inert import Call, Group, Mapping, is_call_of
+from inspector.checkpoint.pickles.inert import Call, Group, Mapping, Node, is_call_of
 from inspector.checkpoint.pickles.rebuild import is_tensor
 from inspector.checkpoint.wording import printable
 from inspector.errors import LimitExceeded, MalformedArtifact
@@ -30,13 +30,14 @@ class Found:
     """A mapping that holds tensors.
 
     ``path`` are the keys that lead to it, ``tensors`` its nodes by name, ``keys`` all its names in
-    their order, ``value`` the node itself.
+    their order, ``value`` the node itself. ``is_odd``: some tensor's key is no string.
     """
 
     path: tuple[str, ...]
     tensors: dict[str, object]
     keys: tuple[str, ...]
     value: object
+    is_odd: bool = False
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ def mapping_at(value: object, path: tuple[str, ...], limits: Limits) -> Found | 
     """The mapping or module that ``value`` is, whether it holds tensors or not; else None.
 
     Raises:
-        MalformedArtifact: a key stands twice, or some tensors' keys are strings and some are not.
+        MalformedArtifact: a key stands twice.
         LimitExceeded: too many tensors or modules.
     """
     entries = _entries(value)
@@ -92,26 +93,33 @@ def mapping_at(value: object, path: tuple[str, ...], limits: Limits) -> Found | 
     tensors = {name: entry for name, entry in entries.items() if is_tensor(entry)}
     if len(tensors) > limits.tensors:
         raise LimitExceeded("tensors", limits.tensors, len(tensors))
-    return Found(path, tensors, tuple(entries), value)
+    odd = [e for key, e in plain_pairs(value) or () if not isinstance(key, str) and is_tensor(e)]
+    return Found(path, tensors, tuple(entries), value, bool(odd))
 
 
 def mappings(value: object, limits: Limits) -> Iterator[Found]:
     """All mappings of tensors in ``value``, outer ones first, each once.
 
     Raises:
-        MalformedArtifact, LimitExceeded: see :func:`mapping_at`.
+        MalformedArtifact: see :func:`mapping_at`.
+        LimitExceeded: likewise, or lists hold one another without end.
     """
-    seen: set[int] = set()
+    seen: set[Node] = set()
     waiting: deque[tuple[object, tuple[str, ...]]] = deque([(value, ())])
-    while waiting:
+    for _ in range(limits.opcodes):
+        if not waiting:
+            return
         node, path = waiting.popleft()
-        if id(node) in seen or len(path) > _DEPTH:
-            continue
-        seen.add(id(node))
+        if isinstance(node, Node):
+            if node in seen:
+                continue
+            seen.add(node)
         found = mapping_at(node, path, limits)
-        if found is not None and found.tensors:
+        if found is not None and (found.tensors or found.is_odd):
             yield found
-        waiting += [(child, (*path, key)) for key, child in _children(node)]
+        if len(path) < _DEPTH:
+            waiting += [(child, (*path, key)) for key, child in _children(node)]
+    raise LimitExceeded("objects in one another", limits.opcodes, limits.opcodes + 1)
 
 
 def _entries(value: object) -> dict[str, object] | None:
@@ -120,11 +128,7 @@ def _entries(value: object) -> dict[str, object] | None:
     pairs = plain_pairs(value)
     if pairs is None:
         return None
-    named = unique_keys([pair for pair in pairs if isinstance(pair[0], str)])
-    has_odd = any(is_tensor(entry) and not isinstance(key, str) for key, entry in pairs)
-    if has_odd and any(is_tensor(entry) for entry in named.values()):
-        raise MalformedArtifact("tensor-malformed", "a key is no string")
-    return named
+    return unique_keys([pair for pair in pairs if isinstance(pair[0], str)])
 
 
 def _children(node: object) -> Iterator[tuple[str, object]]:

@@ -56,7 +56,7 @@ def test_tensors_equal_those_of_torch(case: str, tmp_path: Path) -> None:
 
     reading = read_artifact(folder, tmp_path)
 
-    assert reading.findings == ()
+    assert {finding.id for finding in reading.findings} <= {"identical-copy"}
     assert reading.family == SUPPORTED[case]
     assert manifest["method"] in (reading.family, *reading.family_aliases)
     assert reading.container.member == manifest["checkpoint"]

@@ -98,7 +98,7 @@ def test_a_leading_module_is_stripped(tmp_path: Path, read: Read) -> None:
     "content",
     [
         [1, 2],
-        {"weights": {"layer_0": torch.zeros(2)}, "metadata": {}},
+        {"weights": {"layer_0": "none"}, "metadata": {}},
         {"state_dict": [torch.zeros(2)]},
         torch.zeros(3),
         {},

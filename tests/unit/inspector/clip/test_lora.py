@@ -106,8 +106,8 @@ def test_the_settings_are_read_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        ({"weights": {"layer_0": torch.ones(2)}, "metadata": SETTINGS}, "no-state-dict"),
-        ({"weights": {"layer_0": {"q_proj": torch.ones(2)}}, "metadata": {}}, "no-state-dict"),
+        ({"weights": {"layer_0": torch.ones(2)}, "metadata": SETTINGS}, "unknown-family"),
+        ({"weights": {"layer_0": {"q_proj": torch.ones(2)}}, "metadata": {}}, "unknown-family"),
         ({"weights": {}, "metadata": SETTINGS}, "unknown-family"),
         ({"weights": {k: v for k, v in weights(3).items() if k != "layer_1"}, "metadata": {}},
          "unknown-family"),
