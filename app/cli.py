@@ -102,6 +102,12 @@ def submit_command(
     profile: Profile = "standard",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
+    member: Annotated[
+        str | None, typer.Option(metavar="NAME", help="File of an archive to inspect alone.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key of the file to inspect alone.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
@@ -122,6 +128,7 @@ def submit_command(
         "repair": repair,
         "fail_on": fail_on,
     }
+    body |= {key: given for key, given in (("member", member), ("state", state)) if given}
     wanted = Submission(artifact, body, wait, timeout, format_ == "json")
     try:
         with Client(url, token) as client:

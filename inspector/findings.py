@@ -140,6 +140,7 @@ WEAKNESSES: dict[str, Weakness] = {
     "request-invalid": _NONE,
     "numerical-error": _NONE,
     "budget-exceeded": _NONE,
+    "other-model-inspected": _NONE,
 }
 """By finding id. ATLAS: unsafe AI artifacts, supply chain (model), manipulate and poison AI model,
 denial of AI service, masquerading, corrupt AI model."""

@@ -23,9 +23,10 @@ import torch
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
+from inspector.deliveries import Source, inspect_models
 from inspector.errors import InspectorError, RequestError
 from inspector.manifest import Manifest
-from inspector.pipeline import REPORT_NAME, Request, inspect_reading
+from inspector.pipeline import REPORT_NAME, Request
 from inspector.report import refused_report
 
 Reply = Callable[[dict[str, Any]], None]
@@ -76,11 +77,12 @@ def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None
     """Answer one request with its events and one `done` or `error`."""
     try:
         data = json.loads(line)
-        reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
+        reading, canonical = _source(data)
+        others = [_source(other) for other in data.get("others", ())]
         out = Path(data["out"])
         out.mkdir(parents=True, exist_ok=True)
         try:
-            inspect_reading(_request(data), reading, Path(data["canonical"]), out, reply, load)
+            inspect_models(_request(data), [(reading, canonical), *others], out, reply, load)
         except RequestError as problem:
             if problem.field in _OURS:
                 raise
@@ -90,6 +92,12 @@ def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None
     except Exception as problem:  # the worker must hear of it, whatever it is
         traceback.print_exc()
         reply({"event": "error"} | _fault(problem))
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    """A reading and its canonical tensors. Raises ValueError for what is no reading."""
+    reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
+    return reading, Path(data["canonical"]) if data["canonical"] else None
 
 
 def _request(data: Mapping[str, Any]) -> Request:

@@ -30,7 +30,7 @@ from inspector.errors import (
 from inspector.findings import Finding, Severity
 from inspector.preparation import Prepared, prepare
 from inspector.progress import Meter, Say
-from inspector.remedy import REPAIRED_NAME, Remedy
+from inspector.remedy import Remedy
 from inspector.repair.tune import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
@@ -69,7 +69,6 @@ def inspect_reading(
         findings=list(reading.findings),
     )
     meter = Meter(progress, request.budget_s)
-    (out / REPAIRED_NAME).unlink(missing_ok=True)  # Left by another run into the same folder.
     with reproducible():
         _run(request, reading, canonical, out, _Inspection(evidence, meter, load))
     meter.skip(STAGES, "skipped")

@@ -7,8 +7,8 @@ verdict does not cover. Knows neither how evidence is gathered nor what is done 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from inspector.calibration import Applied, method_of
@@ -20,7 +20,7 @@ SCHEMA_VERSION = "1"
 
 Verdict = Literal["clean", "suspicious", "backdoored", "inconclusive"]
 
-CAPPING = ("pickle-unknown-global", "non-finite-tensor")
+CAPPING = ("pickle-unknown-global", "non-finite-tensor", "other-model", "loader-differs")
 """Findings that forbid `clean`: something in the file was not understood or cannot be computed."""
 UNPROVED = ("unknown-key",)
 """Findings that forbid it unless the vendor's logits are reproduced without what was ignored."""
@@ -138,7 +138,10 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
             "size": artifact.size,
             "format": artifact.format,
             "family": evidence.family or reading.family,
+            "member": reading.container.member,
+            "state": reading.state,
         },
+        "models": [],
         "canonical_sha256": reading.canonical_sha256,
         "backbone": evidence.backbone,
         "classes": evidence.classes or _classes_of(reading),
@@ -167,6 +170,36 @@ def static_report(reading: Reading, request: Mapping[str, Any]) -> dict[str, Any
         request: `profile`, `seed` and `backbone` as they were asked for.
     """
     return build_report(reading, _unsearched(reading, request, "read", _UNREAD))
+
+
+_WORST_FIRST: tuple[Verdict, ...] = ("backdoored", "suspicious", "inconclusive", "clean")
+
+
+def worst_report(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
+    """The report of the worst of several models of one artifact, told of all, and its place.
+
+    Of equal verdicts the first counts. What only another one found is not lost: its verdict stands
+    under ``models``, and a file that runs code runs it whichever of its models is loaded.
+    """
+    place = min(range(len(reports)), key=lambda i: (_WORST_FIRST.index(reports[i]["verdict"]), i))
+    models = [
+        {key: report["artifact"][key] for key in ("member", "state", "family")}
+        | {key: report[key] for key in ("verdict", "score", "canonical_sha256")}
+        | {"is_reported": number == place}
+        for number, report in enumerate(reports)
+    ]
+    told = [
+        Finding(
+            "other-model-inspected",
+            Severity.INFO,
+            f"{model['member'] or ''} {model['state']} ({model['family']}) was inspected, too: "
+            f"{model['verdict']}; the worst verdict counts".lstrip(),
+        ).to_json()
+        for number, model in enumerate(models)
+        if number != place
+    ]
+    worst = reports[place]
+    return worst | {"models": models, "findings": [*worst["findings"], *told]}, place
 
 
 def refused_report(
@@ -236,6 +269,7 @@ def _facts(reading: Reading) -> dict[str, object]:
             "member": container.member,
             "ignored": list(container.ignored),
         },
+        "others": [asdict(other) for other in reading.others],
         "globals": [
             {"name": use.name, "count": use.count, "severity": use.severity}
             for use in reading.globals

@@ -1,4 +1,4 @@
-"""From stored bytes to canonical tensors: fetch, read in a child, keep the result beside the upload.
+"""From stored bytes to canonical tensors: fetch, read in a child.
 
 The only module that hands hostile bytes on, and it hands them to ``inspector.checkpoint``, whose
 child process alone parses them. Knows no verdict.
@@ -8,31 +8,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.db.session import Database
 from app.inspections.lease import Claim
 from app.models import Upload
 from app.settings import SandboxLevel
 from app.storage import Store
-from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
+from inspector.checkpoint import Delivered, ReaderOptions, read_models, rewrite_artifact
 from inspector.errors import ArtifactError
 from worker.scratch import fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What the reader made of one artifact; paths lie in the job's folder."""
+    """What the reader made of one artifact: its models, the first of which is what loaders mostly take."""
 
     artifact: Path
-    reading: Reading
-    reading_path: Path
-    canonical: Path | None
+    models: list[Delivered]
+
+    def paths(self) -> dict[str, Any]:
+        """The part of a request to the inspection child that says where the models lie."""
+        first, *others = (
+            {
+                "reading": str(model.reading_path),
+                "canonical": str(model.canonical) if model.canonical else None,
+            }
+            for model in self.models
+        )
+        return first | {"others": others}
 
 
 def take_in(
     database: Database, store: Store, held: Claim, folder: Path, floor: SandboxLevel
 ) -> Intake:
-    """Fetch, verify and read the artifact; store canonical tensors and reading.
+    """Fetch, verify and read the artifact.
 
     Raises:
         inspector.errors.SandboxTooWeak: this machine cages the reader worse than ``floor``.
@@ -43,13 +53,13 @@ def take_in(
         upload = session.get_one(Upload, held.upload_id)
     artifact, out = folder / "artifact", folder / "reading"
     fetch(store, upload.storage_key, artifact, held.artifact_sha256)
-    reading = read_artifact(artifact, out, options=ReaderOptions(name=upload.filename, floor=floor))
-    canonical = out / reading.canonical if reading.canonical else None
-    prefix = f"tenants/{held.tenant}/canonical/{held.artifact_sha256}/{reading.reader_version}"
-    store.put(f"{prefix}.json", out / "reading.json")
-    if canonical is not None:
-        store.put(f"{prefix}.safetensors", canonical)
-    return Intake(artifact, reading, out / "reading.json", canonical)
+    options = ReaderOptions(
+        name=upload.filename,
+        floor=floor,
+        member=held.request.get("member"),
+        state=held.request.get("state"),
+    )
+    return Intake(artifact, read_models(artifact, out, options))
 
 
 def fetch_probes(database: Database, store: Store, held: Claim, folder: Path) -> str:
@@ -64,15 +74,13 @@ def fetch_probes(database: Database, store: Store, held: Claim, folder: Path) ->
     return str(target)
 
 
-def into_vendor_container(
-    intake: Intake, repaired: Path, out: Path, floor: SandboxLevel
-) -> str | None:
-    """Write the repaired weights in the artifact's own container.
+def into_vendor_container(intake: Intake, model: int, repaired: Path, out: Path) -> str | None:
+    """Write the repaired weights of a model, by its place, in the artifact's own container.
 
     Returns None, or one sentence why this artifact cannot carry them.
     """
     try:
-        rewrite_artifact(intake.artifact, repaired, out, options=ReaderOptions(floor=floor))
+        rewrite_artifact(intake.artifact, repaired, out, options=intake.models[model].options)
     except ArtifactError as error:
         return error.detail
     return None

@@ -157,8 +157,9 @@ class _Attempt:
         floor = runner.settings.sandbox_floor
         taken = intake.take_in(runner.database, runner.store, held, self._folder, floor)
         self._keeper.check()
-        if taken.canonical is None:
-            found = static_result(taken.reading, self._request(taken, ""), self._folder)
+        if taken.models[0].canonical is None:
+            reading = taken.models[0].reading
+            found = static_result(reading, self._request(taken, ""), self._folder)
         else:
             found = self._inspect(taken)
         self._keeper.check()
@@ -192,8 +193,7 @@ class _Attempt:
         passed_on = ("manifest", "profile", "targets", "seed", "repair", "budget_s")
         return {key: asked[key] for key in passed_on} | {
             "id": self._held.inspection_id,
-            "canonical": str(taken.canonical),
-            "reading": str(taken.reading_path),
+            **taken.paths(),
             "backbone": settings.backbones.get(backbone, backbone),
             "probes": probes,
             # Not in what was asked for before there was such a question.
@@ -230,8 +230,7 @@ class _Attempt:
         if repaired is None:
             return []
         target = self._folder / "repaired"
-        floor = self._runner.settings.sandbox_floor
-        why_not = intake.into_vendor_container(taken, repaired.path, target, floor)
+        why_not = intake.into_vendor_container(taken, found.model, repaired.path, target)
         if why_not is not None:
             text = f"no repaired file in the vendor's own container: {why_not}"
             self._show(lease.Progress("rewrite", 1.0, None, text))

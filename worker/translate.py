@@ -54,6 +54,8 @@ class Translated:
     sha256: str
     summary: dict[str, Any]
     files: list[FileToKeep]
+    model: int
+    """Which of the artifact's models the report is about, by its place."""
 
 
 def translate(folder: Path, name: str) -> Translated:
@@ -84,7 +86,16 @@ def translate_body(raw: bytes, folder: Path) -> Translated:
         sha256=hashlib.sha256(raw).hexdigest(),
         summary=summarise(report),
         files=list(_listed_files(report, folder)),
+        model=_place(report),
     )
+
+
+def _place(report: dict[str, Any]) -> int:
+    models = report.get("models") or [{"is_reported": True}]
+    flags = [bool(isinstance(row, dict) and row.get("is_reported")) for row in models]
+    if flags.count(True) != 1:
+        raise _nonsense("it is about none of the models")
+    return flags.index(True)
 
 
 def _refuse_constant(name: str) -> None:

@@ -24,6 +24,9 @@ Backbone = Annotated[
 """A name, never a path: what lies on the server is no caller's to choose."""
 UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Selector = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]+$")
+]
 Label = Annotated[str, StringConstraints(max_length=200)]
 
 
@@ -37,6 +40,16 @@ class InspectionCreate(BaseModel):
         Sha256 | None, Field(description="Instead of upload_id: bytes that are already here.")
     ] = None
     backbone: Backbone
+    member: Annotated[
+        Selector | None,
+        Field(
+            description="File of an uploaded archive to inspect, instead of all that loaders take."
+        ),
+    ] = None
+    state: Annotated[
+        Selector | None,
+        Field(description="Key of the file to inspect, as a report names it; . is the whole file."),
+    ] = None
     manifest: Annotated[
         dict[str, Any] | None,
         Field(description="classnames plus the options that the file cannot say."),
@@ -85,7 +98,7 @@ class InspectionCreate(BaseModel):
         manifest = self.manifest or {"method": "auto", "classnames": self.classes}
         names = {
             "backbone", "profile", "seed", "targets", "probes", "in_distribution", "repair",
-            "budget_s",
+            "budget_s", "member", "state",
         }  # fmt: skip
         return {"manifest": manifest} | self.model_dump(include=names)
 

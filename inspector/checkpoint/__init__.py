@@ -9,6 +9,7 @@ shapes here, and become classifiers in ``inspector.clip``.
 from __future__ import annotations
 
 from inspector.checkpoint.child import read_artifact, rewrite_artifact
+from inspector.checkpoint.delivery import Delivered, read_models
 from inspector.checkpoint.limits import Limits, ReaderOptions
 from inspector.checkpoint.reading import (
     READER_VERSION,
@@ -24,12 +25,14 @@ __all__ = [
     "READER_VERSION",
     "ArtifactInfo",
     "ContainerInfo",
+    "Delivered",
     "GlobalUse",
     "Limits",
     "ReaderOptions",
     "Reading",
     "TensorInfo",
     "read_artifact",
+    "read_models",
     "reading_table",
     "rewrite_artifact",
 ]

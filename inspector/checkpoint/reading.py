@@ -112,6 +112,10 @@ class Reading:
     def with_finding(self, finding: Finding) -> Reading:
         return replace(self, findings=(*self.findings, finding))
 
+    def without(self, *ids: str) -> Reading:
+        """The same without the findings of these ids."""
+        return replace(self, findings=tuple(f for f in self.findings if f.id not in ids))
+
     def to_json(self) -> dict[str, object]:
         data = asdict(self)
         data["options"] = dict(self.options)

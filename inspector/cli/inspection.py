@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from inspector.checkpoint import ReaderOptions, Reading, read_artifact, rewrite_artifact
+from inspector.checkpoint import Delivered, ReaderOptions, read_models, rewrite_artifact
 from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
 from inspector.cli.options import (
     Artifact,
@@ -27,11 +27,13 @@ from inspector.cli.options import (
     DeviceOption,
     InDistribution,
     ManifestFile,
+    Member,
     Probes,
     Profile,
     ProfileName,
     SandboxFloor,
     Seed,
+    State,
     checked_probes,
     read_manifest,
     resolve_device,
@@ -111,6 +113,8 @@ def inspect(
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
+    member: Member = None,
+    state: State = None,
 ) -> None:
     """Search a checkpoint for a backdoor and give a verdict with its evidence.
 
@@ -119,13 +123,13 @@ def inspect(
     stated = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
-        _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor),
+        _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
-        report, reading = run(wish, folder)
+        report, judged = run(wish, folder)
         if repair and out is not None:
-            _write_container(wish, reading, folder)
+            _write_container(wish, judged, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(exit_of_report(report, fail_on))
 
@@ -150,38 +154,46 @@ def repair(
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
+    member: Member = None,
+    state: State = None,
 ) -> None:
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     stated = read_manifest(manifest, classes)
     wish = Wish(
         artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
-        _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor),
+        _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
         calibration, calibrations,
     )  # fmt: skip
     with work_folder(out) as folder:
-        report, reading = run(wish, folder)
-        written = _write_container(wish, reading, folder)
+        report, judged = run(wish, folder)
+        written = _write_container(wish, judged, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(_exit_of_repair(report, written))
 
 
-def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Reading]:
-    """Read and inspect; the report also lies in `folder`, next to its pictures."""
+def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Delivered]:
+    """Read and inspect; the report, and the model that it is about.
+
+    The report also lies in `folder`, next to its pictures.
+    """
     with TemporaryDirectory(prefix="clipvet-") as scratch:
-        reading = read_artifact(wish.artifact, Path(scratch), options=wish.reader)
-        if reading.canonical is not None:
-            canonical = Path(scratch) / reading.canonical
-            return _inspect_tensors(wish, reading, canonical, folder), reading
+        models = read_models(wish.artifact, Path(scratch), wish.reader)
+        if models[0].canonical is not None:
+            report, place = _inspect_tensors(wish, models, folder)
+            return report, models[place]
     from inspector.report import static_report
 
     asked = {"profile": wish.profile, "seed": wish.seed, "backbone": wish.backbone}
-    report = static_report(reading, asked)
+    report = static_report(models[0].reading, asked)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    return report, reading
+    return report, models[0]
 
 
-def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path) -> dict[str, Any]:
-    from inspector.pipeline import Request, inspect_reading
+def _inspect_tensors(
+    wish: Wish, models: list[Delivered], folder: Path
+) -> tuple[dict[str, Any], int]:
+    from inspector.deliveries import inspect_models
+    from inspector.pipeline import Request
 
     request = Request(
         backbone=wish.backbone,
@@ -199,7 +211,8 @@ def _inspect_tensors(wish: Wish, reading: Reading, canonical: Path, folder: Path
     )
     # Libraries may print; standard output belongs to the report.
     with redirect_stdout(sys.stderr), progress_bar() as progress:
-        return inspect_reading(request, reading, canonical, folder, progress)
+        sources = [(model.reading, model.canonical) for model in models]
+        return inspect_models(request, sources, folder, progress)
 
 
 def _targets(given: str) -> int | Literal["all"]:
@@ -210,13 +223,14 @@ def _targets(given: str) -> int | Literal["all"]:
     return int(given)
 
 
-def _write_container(wish: Wish, reading: Reading, folder: Path) -> Path | None:
+def _write_container(wish: Wish, judged: Delivered, folder: Path) -> Path | None:
     """The vendor's own container with the repaired values, where there are such."""
     repaired = folder / "repaired.safetensors"
     if not repaired.is_file():
         return None
-    path = folder / f"repaired-{Path(reading.container.member or wish.artifact.name).name}"
-    rewrite_artifact(wish.artifact, repaired, path, options=wish.reader)
+    member = judged.reading.container.member
+    path = folder / f"repaired-{Path(member or wish.artifact.name).name}"
+    rewrite_artifact(wish.artifact, repaired, path, options=judged.options)
     note(f"repaired checkpoint: {path}")
     return path
 

@@ -19,7 +19,9 @@ from inspector.cli.options import (
     Classes,
     DeviceOption,
     ManifestFile,
+    Member,
     SandboxFloor,
+    State,
     read_manifest,
     resolve_device,
 )
@@ -49,10 +51,12 @@ def logits(
     device: DeviceOption = "auto",
     batch: Batch = 64,
     sandbox_floor: SandboxFloor = "plain",
+    member: Member = None,
+    state: State = None,
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
     parsed = read_manifest(manifest, classes)
-    options = ReaderOptions(floor=sandbox_floor)
+    options = ReaderOptions(floor=sandbox_floor, member=member, state=state)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)
         note_findings(reading.findings)

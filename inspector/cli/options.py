@@ -52,6 +52,20 @@ InDistribution = Annotated[
         "--in-distribution", help="The probes are unlabelled pictures of what the model is for."
     ),
 ]
+Member = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="File of a folder or archive to read, instead of all that loaders take.",
+    ),
+]
+State = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Key of the file to read, as `scan` names them (state_dict_ema, …; . is the whole file).",
+    ),
+]
 SandboxFloor = Annotated[
     Level,
     typer.Option(

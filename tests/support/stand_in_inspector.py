@@ -83,7 +83,14 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
         "target": {"index": 0, "name": names[0]} if verdict == "backdoored" else None,
         "profile": request["profile"],
         "seed": request["seed"],
-        "artifact": reading["artifact"] | {"family": reading["family"]},
+        "artifact": reading["artifact"] | {"family": reading["family"], "state": reading["state"]},
+        "models": [
+            {
+                "state": json.loads(Path(source["reading"]).read_text())["state"],
+                "is_reported": first,
+            }
+            for source, first in [(request, True), *((other, False) for other in request["others"])]
+        ],
         "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
         "backbone": {"id": request["backbone"], "sha256": None},
         "per_class": rows,

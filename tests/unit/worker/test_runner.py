@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from tests.support import stand_in_inspector
-from tests.support.checkpoints import call_opcodes, coop_state, plant_pickle, save_dassl
+from tests.support.checkpoints import (
+    call_opcodes,
+    coop_state,
+    plant_pickle,
+    save_dassl,
+    torch_bytes,
+)
 from tests.support.ledger import CLASSES, Ledger, settings_in
 from tests.support.servers import wait_for
 from worker.runner import Runner
@@ -79,16 +85,16 @@ def test_a_job_ends_with_verdict_report_and_files(
     assert page.text.count("data:image/png") == 2
 
 
-def test_canonical_tensors_lie_beside_the_upload(
-    ledger: Ledger, runner: Runner, submit: Submit
-) -> None:
-    row = submit()
-    runner.run()
-    seen = ledger.get(row["id"])
-    prefix = f"tenants/default/canonical/{seen['artifact']['sha256']}/"
-    kept = sorted((ledger.settings.data_dir / "store" / prefix).iterdir())
-    assert [path.suffix for path in kept] == [".json", ".safetensors"]
-    assert list(ledger.settings.scratch_dir.glob("*/artifact")) == []
+def test_every_model_of_a_file_is_inspected(ledger: Ledger, runner: Runner, submit: Submit) -> None:
+    two = torch_bytes({"state_dict": coop_state(seed=1), "state_dict_ema": coop_state(seed=2)})
+    for asked, states in (
+        ({}, ["state_dict", "state_dict_ema"]),
+        ({"state": "state_dict_ema"}, ["state_dict_ema"]),
+    ):
+        row = submit(two, **asked)
+        runner.run()
+        report = ledger.api.get(f"/v1/inspections/{row['id']}/report.json").json()
+        assert [model["state"] for model in report["models"]] == states
 
 
 def test_the_child_stays_warm(ledger: Ledger, runner: Runner, submit: Submit) -> None:
