@@ -48,15 +48,16 @@ class ArtifactError(InspectorError):
     """The delivered file is at fault.
 
     ``finding_id`` names a row of :mod:`inspector.checkpoint.reasons`; ``detail`` is one sentence
-    for the customer.
+    for the customer, ``remedy`` what to do next where the finding's own row does not say it best.
     """
 
     kind: ClassVar[FaultKind] = "customer"
 
-    def __init__(self, finding_id: str, detail: str) -> None:
+    def __init__(self, finding_id: str, detail: str, remedy: str = "") -> None:
         super().__init__(f"{finding_id}: {detail}")
         self.finding_id = finding_id
         self.detail = detail
+        self.remedy = remedy
 
 
 class UnsupportedFormat(ArtifactError):
@@ -70,8 +71,9 @@ class MalformedArtifact(ArtifactError):
 class LimitExceeded(ArtifactError):
     """A limit of the reader was reached. ``limit`` and ``actual`` share the unit of ``resource``."""
 
-    def __init__(self, resource: str, limit: int, actual: int) -> None:
-        super().__init__("limit-exceeded", f"{resource}: {actual} is over the limit of {limit}")
+    def __init__(self, resource: str, limit: int, actual: int, remedy: str = "") -> None:
+        detail = f"{resource}: {actual} is over the limit of {limit}"
+        super().__init__("limit-exceeded", detail, remedy)
         self.resource = resource
         self.limit = limit
         self.actual = actual
@@ -91,12 +93,15 @@ class ShapeMismatch(ArtifactError):
 class UnknownFamily(ArtifactError):
     """The keys found belong to no supported family."""
 
-    def __init__(self, keys: Sequence[str], supported: Sequence[str], why: str = "") -> None:
+    def __init__(
+        self, keys: Sequence[str], supported: Sequence[str], why: str = "", remedy: str = ""
+    ) -> None:
         shown = ", ".join(keys[:24]) + (f", … ({len(keys)} keys)" if len(keys) > 24 else "")
         reason = f"{why}; " if why else ""
         super().__init__(
             "unknown-family",
             f"{reason}keys found: {shown or 'none'}; supported families: {', '.join(supported)}",
+            remedy,
         )
         self.keys = tuple(keys)
         self.supported = tuple(supported)
@@ -105,8 +110,8 @@ class UnknownFamily(ArtifactError):
 class AmbiguousFamily(ArtifactError):
     """Several families fit the file, and nothing in the file decides."""
 
-    def __init__(self, candidates: Sequence[str], why: str) -> None:
-        super().__init__("ambiguous-family", f"{why}; candidates: {', '.join(candidates)}")
+    def __init__(self, candidates: Sequence[str], why: str, remedy: str = "") -> None:
+        super().__init__("ambiguous-family", f"{why}; candidates: {', '.join(candidates)}", remedy)
         self.candidates = tuple(candidates)
 
 
@@ -176,27 +181,31 @@ class BackboneError(InspectorError):
 class AssemblyError(InspectorError):
     """File, manifest and backbone do not make a classifier together.
 
-    ``finding_id`` names the finding that the report shows in its place, ``detail`` is its message.
+    ``finding_id`` names the finding that the report shows in its place, ``detail`` is its message
+    and ``remedy`` its remedy, where the finding's own row does not say it best.
     """
 
     kind: ClassVar[FaultKind] = "customer"
 
-    def __init__(self, detail: str, finding_id: str = "assembly-impossible") -> None:
+    def __init__(
+        self, detail: str, finding_id: str = "assembly-impossible", remedy: str = ""
+    ) -> None:
         super().__init__(f"{finding_id}: {detail}")
         self.finding_id = finding_id
         self.detail = detail
+        self.remedy = remedy
 
     @property
     def finding(self) -> Finding:
         """The same as a finding: the model cannot be judged, which casts no suspicion on it."""
-        return Finding(self.finding_id, Severity.MEDIUM, self.detail)
+        return Finding(self.finding_id, Severity.MEDIUM, self.detail, self.remedy)
 
 
 class BackboneMismatch(AssemblyError):
     """The file was tuned on another backbone than the one it is to be assembled with."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, "backbone-mismatch")
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(detail, "backbone-mismatch", remedy)
 
 
 class ClassListMismatch(AssemblyError):

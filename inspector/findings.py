@@ -2,17 +2,21 @@
 
 Deliberately knows no stage: the reader, the tensor checks and the trigger search decide what they
 report and how severe it is. One table, :data:`WEAKNESSES`, says of every id which weakness (CWE 4.x)
-and which technique (MITRE ATLAS 5.6) it stands for. Torch-free and free of third-party code, because
+and which technique (MITRE ATLAS 5.6) it stands for; another, in :mod:`inspector.advice`, what to do
+next. Torch-free and free of third-party code, because
 the reading child and the command line's static scan import it. The shape (id, severity, message; the
 worst one decides) is fickling's, with an ordered enumeration instead of hand-written comparisons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
+
+from inspector.advice import REMEDIES
 
 
 class Severity(IntEnum):
@@ -146,13 +150,26 @@ WEAKNESSES: dict[str, Weakness] = {
 denial of AI service, masquerading, corrupt AI model."""
 
 
+NEXT_STEP = "next step"
+"""How a remedy is called on screen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One observation: a stable ``id``, how much it weighs, one sentence for a reader."""
+    """One observation: a stable ``id``, how much it weighs, one sentence for a reader.
+
+    ``remedy`` says what to do next; without one it is the row of :data:`REMEDIES`, empty for an id
+    without a row.
+    """
 
     id: str
     severity: Severity
     message: str
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.remedy:
+            object.__setattr__(self, "remedy", REMEDIES.get(self.id, ""))
 
     @property
     def weakness(self) -> Weakness:
@@ -170,19 +187,29 @@ class Finding:
             "id": self.id,
             "severity": self.severity.label,
             "message": self.message,
+            "remedy": self.remedy,
             **self.weakness._asdict(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Finding:
-        """Raises ``ValueError`` when a field is missing or no string."""
+        """Raises ``ValueError`` when a field is missing or no string; reports of old lack ``remedy``."""
         fields = [data.get(key) for key in ("id", "severity", "message")]
+        fields.append(data.get("remedy", ""))
         if not all(isinstance(field, str) for field in fields):
-            raise ValueError("a finding needs the strings id, severity and message")
-        identifier, severity, message = (str(field) for field in fields)
-        return cls(identifier, Severity.from_label(severity), message)
+            raise ValueError("a finding needs the strings id, severity, message and remedy")
+        identifier, severity, message, remedy = (str(field) for field in fields)
+        return cls(identifier, Severity.from_label(severity), message, remedy)
 
 
 def worst(findings: Iterable[Finding]) -> Severity | None:
     """The highest severity among ``findings``, or None when there are none."""
     return max((finding.severity for finding in findings), default=None)
+
+
+def with_remedies(findings: Iterable[Finding]) -> Iterator[tuple[Finding, str]]:
+    """Each finding with what to show below it; a remedy of several in a row stands once, at their end."""
+    for finding, following in pairwise([*findings, None]):
+        if finding is not None:
+            is_told_later = following is not None and following.remedy == finding.remedy
+            yield finding, "" if is_told_later else finding.remedy

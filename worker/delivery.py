@@ -118,7 +118,7 @@ def attempt(due: service.DueDelivery, settings: Settings) -> service.AttemptResu
             allowed=settings.allowed_networks,
         )
         backend = GuardedBackend(settings, parts.scheme, ends_at)
-        status, excerpt, retry_after = _post(due, backend)
+        status, excerpt, retry_after = _post(due, parts.geturl(), backend)
     except ForbiddenTarget as reason:
         error = f"forbidden target: {reason}"
     except (
@@ -141,7 +141,9 @@ def attempt(due: service.DueDelivery, settings: Settings) -> service.AttemptResu
     )
 
 
-def _post(due: service.DueDelivery, backend: GuardedBackend) -> tuple[int, str, float | None]:
+def _post(
+    due: service.DueDelivery, url: str, backend: GuardedBackend
+) -> tuple[int, str, float | None]:
     headers = sign(due.secret, due.event_id, int(time.time()), due.payload) | {
         "content-type": "application/json",
         "user-agent": "clipvet-webhooks/1",
@@ -150,9 +152,7 @@ def _post(due: service.DueDelivery, backend: GuardedBackend) -> tuple[int, str, 
     pool = httpcore2.ConnectionPool(network_backend=backend, max_keepalive_connections=0)
     with (
         pool,
-        pool.stream(
-            "POST", due.url, headers=list(headers.items()), content=due.payload
-        ) as response,
+        pool.stream("POST", url, headers=list(headers.items()), content=due.payload) as response,
     ):
         body = b""
         for chunk in response.iter_stream():

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         _explain({"path": str(error.path), "reason": error.reason})
         return EXIT_STORAGE_FULL
     except ArtifactError as error:
-        _explain({"id": error.finding_id, "detail": error.detail})
+        _explain({"id": error.finding_id, "detail": error.detail, "remedy": error.remedy})
         return EXIT_REFUSED
     return 0
 

@@ -219,7 +219,7 @@ def _judge(code: int, log: str, options: ReaderOptions) -> Finding | None:
                 raise SandboxTooWeak(options.floor, level_of(layers), layers)
             if code == EXIT_STORAGE_FULL:
                 raise StorageFull(Path(str(reason["path"])), str(reason["reason"]))
-            raise ArtifactError(str(reason["id"]), str(reason["detail"]))
+            raise ArtifactError(*(str(reason[key]) for key in ("id", "detail", "remedy")))
         except (ValueError, KeyError, TypeError) as error:
             raise ReaderCrashed(code, log) from error
     raise ReaderCrashed(code, log)

@@ -192,8 +192,9 @@ def _none(every: list[str]) -> UnsupportedFormat:
     if any(name.endswith(".distcp") for name in every):
         return UnsupportedFormat(
             "unsupported-format",
-            "a distributed checkpoint of torch (.distcp); the vendor makes one file of it with: "
-            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pth",
+            "a distributed checkpoint of torch (.distcp)",
+            remedy="Ask the vendor for one file of it: python -m "
+            "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pth",
         )
     return UnsupportedFormat("archive-no-checkpoint", "no checkpoint file inside")
 

@@ -58,9 +58,9 @@ class Draft:
         """Whether a finding forbids canonical tensors."""
         return any(REASONS[finding.id].stops for finding in self.findings)
 
-    def add(self, identifier: str, message: str) -> None:
-        """Add the finding of row ``identifier``."""
-        self.remarks.append(report(identifier, message))
+    def add(self, identifier: str, message: str, remedy: str = "") -> None:
+        """Add the finding of row ``identifier``, as :func:`report` makes it."""
+        self.remarks.append(report(identifier, message, remedy))
 
     def guard(self, work: Callable[[], None]) -> None:
         """Do ``work`` on hostile bytes; every failure that these can cause becomes a finding.
@@ -71,7 +71,7 @@ class Draft:
         try:
             work()
         except ArtifactError as error:
-            self.add(error.finding_id, error.detail)
+            self.add(error.finding_id, error.detail, error.remedy)
         except MemoryError:
             limit = self.limits.address_space_bytes
             self.add("limit-exceeded", f"memory: more than {limit} bytes needed")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, get_args
 
-from inspector.findings import Finding
+from inspector.findings import NEXT_STEP, Finding, with_remedies
 
 READER_VERSION = "3"
 """Changes whenever the same bytes would give other canonical tensors or another reading."""
@@ -191,9 +191,10 @@ def reading_table(reading: Reading) -> list[tuple[str, str]]:
         note = f", {tensor.nonfinite} non-finite" if tensor.nonfinite else ""
         rows.append((f"tensor {tensor.name}", f"{tensor.dtype} {shape}{note}"))
     rows += [(f"global {use.name}", f"{use.severity}, {use.count}x") for use in reading.globals]
-    for finding in reading.findings:
+    for finding, remedy in with_remedies(reading.findings):
         note = f" ({finding.references})" if finding.references else ""
         rows.append((f"{finding.severity.label}: {finding.id}", finding.message + note))
+        rows += [(NEXT_STEP, remedy)] * bool(remedy)
     return rows
 
 

@@ -84,10 +84,17 @@ REASONS: dict[str, Reason] = {
 
 
 _LONGEST = 4000
-"""Characters of a message. Names in a file may be as long as the file."""
+"""Characters of a message or a remedy. Names in a file may be as long as the file."""
 
 
-def report(identifier: str, message: str) -> Finding:
-    """The finding of row ``identifier``; an unknown id is a bug (``KeyError``)."""
-    shown = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
-    return Finding(identifier, REASONS[identifier].severity, shown)
+def report(identifier: str, message: str, remedy: str = "") -> Finding:
+    """The finding of row ``identifier``; an unknown id is a bug (``KeyError``).
+
+    Args:
+        remedy: what to do next, where this is known better than the table of remedies does.
+    """
+    return Finding(identifier, REASONS[identifier].severity, _cut(message), _cut(remedy))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

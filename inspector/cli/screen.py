@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from inspector.findings import Finding
+from inspector.findings import NEXT_STEP, Finding, with_remedies
 
 Event = dict[str, Any]
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
@@ -56,12 +56,17 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def note_findings(findings: Iterable[Finding]) -> None:
-    """Findings on standard error, one a line."""
-    console = _console(stderr=True)
-    for finding in findings:
+    """Findings on standard error, one a line, and below them what to do next."""
+    _draw(_console(stderr=True), findings)
+
+
+def _draw(console: Console, findings: Iterable[Finding]) -> None:
+    for finding, remedy in with_remedies(findings):
         label = finding.severity.label
         head = Text(f"{label} ", style=_STYLES[label]).append(f"{finding.id}: ", style="bold")
         console.print(head.append_text(plain(finding.message)))
+        if remedy:
+            console.print(Text(f"  {NEXT_STEP}: ", style="bold").append_text(plain(remedy)))
 
 
 def show_report(report: Mapping[str, Any]) -> None:
@@ -79,9 +84,7 @@ def show_report(report: Mapping[str, Any]) -> None:
     show_rows(rows)
     if report.get("per_class"):
         console.print(_suspects(report["per_class"]))
-    for finding in report["findings"]:
-        severity = Text(f"{finding['severity']} ", style=_STYLES.get(finding["severity"], ""))
-        console.print(severity.append_text(plain(f"{finding['id']}: {finding['message']}")))
+    _draw(console, map(Finding.from_json, report["findings"]))
     for limit in report.get("limits") or ():
         console.print(Text("limit: ", style="dim").append_text(plain(limit)))
 

@@ -68,7 +68,7 @@ def names_by_statement(reading: Reading, canonical: Path) -> DecodedNames | None
     try:
         stated = with_statement(_read(canonical, STATEMENT).tobytes(), Manifest.parse({})).manifest
     except AssemblyError as problem:
-        return undecoded(problem.finding_id, problem.detail)
+        return undecoded(problem.finding_id, problem.detail, problem.remedy)
     return DecodedNames(stated.classnames, source="stated")
 
 
@@ -131,9 +131,9 @@ def token_embedding(spec: str) -> NDArray[np.floating[Any]]:
         raise BackboneError(spec, f"cannot read its token embedding: {problem}") from problem
 
 
-def undecoded(identifier: str, message: str) -> DecodedNames:
+def undecoded(identifier: str, message: str, remedy: str = "") -> DecodedNames:
     """No names, and the finding that says why."""
-    return DecodedNames(findings=(Finding(identifier, Severity.MEDIUM, message),))
+    return DecodedNames(findings=(Finding(identifier, Severity.MEDIUM, message, remedy),))
 
 
 def _suffix_info(reading: Reading) -> TensorInfo | None:
@@ -175,7 +175,7 @@ def _named(ids: Ids, reading: Reading, known: DecodedNames) -> DecodedNames:
     try:
         return replace(known, names=decode_names(prompts))
     except AssemblyError as problem:
-        return undecoded(problem.finding_id, problem.detail)
+        return undecoded(problem.finding_id, problem.detail, problem.remedy)
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:

@@ -59,8 +59,9 @@ def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) 
     if "constants.pkl" in records or any(name.startswith("code/") for name in records):
         raise UnsupportedFormat(
             "unsupported-format",
-            "a TorchScript archive, which is a program; the vendor makes a file of tensors of it "
-            "with: torch.save(torch.jit.load(FILE).state_dict(), 'model.pth')",
+            "a TorchScript archive, which is a program",
+            remedy="Ask the vendor for its tensors alone: "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'model.pth').",
         )
     has_checksums = any(member.crc for member in members)
     pickle = b""

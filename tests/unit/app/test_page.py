@@ -26,7 +26,10 @@ REPORT = {
         {"index": 1, "name": "<script>alert(1)</script>", "score": 3.21},
         {"index": 2, "name": "no score"},
     ],
-    "findings": [{"id": "x", "severity": "high", "message": "<img src=x onerror=y>"}],
+    "findings": [
+        {"id": "x", "severity": "high", "message": "<img src=x onerror=y>"},
+        {"id": "y", "severity": "low", "message": "m", "remedy": "Ask for <b>tensors</b>."},
+    ],
     "limits": ["only what was looked for"],
     "repair": {"before": 0.9, "after": 0.0},
     "artifacts": [
@@ -52,6 +55,12 @@ def test_nothing_of_the_report_becomes_markup() -> None:
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_a_finding_says_what_to_do_next() -> None:
+    text = render()
+    assert "<td>Ask for &lt;b&gt;tensors&lt;/b&gt;.</td>" in text
+    assert "<td>–</td></tr>" in text
 
 
 def test_the_policy_allows_this_very_style_and_no_other() -> None:

@@ -53,12 +53,24 @@ def test_the_secret_is_shown_once(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "code"),
-    [("http://example.org/", "forbidden_webhook_target"), ("https://10.0.0.1/", None)],
+    ("url", "fault"),
+    [
+        ("http://example.org/", "begins with https://"),
+        ("https://10.0.0.1/", "10.0.0.1 is not a public address"),
+        ("https://example.org:22/", "port 22 is not allowed"),
+        ("https://☃.example.org/", "has no ASCII form"),
+    ],
 )
-def test_bad_targets_are_refused(ledger: Ledger, url: str, code: str | None) -> None:
-    answer = ledger.api.post("/v1/webhook_endpoints", json={"url": url})
-    assert (answer.status_code, answer.json()["code"]) == (422, code or "forbidden_webhook_target")
+def test_bad_targets_are_refused(ledger: Ledger, url: str, fault: str) -> None:
+    wish = {"upload_id": ledger.upload(b"some bytes")["id"], "backbone": "pocket"}
+    for path, body in [
+        ("/v1/webhook_endpoints", {"url": url}),
+        ("/v1/inspections", wish | {"classes": ["cat", "dog"], "webhook": {"url": url}}),
+    ]:
+        answer = ledger.api.post(path, json=body)
+        told = answer.json()
+        assert (answer.status_code, told["code"]) == (422, "forbidden_webhook_target"), path
+        assert fault in told["detail"]
 
 
 def test_a_bad_secret_is_422(ledger: Ledger) -> None:

@@ -6,11 +6,26 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import inspector
+from inspector.advice import REMEDIES
+from inspector.checkpoint.draft import Draft
+from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reasons import REASONS
+from inspector.cli import entry
+from inspector.errors import (
+    AmbiguousFamily,
+    ArtifactError,
+    AssemblyError,
+    BackboneMismatch,
+    LimitExceeded,
+    UnknownFamily,
+)
 from inspector.findings import WEAKNESSES, Finding, Severity
 
 PACKAGE = Path(inspector.__file__).parent
@@ -21,6 +36,8 @@ MAKERS = {
 """Calls that take the id of a finding as a literal."""
 FORWARDERS = {"errors.py", "reasons.py", "naming.py", "integrity.py"}
 """Modules that make a finding of an id which they were given by one of the makers."""
+TO_COME = {"--member", "--state"}
+"""Options of other branches."""
 ID = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -51,6 +68,62 @@ def used_ids() -> Iterator[str]:
 
 def test_every_id_has_a_row_and_every_row_a_use() -> None:
     assert set(used_ids()) | set(REASONS) == set(WEAKNESSES)
+
+
+def test_every_id_has_a_remedy_and_every_remedy_an_id() -> None:
+    assert set(REMEDIES) == set(WEAKNESSES)
+
+
+@pytest.mark.parametrize("identifier", REMEDIES)
+def test_remedies_are_short_sentences(identifier: str) -> None:
+    assert re.fullmatch(r"[A-Z][ -~]{20,198}\.", REMEDIES[identifier])
+
+
+def test_options_that_remedies_name_exist() -> None:
+    group: Any = get_command(entry.cli)
+    known = {
+        option for each in group.commands.values() for param in each.params for option in param.opts
+    }
+    named = {
+        option for text in REMEDIES.values() for option in re.findall(r"--[a-z]+[a-z-]*", text)
+    }
+    assert "--manifest" in named
+    assert named - TO_COME <= known
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArtifactError("empty-file", "x", "Do this."),
+        LimitExceeded("x", 1, 2, "Do this."),
+        UnknownFamily([], [], remedy="Do this."),
+        AmbiguousFamily([], "x", "Do this."),
+    ],
+)
+def test_an_error_of_the_reader_brings_its_own_remedy(error: ArtifactError) -> None:
+    def fail() -> None:
+        raise error
+
+    draft = Draft("x", Limits(), Ledger(1))
+    draft.guard(fail)
+    draft.add(error.finding_id, "y")
+    assert [f.remedy for f in draft.findings] == ["Do this.", REMEDIES[error.finding_id]]
+
+
+def test_an_error_of_the_assembly_brings_its_own_remedy() -> None:
+    assert AssemblyError("x").finding.remedy == REMEDIES["assembly-impossible"]
+    assert AssemblyError("x", remedy="Do this.").finding.remedy == "Do this."
+    assert BackboneMismatch("x", "Do this.").finding.remedy == "Do this."
+
+
+def test_a_remedy_survives_its_json_form_and_an_old_report_has_the_rows_own() -> None:
+    own = Finding("empty-file", Severity.MEDIUM, "x", "Do this.")
+    assert Finding.from_json(own.to_json()) == own
+    data = own.to_json()
+    del data["remedy"]
+    assert Finding.from_json(data).remedy == REMEDIES["empty-file"]
+    with pytest.raises(ValueError, match="remedy"):
+        Finding.from_json({**own.to_json(), "remedy": 3})
 
 
 def test_no_finding_is_made_of_an_id_that_the_search_would_miss() -> None:

@@ -48,6 +48,26 @@ def test_the_receiver_can_verify_what_it_gets(loopback: Settings) -> None:
     assert Webhook(SECRET).verify(got.body, got.headers) == json.loads(BODY)
 
 
+def test_letters_beyond_ascii_go_out_as_ascii(loopback: Settings) -> None:
+    with Receiver() as receiver:
+        result = attempt(due(f"{receiver.url}/ä?ö=%20ü"), loopback)
+    assert result.is_delivered
+    assert receiver.received[0].path == "/hook/%C3%A4?%C3%B6=%20%C3%BC"
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://bücher.invalid/", "ConnectError: the host name cannot be resolved"),
+        ("https://☃.invalid/", "forbidden target: the host '☃.invalid' has no ASCII form"),
+        (f"https://{'a' * 64}.invalid/", "forbidden target: "),
+    ],
+)
+def test_an_odd_host_is_an_error_of_its_own_delivery(tmp_path: Path, url: str, error: str) -> None:
+    result = attempt(due(url), settings_in(tmp_path))
+    assert (result.error or "").startswith(error)
+
+
 def test_without_the_switch_loopback_is_refused_unsent(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, webhook_allow_http=True)
     with Receiver() as receiver:

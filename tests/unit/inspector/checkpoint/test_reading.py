@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from inspector.advice import REMEDIES
 from inspector.checkpoint.reading import Reading, reading_table
 from inspector.findings import Finding, Severity, worst
 from tests.unit.inspector.checkpoint.conftest import Read
 
 
 def test_json_round_trip(genuine: Path, read: Read) -> None:
-    reading = read(genuine).with_finding(Finding("x", Severity.LOW, "y"))
+    reading = read(genuine).with_finding(Finding("x", Severity.LOW, "y", "Give --member z."))
     assert Reading.from_json(json.loads(json.dumps(reading.to_json()))) == reading
 
 
@@ -28,6 +29,8 @@ def test_json_round_trip(genuine: Path, read: Read) -> None:
         ("globals", [{"name": "x", "count": -1, "severity": "expected"}]),
         ("globals", [{"name": "x", "count": 1, "severity": "fine"}]),
         ("findings", ["text"]),
+        ("findings", [{"id": "x", "severity": "low", "message": "y", "remedy": 3}]),
+        ("findings", [{"id": "x", "severity": "low", "message": "y", "remedy": None}]),
         ("sandbox", [1]),
     ],
 )
@@ -44,6 +47,14 @@ def test_the_table_shows_all(genuine: Path, read: Read) -> None:
     assert rows["tensor ctx"] == "F32 4x16"
     assert rows["global torch.optim.sgd.SGD"] == "expected, 1x"
     assert rows["metadata epoch"] == "10"
+
+
+def test_the_table_says_what_to_do_next(genuine: Path, read: Read) -> None:
+    table = reading_table(read(genuine).with_finding(Finding("empty-file", Severity.MEDIUM, "y")))
+    assert table[-2:] == [
+        ("medium: empty-file", "y"),
+        ("next step", REMEDIES["empty-file"]),
+    ]
 
 
 def test_the_worst_severity_decides() -> None:

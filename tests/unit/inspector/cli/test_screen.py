@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.cli.screen import note_findings, plain, progress_bar, show_rows
+from inspector.cli.screen import note_findings, plain, progress_bar, show_report, show_rows
 from inspector.findings import Finding, Severity
 
 
@@ -22,7 +22,32 @@ def test_findings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("high class-list-mismatch: [red] [red]")
-    assert len(printed.err.splitlines()) == 1
+    assert len(printed.err.splitlines()) == 2
+
+
+def test_what_to_do_next_stands_once_below_those_that_it_is_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    findings = [
+        Finding("pickle-unknown-global", Severity.HIGH, "a"),
+        Finding("pickle-unknown-global", Severity.HIGH, "b"),
+        Finding("pickle-unknown-global", Severity.HIGH, "c", "Give --member \x1b[31m."),
+        Finding("no-such-id", Severity.LOW, "d"),
+    ]
+    note_findings(findings)
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in shown] == [
+        "high pickle-unknown-global",
+        "high pickle-unknown-global",
+        "  next step",
+        "high pickle-unknown-global",
+        "  next step",
+        "low no-such-id",
+    ]
+    assert shown[2] == f"  next step: {findings[0].remedy}"
+    assert shown[4] == "  next step: Give --member \\x1b[31m."
+    show_report({"verdict": "clean", "findings": [finding.to_json() for finding in findings]})
+    assert capsys.readouterr().out.splitlines()[-6:] == shown
 
 
 def test_events_without_figures(capsys: pytest.CaptureFixture[str]) -> None:
