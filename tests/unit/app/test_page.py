@@ -30,6 +30,16 @@ REPORT = {
         {"id": "x", "severity": "high", "message": "<img src=x onerror=y>"},
         {"id": "y", "severity": "low", "message": "m", "remedy": "Ask for <b>tensors</b>."},
     ],
+    "models": [
+        {"member": None, "state": "state_dict", "family": "CoOp", "verdict": "clean", "score": 0.1},
+        {
+            "member": "<b>",
+            "state": "ema",
+            "family": None,
+            "verdict": "backdoored",
+            "is_reported": True,
+        },
+    ],
     "limits": ["only what was looked for"],
     "repair": {"before": 0.9, "after": 0.0},
     "artifacts": [
@@ -55,6 +65,13 @@ def test_nothing_of_the_report_becomes_markup() -> None:
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_every_model_of_a_delivery_is_shown() -> None:
+    text = render()
+    assert "<code>state_dict</code>" in text
+    assert "<strong>backdoored</strong>" in text
+    assert "&lt;b&gt;" in text
 
 
 def test_a_finding_says_what_to_do_next() -> None:
