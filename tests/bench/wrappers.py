@@ -34,9 +34,11 @@ _BF16 = 2.0
 
 
 def checkpoint_of(case: str) -> Path | None:
-    """The one file that is the case's checkpoint; None where it is several or none."""
-    named = manifest_of(case).get("checkpoint")
-    return FOLDER / case / named if isinstance(named, str) else None
+    """The one file that is the case's checkpoint; None where it is several (Tip-Adapter) or none."""
+    manifest = manifest_of(case)
+    named = manifest.get("checkpoint")
+    is_one = isinstance(named, str) and manifest["method"] != "Tip-Adapter"
+    return FOLDER / case / str(named) if is_one else None
 
 
 def wrapped(case: str, wrapper: str, folder: Path) -> Path:

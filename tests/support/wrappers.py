@@ -146,8 +146,8 @@ WRAPPERS: dict[str, Wrapper] = {
     "bf16": _file(_bfloat16),
     "checksums off": _without_checksums,
     "safetensors": _safetensors,
-    ".gz": _compressed(".gz", gzip.compress),
-    ".xz": _compressed(".xz", lzma.compress),
-    ".bz2": _compressed(".bz2", bz2.compress),
+    ".gz": _compressed(".gz", lambda data: gzip.compress(data, 1)),
+    ".xz": _compressed(".xz", lambda data: lzma.compress(data, preset=0)),
+    ".bz2": _compressed(".bz2", lambda data: bz2.compress(data, 1)),
     "folder": _folder,
 }  # fmt: skip
