@@ -44,7 +44,7 @@ def own_weights(
         AssemblyError: weights that are not finite.
     """
     own = {
-        _place(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
+        placed(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
         for name, parts in weights.items()
         if not name.endswith(COUNTER)
     }
@@ -54,7 +54,7 @@ def own_weights(
     for name, tensor in own.items():
         if not bool(torch.isfinite(tensor).all()):
             raise AssemblyError(f"{name} holds NaN or infinity, so there are no logits")
-    findings = [*_odd(odd), *_compared(own, state, family, backbone)]
+    findings = [*_odd(odd), *compared(own, state, family, backbone)]
     model = copy.deepcopy(backbone.model)
     model.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
     return model.eval().requires_grad_(False), findings
@@ -72,7 +72,7 @@ def restored_rows(rows: Tensor, rounding: float, backbone: Backbone) -> Tensor:
     return torch.where(is_near[:, None], nearest, flat)[inverse].view(rows.shape)
 
 
-def _place(name: str, backbone: Backbone) -> str:
+def placed(name: str, backbone: Backbone) -> str:
     """The name in open_clip, whose CustomTextCLIP keeps its text tower one level down."""
     is_text = not name.startswith(("visual.", "logit_"))
     return f"text.{name}" if is_text and hasattr(backbone.model, "text") else name
@@ -111,9 +111,10 @@ def _side(name: str) -> str:
     return "image" if name.startswith("visual.") else "text"
 
 
-def _compared(
+def compared(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], family: Family, backbone: Backbone
 ) -> list[Finding]:
+    """How the delivered encoder tensors differ from the backbone's, by their names in open_clip."""
     changed: list[tuple[float, str]] = []
     tuned: list[tuple[float, str]] = []
     for name, tensor in own.items():
