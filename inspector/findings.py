@@ -118,6 +118,7 @@ WEAKNESSES: dict[str, Weakness] = {
     "unusual-dtype": _NONE,
     "logit-scale-changed": Weakness("CWE-345", _POISONED),
     "logit-scale-mismatch": _NONE,
+    "logit-bias-left-out": _NONE,
     "class-list-mismatch": Weakness("CWE-345", _MASQUERADE),
     "class-list-missing": _NONE,
     "duplicate-class-names": _NONE,

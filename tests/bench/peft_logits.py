@@ -1,11 +1,14 @@
 """LoRA adapters made by PEFT itself: its own logits against ours.
 
-Two steps in two environments, because the default one has no PEFT:
+Steps in two environments, because the default one has no PEFT:
 
     ENV/bin/python -m tests.bench.peft_logits make FOLDER
     python -m tests.bench.peft_logits compare FOLDER [--merged]
 
-`make` needs peft, transformers, torch and open_clip. It writes a random CLIP in OpenAI's layout, some
+    ENV/bin/python -m tests.bench.peft_logits fixtures tests/unit/inspector/clip/data/peft
+
+`make` and `fixtures` need peft, transformers, torch and open_clip. `fixtures` makes anew what the
+default suite reads. `make` writes a random CLIP in OpenAI's layout, some
 pictures, and for each setting the folder that `save_pretrained` writes; the logits beside it are those
 of `PeftModel.from_pretrained` on that folder. `compare` runs `clipvet logits` on each folder and prints
 the largest difference, and how far the adapter moves the logits of the backbone. With `--merged` the
@@ -19,12 +22,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.support.backbones import PREPROCESSING, write_backbone
 from tests.support.layouts import State, hugging_face
 
 NAMES = ["tench", "tall ship", "barn owl", "traffic light", "cup"]
@@ -76,6 +81,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "vision tower": {"target_modules": ["q_proj", "visual_projection"], "r": 4},
     "text tower": {"target_modules": ["v_proj", "text_projection"], "r": 4},
 }  # fmt: skip
+FIXTURES: dict[str, dict[str, Any]] = {
+    "patterns": {
+        "target_modules": ["q_proj", "v_proj"], "r": 2, "lora_alpha": 3, "use_rslora": True,
+        "rank_pattern": {"v_proj": 1}, "alpha_pattern": {r"text_model.*q_proj": 5},
+    },
+    "dora": {
+        "target_modules": ["out_proj", "visual_projection", "patch_embedding", "position_embedding"],
+        "use_dora": True, "r": 2,
+    },
+    "copies": {
+        "target_modules": r"vision_model.*\.(k_proj|fc1)", "r": 1, "bias": "lora_only",
+        "modules_to_save": ["text_projection", "post_layernorm"],
+    },
+}  # fmt: skip
 
 
 def backbone_state(seed: int = 0) -> State:
@@ -115,49 +134,79 @@ def backbone_state(seed: int = 0) -> State:
 
 def make(folder: Path) -> None:
     """Adapters, pictures, and PEFT's own logits."""
-    import peft
-    import transformers
-
     folder.mkdir(parents=True, exist_ok=True)
     state = backbone_state()
-    save_file(
-        {name: tensor.contiguous() for name, tensor in state.items()},
-        folder / "backbone.safetensors",
-    )
+    weights = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(weights, folder / "backbone.safetensors")
     pixels = torch.rand(8, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
     save_file({"pixels": pixels}, folder / "images.safetensors")
     manifest = {"classnames": NAMES, "template": TEMPLATE}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    plain = _logits(_clip(state), pixels)
+    plain = _logits(_clip(state), pixels, (MEAN, STD))
     for index, (name, settings) in enumerate(SETTINGS.items()):
+        logits = _adapted(state, pixels, (MEAN, STD), folder / name, settings, index)
+        if logits is not None:
+            save_file({"logits": logits, "plain": plain}, folder / f"{name}.safetensors")
+    print(f"{len(SETTINGS)} adapters by {_versions()} in {folder}")
+
+
+def make_fixtures(folder: Path) -> None:
+    """The few adapters of the default suite, on its own tiny backbone."""
+    with TemporaryDirectory() as scratch:
+        state = load_file(write_backbone(Path(scratch)) / "open_clip_model.safetensors")
+    described = [tuple(PREPROCESSING[key]) for key in ("mean", "std")]
+    pixels = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(7))
+    full = {name: tensor.float() for name, tensor in state.items()}
+    for index, (name, settings) in enumerate(FIXTURES.items()):
         own = folder / name
-        _save(_clip(state), name, own, settings, index)
-        loaded = _clip(state)
-        _load(loaded, name, own)
-        try:
-            logits = _logits(loaded, pixels)
-        except TypeError as problem:
-            print(f"{name}: this PEFT cannot run it: {problem}")
-            continue
-        save_file({"logits": logits, "plain": plain}, folder / f"{name}.safetensors")
-    versions = f"peft {peft.__version__}, transformers {transformers.__version__}"
-    print(f"{len(SETTINGS)} adapters by {versions} in {folder}")
+        logits = _adapted(full, pixels, described, own, settings, index)
+        assert logits is not None
+        (own / "README.md").unlink()
+        save_file(
+            {"pixels": pixels, "logits": logits},
+            own / "expected.safetensors",
+            {"made": _versions()},
+        )
+
+
+def _versions() -> str:
+    import peft
+    import transformers
+
+    return f"peft {peft.__version__}, transformers {transformers.__version__}"
+
+
+def _adapted(
+    state: State, pixels: Tensor, described: Any, folder: Path, settings: dict[str, Any], seed: int
+) -> Tensor | None:
+    """Save an adapter to `folder`, load it again as a customer would, and give its logits."""
+    _save(_clip(state), folder, settings, seed)
+    loaded = _clip(state)
+    _load(loaded, folder)
+    try:
+        return _logits(loaded, pixels, described)
+    except TypeError as problem:
+        print(f"{folder.name}: this PEFT cannot run it: {problem}")
+        return None
 
 
 def _clip(state: State) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
-    common = {"num_hidden_layers": DEPTH, "hidden_act": "quick_gelu", "projection_dim": EMBED}
+    width, embed = state["text_projection"].shape
+    visual, _, patch, _ = state["visual.conv1.weight"].shape
+    side = round((len(state["visual.positional_embedding"]) - 1) ** 0.5) * patch
+    common = {"num_hidden_layers": DEPTH, "hidden_act": "quick_gelu", "projection_dim": embed}
     config = CLIPConfig(
         text_config={
-            "hidden_size": TEXT, "intermediate_size": 4 * TEXT, "num_attention_heads": TEXT // 64,
+            "hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 64,
             "vocab_size": 49408, "eos_token_id": 49407, "bos_token_id": 49406, **common,
         },
         vision_config={
-            "hidden_size": VISION, "intermediate_size": 4 * VISION, "image_size": SIZE,
-            "num_attention_heads": VISION // 64, "patch_size": PATCH, **common,
+            "hidden_size": visual, "intermediate_size": 4 * visual, "image_size": side,
+            "num_attention_heads": visual // 64, "patch_size": patch, **common,
         },
-        projection_dim=EMBED,
+        projection_dim=embed,
     )  # fmt: skip
     model = CLIPModel(config)
     model.load_state_dict(hugging_face(state))
@@ -178,10 +227,10 @@ def _tower(model: Any, name: str) -> Any:
     return own.eval()
 
 
-def _save(model: Any, name: str, folder: Path, settings: dict[str, Any], seed: int) -> None:
+def _save(model: Any, folder: Path, settings: dict[str, Any], seed: int) -> None:
     from peft import LoraConfig, get_peft_model
 
-    adapted = get_peft_model(_tower(model, name), LoraConfig(**settings))
+    adapted = get_peft_model(_tower(model, folder.name), LoraConfig(**settings))
     generator = torch.Generator().manual_seed(seed)
     for key, parameter in adapted.named_parameters():
         if not parameter.requires_grad:
@@ -194,16 +243,16 @@ def _save(model: Any, name: str, folder: Path, settings: dict[str, Any], seed: i
         else:
             # Copies, biases and magnitudes move a little from where they are.
             parameter.data += noise * 0.2 * parameter.data.std().nan_to_num(1)
-    if name == "half":
+    if folder.name == "half":
         adapted.half()
-    adapted.save_pretrained(str(folder), safe_serialization=name != "torch file")
+    adapted.save_pretrained(str(folder), safe_serialization=folder.name != "torch file")
 
 
-def _load(model: Any, name: str, folder: Path) -> None:
+def _load(model: Any, folder: Path) -> None:
     """Put the adapter of the folder into `model`, as a customer would."""
     from peft import PeftModel
 
-    own = _tower(model, name)
+    own = _tower(model, folder.name)
     PeftModel.from_pretrained(own, str(folder)).eval()
     if own is not model:
         for part in ("vision_model", "visual_projection", "text_model", "text_projection"):
@@ -211,12 +260,12 @@ def _load(model: Any, name: str, folder: Path) -> None:
                 setattr(model, part, getattr(own, part))
 
 
-def _logits(model: Any, pixels: Tensor) -> Tensor:
+def _logits(model: Any, pixels: Tensor, described: Any) -> Tensor:
     import open_clip
 
     prompts = [TEMPLATE.replace("{}", name) for name in NAMES]
     tokens = open_clip.SimpleTokenizer()(prompts)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    mean, std = (torch.tensor(values)[:, None, None] for values in described)
     with torch.no_grad():
         output = model(input_ids=tokens, pixel_values=(pixels - mean) / std)
     return output.logits_per_image.contiguous()  # type: ignore[no-any-return]
@@ -260,12 +309,15 @@ def _merged(folder: Path) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["make", "compare"])
+    parser.add_argument("step", choices=["make", "fixtures", "compare"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--merged", action="store_true")
     options = parser.parse_args()
     if options.step == "make":
         make(options.folder)
+        return 0
+    if options.step == "fixtures":
+        make_fixtures(options.folder)
         return 0
     return compare(options.folder, is_merged=options.merged)
 
