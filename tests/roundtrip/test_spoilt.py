@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inspector.checkpoint import Reading
 from inspector.checkpoint.families import recognise
+from inspector.checkpoint.families.peft_config import STATEMENT
 from inspector.checkpoint.reading import ArtifactInfo, Scalar
 from inspector.clip.assembly import assemble
 from inspector.clip.backbone import Backbone, load_backbone
@@ -107,7 +108,7 @@ def peft_lora(backbone: Backbone) -> State:
         patches.format("B"): random(64, 2, 1, 1, seed=2),
         "base_model.model.visual_projection.weight": random(48, 64, seed=3),
         "base_model.model.logit_scale": torch.tensor(4.0),
-        peft.STATEMENT: peft.statement(config),
+        STATEMENT: peft.statement(config),
     }
 
 

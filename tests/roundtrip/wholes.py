@@ -241,11 +241,15 @@ def _peft_lora(maker: Maker) -> Drawn:
 def _matrices(module: str, weight: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:
     out, into, *kernel = weight
     if is_embedding(module):
-        parts = {"lora_embedding_A": (rank, out), "lora_embedding_B": (into, rank)}
-    else:
-        ones = [1] * len(kernel)
-        parts = {"lora_A.weight": (rank, into, *kernel), "lora_B.weight": (out, rank, *ones)}
-    return {f"{module}.{name}": shape for name, shape in parts.items()}
+        return {
+            f"{module}.lora_embedding_A": (rank, out),
+            f"{module}.lora_embedding_B": (into, rank),
+        }
+    ones = [1] * len(kernel)
+    return {
+        f"{module}.lora_A.weight": (rank, into, *kernel),
+        f"{module}.lora_B.weight": (out, rank, *ones),
+    }
 
 
 STRATEGIES: dict[str, st.SearchStrategy[Drawn]] = {

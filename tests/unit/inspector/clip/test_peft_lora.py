@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from tests.support.layouts import State, hugging_face, openai
 from tests.support.peft import FC1, OUT, PREFIX, Q, V, built, in_folder, pair, settings
 
 DATA = Path(__file__).parent / "data" / "peft"
-WORDS = {"classnames": NAMES, "template": TEMPLATE}
+WORDS: dict[str, Any] = {"classnames": NAMES, "template": TEMPLATE}
 SIZES = {Q: (64, 64), V: (64, 64), FC1: (256, 64), OUT: (64, 64)}
 
 
