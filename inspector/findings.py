@@ -110,6 +110,7 @@ WEAKNESSES: dict[str, Weakness] = {
     "token-suffix-altered": Weakness("CWE-345", _POISONED),
     "encoder-changed": Weakness("CWE-345", _POISONED),
     "encoder-tuned": _NONE,
+    "adapter-base": _NONE,
     "context-extreme": Weakness("CWE-345", _POISONED),
     "context-outlier": Weakness("CWE-345", _POISONED),
     "meta-net-extreme": Weakness("CWE-345", _POISONED),

@@ -49,6 +49,12 @@ def edited(edits: Edits, family: Family, backbone: Backbone) -> tuple[Any, list[
         findings.append(
             Finding("encoder-tuned", Severity.INFO, f"{said} {family.name} tunes them.")
         )
+    if edits.base:
+        said = (
+            f"the adapter names its base model {edits.base}, which its loader may fetch; it was read "
+            f"on backbone {backbone.id!r}, and what is said holds for that one only"
+        )
+        findings.append(Finding("adapter-base", Severity.INFO, said))
     return model.eval().requires_grad_(False), findings
 
 

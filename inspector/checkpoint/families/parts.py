@@ -83,13 +83,15 @@ class Edits:
     """What an adapter changes in the encoders' weights: replaced first, then the low-rank changes.
 
     ``unset`` names, for a model with so many blocks in the towers ``text`` and ``vision``, modules
-    for which the adapter has no matrices and its loader takes random ones.
+    for which the adapter has no matrices and its loader takes random ones. ``base`` is the model that
+    the adapter names as its own, as it may be shown.
     """
 
     replaced: Mapping[Place, Tensor]
     low_rank: Mapping[Place, LowRank]
     shifts: Mapping[Place, Tensor]
     unset: Callable[[Mapping[str, int]], list[str]]
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ _BASES = {
     "CLIPVisionModelWithProjection": ("vision",),
     "CLIPTextModelWithProjection": ("text",),
 }
+_LIBRARY = "transformers.models.clip.modeling_clip"
 _ALL_LINEAR = "all-linear"
 _PLAIN = re.compile(r"[A-Za-z0-9_.]+")
 _MOST = 5_000
@@ -79,7 +80,8 @@ def check_config(raw: bytes, limits: Limits) -> None:
 class Config:
     """The settings that matter; modules are named as ``CLIPModel`` names them.
 
-    ``towers`` are those of the class that the adapter was made for.
+    ``towers`` are those of the class that the adapter was made for, ``base`` is the model that its
+    loader may fetch for itself.
     """
 
     rank: int
@@ -96,6 +98,7 @@ class Config:
     layer_lists: tuple[str, ...]
     copied: tuple[str, ...]
     towers: tuple[str, ...]
+    base: str
     _fuel: Fuel = field(default_factory=Fuel)
     _patterns: dict[str, Pattern] = field(default_factory=dict)
 
@@ -198,6 +201,7 @@ def parse_config(raw: bytes) -> Config:
         layer_lists=values.plain("layers_pattern"),
         copied=values.plain("modules_to_save"),
         towers=values.towers(),
+        base=values.base(),
     )
     if config.has_magnitudes and config.has_biases:
         _refuse("use_dora and lora_bias together, which PEFT does not load")
@@ -313,9 +317,19 @@ class _Values:
             _refuse("layers_to_transform must be numbers of layers")
         return tuple(several)
 
+    def base(self) -> str:
+        base = self.data.get("base_model_name_or_path") or ""
+        if not isinstance(base, str):
+            _refuse("base_model_name_or_path must be a name")
+        return _shown(base) if base else ""
+
     def towers(self) -> tuple[str, ...]:
-        mapping = self.data.get("auto_mapping")
-        base = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+        mapping = self.data.get("auto_mapping") or {}
+        if not isinstance(mapping, dict):
+            _refuse("auto_mapping must be an object")
+        base, library = mapping.get("base_model_class"), mapping.get("parent_library", _LIBRARY)
+        if library is not None and library != _LIBRARY:
+            _refuse(f"PEFT would import {_shown(library)} for the base model, not {_LIBRARY}")
         if base is not None and (not isinstance(base, str) or base not in _BASES):
             _refuse(
                 f"the adapter was made for {_shown(base)}, which is not what is inspected; read are "

@@ -143,7 +143,9 @@ def _parts(tensors: Tensors) -> Parts:
         raise AssemblyError(str(problem)) from problem
     if len(replaced) < len(others.keys() - COUNTERS):
         raise AssemblyError("the adapter holds one of the backbone's tensors twice")
-    return Parts(edits=Edits(replaced, low_rank, shifts, lambda b: _unset(b, pairs, config)))
+    return Parts(
+        edits=Edits(replaced, low_rank, shifts, lambda b: _unset(b, pairs, config), config.base)
+    )
 
 
 def _low_rank(

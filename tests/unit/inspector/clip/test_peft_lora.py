@@ -97,7 +97,8 @@ def test_tensors_beside_the_matrices_take_the_place_of_the_backbones(
     own = built(pair(Q, 64, 64) | written, settings(), tmp_path, vit, **WORDS)
     changes[f"{Q}.weight"] = hf[f"{Q}.weight"].float() + 3 * up @ down
     assert_same(vit, own, changes, tmp_path)
-    assert set(ids(own)) == {"encoder-tuned", "logit-scale-changed"}
+    assert set(ids(own)) == {"adapter-base", "encoder-tuned", "logit-scale-changed"}
+    assert any("openai/clip-vit-base-patch16" in finding.message for finding in own.findings)
 
 
 REFUSED: dict[str, tuple[State, dict[str, object], str]] = {
