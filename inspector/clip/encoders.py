@@ -26,6 +26,7 @@ from inspector.clip.delivered import (
     Shift,
     VisualPrompts,
 )
+from inspector.clip.edits import edited
 from inspector.clip.lora import merged
 from inspector.clip.weights import own_weights
 from inspector.errors import AssemblyError, BackboneMismatch
@@ -57,6 +58,8 @@ def delivered_encoders(
         model, findings = own_weights(parts.weights, family, backbone)
     if parts.low_rank:
         model = merged(parts.low_rank, _settings(reading, manifest), backbone)
+    if parts.edits is not None:
+        model, findings = edited(parts.edits, family, backbone)
     encoders = DeliveredEncoders(
         **vars(backbone) | {"model": model},
         pristine=backbone,

@@ -38,7 +38,7 @@ def integrity_findings(parts: Parts, backbone: Backbone) -> list[Finding]:
     findings = list(_context(parts, unit))
     if parts.meta_net is not None:
         findings += _meta_net(parts.meta_net, unit)
-    if parts.low_rank:
+    if parts.low_rank or (parts.edits and parts.edits.low_rank):
         findings += _low_rank(parts, backbone)
     if parts.cache is not None:
         findings += _cache(parts.cache)
@@ -80,13 +80,7 @@ def _meta_net(net: MetaNet, unit: float) -> Iterator[Finding]:
 def _low_rank(parts: Parts, backbone: Backbone) -> Iterator[Finding]:
     text = getattr(backbone.model, "text", backbone.model)
     unit = _top(text.transformer.resblocks[0].attn.out_proj.weight)
-    names = {name.rpartition(".")[0] for name in parts.low_rank}
-    sizes = {
-        name: _top(
-            parts.low_rank[f"{name}.w_lora_B"].float() @ parts.low_rank[f"{name}.w_lora_A"].float()
-        )
-        for name in names
-    }
+    sizes = {name: _top_of_product(up, down) for name, up, down in _changes(parts)}
     name = max(sizes, key=lambda key: sizes[key])
     if sizes[name] > RANK_LIMIT * unit:
         yield _finding(
@@ -94,6 +88,15 @@ def _low_rank(parts: Parts, backbone: Backbone) -> Iterator[Finding]:
             f"{name} changes a weight by a matrix of largest singular value {sizes[name]:.4g}, "
             f"{sizes[name] / unit:.4g} times that of the backbone's first (limit {RANK_LIMIT:g})",
         )
+
+
+def _changes(parts: Parts) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """By its name, B and A of every change; CLIP-LoRA's without a factor, which may be unstated."""
+    for name in {name.rpartition(".")[0] for name in parts.low_rank}:
+        up, down = (parts.low_rank[f"{name}.w_lora_{matrix}"].float() for matrix in "BA")
+        yield name, up, down
+    for place, change in parts.edits.low_rank.items() if parts.edits else ():
+        yield place.name, change.up.float() * change.scale, change.down.float()
 
 
 def _cache(cache: Cache) -> Iterator[Finding]:
@@ -113,6 +116,14 @@ def _top(matrix: Tensor) -> float:
     if not bool(torch.isfinite(values).all()):
         return 0.0
     return float(torch.linalg.matrix_norm(values, 2))
+
+
+def _top_of_product(up: Tensor, down: Tensor) -> float:
+    """The largest singular value of B (out, r) times A (r, in), whose product may be far larger."""
+    if not bool(torch.isfinite(up).all() and torch.isfinite(down).all()):
+        return 0.0
+    left, right = torch.linalg.qr(up).R, torch.linalg.qr(down.T).R
+    return _top(left @ right.T)
 
 
 def _ratio(large: float, small: float) -> str:

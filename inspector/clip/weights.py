@@ -25,7 +25,7 @@ from inspector.findings import Finding, Severity
 _SMALLEST = 1e-3
 """Weights below count as this large."""
 _SHOWN = 5
-_SCALE = "logit_scale"
+_SCALE, _BIAS = "logit_scale", "logit_bias"
 _NOT_WEIGHTS = ("attn_mask", "token_embedding.weight", COUNTER)
 """What an encoder may lack: prompt learners are given the backbone's embedding."""
 _BLOCK = re.compile(r"transformer\.resblocks\.[0-9]+\.")
@@ -44,17 +44,18 @@ def own_weights(
         AssemblyError: weights that are not finite.
     """
     own = {
-        _place(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
+        placed(name, backbone): parts[0] if len(parts) == 1 else torch.cat(parts)
         for name, parts in weights.items()
         if not name.endswith(COUNTER)
     }
+    constant = _constant(own.pop(_BIAS, None))
     state = backbone.model.state_dict()
     odd = _check_names(own, state, backbone)
     own = {name: tensor for name, tensor in own.items() if name not in odd}
     for name, tensor in own.items():
         if not bool(torch.isfinite(tensor).all()):
             raise AssemblyError(f"{name} holds NaN or infinity, so there are no logits")
-    findings = [*_odd(odd), *_compared(own, state, family, backbone)]
+    findings = [*_odd(odd), *constant, *compared(own, state, family, backbone)]
     model = copy.deepcopy(backbone.model)
     model.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
     return model.eval().requires_grad_(False), findings
@@ -72,7 +73,7 @@ def restored_rows(rows: Tensor, rounding: float, backbone: Backbone) -> Tensor:
     return torch.where(is_near[:, None], nearest, flat)[inverse].view(rows.shape)
 
 
-def _place(name: str, backbone: Backbone) -> str:
+def placed(name: str, backbone: Backbone) -> str:
     """The name in open_clip, whose CustomTextCLIP keeps its text tower one level down."""
     is_text = not name.startswith(("visual.", "logit_"))
     return f"text.{name}" if is_text and hasattr(backbone.model, "text") else name
@@ -111,9 +112,14 @@ def _side(name: str) -> str:
     return "image" if name.startswith("visual.") else "text"
 
 
-def _compared(
+def compared(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], family: Family, backbone: Backbone
 ) -> list[Finding]:
+    """How the delivered encoder tensors differ from the backbone's, by their names in open_clip.
+
+    Raises:
+        AssemblyError: the factor of cosines is infinite.
+    """
     changed: list[tuple[float, str]] = []
     tuned: list[tuple[float, str]] = []
     for name, tensor in own.items():
@@ -135,7 +141,9 @@ def _compared(
 def _scale(own: Mapping[str, Tensor], state: Mapping[str, Tensor], family: Family) -> list[Finding]:
     if _SCALE not in own or _distance(own[_SCALE], state[_SCALE].cpu()) <= family.rounding:
         return []
-    factor, expected = (math.exp(float(tensors[_SCALE])) for tensors in (own, state))
+    factor, expected = (float(tensors[_SCALE].float().exp()) for tensors in (own, state))
+    if not math.isfinite(factor):
+        raise AssemblyError(f"exp of {_SCALE} is infinite, so there are no logits")
     said = f"the file's logit scale is {factor:.6g}, the backbone's {expected:.6g}"
     is_tuned = family.tunes(_SCALE)
     severity = Severity.INFO if is_tuned else Severity.HIGH
@@ -159,6 +167,18 @@ def _counted(
         f"{len(changed)} of {len(own)} encoder tensors are not those of backbone {backbone.id!r}; "
         f"most of all {name}, by {worst:.2g} of its value."
     )
+
+
+def _constant(bias: Tensor | None) -> list[Finding]:
+    if bias is None:
+        return []
+    if not math.isfinite(float(bias)):
+        raise AssemblyError(f"{_BIAS} is NaN or infinite, so there are no logits")
+    said = (
+        f"the file adds {float(bias):.6g} to every logit, which changes no probability; logits are "
+        "given without it"
+    )
+    return [Finding("logit-bias-left-out", Severity.INFO, said)]
 
 
 def _odd(names: list[str]) -> list[Finding]:

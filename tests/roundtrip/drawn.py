@@ -49,6 +49,10 @@ class Maker:
     def flag(self) -> bool:
         return self._draw(st.booleans())
 
+    def some(self, names: list[str]) -> list[str]:
+        """A few of the names, at least one."""
+        return sorted(self._draw(st.sets(st.sampled_from(names), min_size=1, max_size=6)))
+
     def new(self, name: str, *shape: int) -> Tensor:
         """Numbers in the type of the module that `name` belongs to."""
         tensor = torch.randn(shape, generator=self._generator)

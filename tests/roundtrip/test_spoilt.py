@@ -15,11 +15,13 @@ from torch import Tensor
 
 from inspector.checkpoint import Reading
 from inspector.checkpoint.families import recognise
+from inspector.checkpoint.families.peft_config import STATEMENT
 from inspector.checkpoint.reading import ArtifactInfo, Scalar
 from inspector.clip.assembly import assemble
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.errors import ArtifactError, AssemblyError
 from inspector.manifest import Manifest
+from tests.support import peft
 from tests.support.assembling import pixels_of
 from tests.support.backbones import write_backbone
 from tests.support.layouts import State, custom_text, dassl, hugging_face, openai
@@ -96,6 +98,20 @@ def cache(backbone: Backbone) -> State:
     return {"keys": keys.T.contiguous(), "values": values, "best_F": keys + 0.1}
 
 
+def peft_lora(backbone: Backbone) -> State:
+    patches = "base_model.model.vision_model.embeddings.patch_embedding.lora_{}.weight"
+    config = peft.settings(target_modules=["q_proj", "fc1", "patch_embedding"])
+    return {
+        **peft.pair(peft.Q, 64, 64),
+        **peft.pair(peft.FC1, 256, 64),
+        patches.format("A"): random(2, 3, 8, 8, seed=1),
+        patches.format("B"): random(64, 2, 1, 1, seed=2),
+        "base_model.model.visual_projection.weight": random(48, 64, seed=3),
+        "base_model.model.logit_scale": torch.tensor(4.0),
+        STATEMENT: peft.statement(config),
+    }
+
+
 SOUND: dict[str, tuple[str, Callable[[Backbone], State]]] = {
     "CoOp": ("vit", coop),
     "CoOp of each class": ("vit", lambda b: coop(b, class_specific=True)),
@@ -111,6 +127,7 @@ SOUND: dict[str, tuple[str, Callable[[Backbone], State]]] = {
     "LASP": ("vit", lambda b: test_lasp.state_of(b, b.model, has_shift=True)),
     "CLIP-Adapter": ("vit", adapter),
     "CLIP-LoRA": ("vit", lora),
+    "PEFT-LoRA": ("vit", peft_lora),
     "Tip-Adapter": ("vit", cache),
     "CLIP": ("vit", lambda b: openai(b.model)),
     "CLIP of a ResNet": ("rn", lambda b: openai(b.model)),

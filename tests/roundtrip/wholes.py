@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 
+from inspector.checkpoint.families.hf_names import is_adaptable, is_embedding
+from inspector.checkpoint.families.peft_config import STATEMENT
 from inspector.checkpoint.reading import Scalar
-from tests.roundtrip.drawn import Drawn, Maker, State, context, strategy
+from tests.roundtrip.drawn import Drawn, Maker, State, context, json_tensor, strategy
 from tests.support.layouts import custom_text, dassl, hugging_face
 
 _VOCABULARY = 50
@@ -212,6 +215,43 @@ def _clip_model(maker: Maker) -> Drawn:
     return Drawn("CLIPModel", {"vocabulary": _VOCABULARY, "width": width}, renamed)
 
 
+def _peft_lora(maker: Maker) -> Drawn:
+    """Low-rank matrices of any of `CLIPModel`'s modules, of one rank or several."""
+    state, _ = _model(maker, maker.number(1, 16))
+    weights = {
+        name.removesuffix(".weight"): tuple(tensor.shape)
+        for name, tensor in hugging_face(state).items()
+        if is_adaptable(name.removesuffix(".weight"))
+    }
+    chosen = maker.some(sorted(weights))
+    is_mixed, ranks, tensors = maker.flag(), set(), State()
+    prefix = "base_model.model." if maker.flag() else ""
+    rank = maker.number(1, 4)
+    for module in chosen:
+        rank = maker.number(1, 4) if is_mixed else rank
+        ranks.add(rank)
+        tensors |= maker.state(_matrices(module, weights[module], rank), prefix)
+    tensors[STATEMENT] = json_tensor(json.dumps({"peft_type": "LORA", "r": rank}).encode())
+    options: dict[str, Scalar] = {
+        "rank": rank if len(ranks) == 1 else None, "adapted": len(chosen), "replaced": 0
+    }  # fmt: skip
+    return Drawn("PEFT-LoRA", options, tensors)
+
+
+def _matrices(module: str, weight: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:
+    out, into, *kernel = weight
+    if is_embedding(module):
+        return {
+            f"{module}.lora_embedding_A": (rank, out),
+            f"{module}.lora_embedding_B": (into, rank),
+        }
+    ones = [1] * len(kernel)
+    return {
+        f"{module}.lora_A.weight": (rank, into, *kernel),
+        f"{module}.lora_B.weight": (out, rank, *ones),
+    }
+
+
 STRATEGIES: dict[str, st.SearchStrategy[Drawn]] = {
     "MaPLe": strategy(_maple),
     "CoPrompt": strategy(_coprompt),
@@ -221,4 +261,5 @@ STRATEGIES: dict[str, st.SearchStrategy[Drawn]] = {
     "LASP": strategy(_lasp),
     "CLIP": strategy(_clip),
     "CLIPModel": strategy(_clip_model),
+    "PEFT-LoRA": strategy(_peft_lora),
 }

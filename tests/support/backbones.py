@@ -17,7 +17,7 @@ _VISION: dict[Kind, dict[str, Any]] = {
     "vit": {"image_size": 16, "layers": 2, "width": 64, "patch_size": 8, "head_width": 64},
     "rn": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
 }
-_PREPROCESSING = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.3, 0.2]}
+PREPROCESSING = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.3, 0.2]}
 
 
 def write_backbone(
@@ -54,6 +54,6 @@ def write_backbone(
         {name: tensor.contiguous() for name, tensor in state.items()},
         folder / "open_clip_model.safetensors",
     )
-    described = {"model_cfg": config, "preprocess_cfg": _PREPROCESSING}
+    described = {"model_cfg": config, "preprocess_cfg": PREPROCESSING}
     (folder / "open_clip_config.json").write_text(json.dumps(described))
     return folder

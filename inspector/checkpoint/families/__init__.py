@@ -21,6 +21,7 @@ from inspector.checkpoint.families import (
     kgcoop,
     lasp,
     maple,
+    peft_lora,
     plot,
     promptsrc,
     tcp,
@@ -29,6 +30,7 @@ from inspector.checkpoint.families import (
     zero_shot,
 )
 from inspector.checkpoint.families.family import Family, Recognition
+from inspector.checkpoint.families.partial import described, head_of
 from inspector.errors import UnknownFamily
 
 # Of two families that could both read a file the first one here does.
@@ -46,6 +48,7 @@ FAMILIES: tuple[Family, ...] = (
     vpt.FAMILY,
     clip_adapter.FAMILY,
     clip_lora.FAMILY,
+    peft_lora.FAMILY,
     tip_adapter.FAMILY,
     zero_shot.FAMILY,
     fine_tuned.FAMILY,
@@ -67,7 +70,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
     original codes ignore them, too.
 
     Raises:
-        UnknownFamily: no family has these keys.
+        UnknownFamily: no family has these keys, or they are a CLIP with a head of classes.
         AmbiguousFamily, ShapeMismatch: the keys fit one, the shapes do not.
     """
     claiming = [family for family in FAMILIES if family.claims(shapes)]
@@ -76,9 +79,12 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
     for family in claiming[:1]:
         odd = unknown[family.name]
         is_foreign = any(f.knows(name) for f in FAMILIES for name in odd)
+        head = head_of(shapes, odd)
+        if head:
+            raise UnknownFamily(sorted(shapes), NAMES, head)
         if 2 * len(odd) < len(shapes) and not is_foreign:
             return Recognition(family.name, family.aliases, family.options(shapes), odd)
-    raise UnknownFamily(sorted(shapes), NAMES)
+    raise UnknownFamily(sorted(shapes), NAMES, described(shapes))
 
 
 def may_be(names: Iterable[str]) -> bool:

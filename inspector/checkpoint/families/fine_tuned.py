@@ -2,7 +2,8 @@
 
 OpenAI's keys, which open_clip shares for its own CLIP class, or the same with the text tower under
 ``text.`` (open_clip's CustomTextCLIP). Some files repeat sizes as ``input_resolution``,
-``context_length`` and ``vocab_size``, and a causal mask. Templates and class names are not in the
+``context_length`` and ``vocab_size``, and a causal mask; open_clip's ``logit_bias``, one number, is
+added to every logit alike. Templates and class names are not in the
 file. Sources: openai/CLIP ``clip/model.py``, mlfoundations/open_clip ``src/open_clip/model.py``.
 """
 
@@ -11,9 +12,11 @@ from __future__ import annotations
 from inspector.checkpoint.families.family import Family, Shapes, expect
 from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.reading import Scalar
+from inspector.errors import ShapeMismatch
 
 _TABLE = "token_embedding.weight"
 _SIZES = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+_BIAS = "logit_bias"
 _SIDE = _SIZES | {"text.attn_mask"}
 _TEXT = ("transformer.", "ln_final.", "token_embedding.", "positional_embedding", "text_projection")
 
@@ -26,6 +29,8 @@ def _fits(shapes: Shapes) -> bool:
 def _options(shapes: Shapes) -> dict[str, Scalar]:
     table = _TABLE if _TABLE in shapes else f"text.{_TABLE}"
     expect(shapes, table, (None, None))
+    if shapes.get(_BIAS, ()) not in ((), (1,)):
+        raise ShapeMismatch(_BIAS, "one number", shapes[_BIAS])
     vocabulary, width = shapes[table]
     return {"vocabulary": vocabulary, "width": width}
 
@@ -43,7 +48,7 @@ FAMILY = Family(
     name="CLIP",
     aliases=(),
     required=frozenset(),
-    optional=_SIDE,
+    optional=_SIDE | {_BIAS},
     options=_options,
     parts=_parts,
     prefixes=("visual.", "text.", "logit_scale", *_TEXT),

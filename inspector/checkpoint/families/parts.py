@@ -52,6 +52,49 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A tensor of the encoders by its name in OpenAI's layout, or a part of it.
+
+    ``third``: which third of its rows (queries, keys, values). ``is_transposed``: it is the
+    transposed of what is meant.
+    """
+
+    name: str
+    third: int | None = None
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """``scale`` B A added to a weight (out, in), A (r, in), B (out, r).
+
+    A convolution's weight counts as (out, everything else). With a ``magnitude`` (out,) the rows of
+    the sum are then brought to these norms (DoRA).
+    """
+
+    down: Tensor
+    up: Tensor
+    scale: float
+    magnitude: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What an adapter changes in the encoders' weights: replaced first, then the low-rank changes.
+
+    ``unset`` names, for a model with so many blocks in the towers ``text`` and ``vision``, modules
+    for which the adapter has no matrices and its loader takes random ones. ``base`` is the model that
+    the adapter names as its own, as it may be shown.
+    """
+
+    replaced: Mapping[Place, Tensor]
+    low_rank: Mapping[Place, LowRank]
+    shifts: Mapping[Place, Tensor]
+    unset: Callable[[Mapping[str, int]], list[str]]
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that a file may bring along; empty or None where a family has no such thing.
 
@@ -79,6 +122,8 @@ class Parts:
     """Encoder weights by their name in OpenAI's layout; several are joined along the first axis."""
     low_rank: Tensors = field(default_factory=dict)
     """CLIP-LoRA's matrices under the names of its files."""
+    edits: Edits | None = None
+    """Changes of single weights."""
     cache: Cache | None = None
     is_transported: bool = False
     """Whether N prompts for each class are matched with all image positions (PLOT)."""
@@ -92,7 +137,8 @@ class Parts:
         """Whether the encoders are the bare backbone's."""
         changes = (self.weights, self.low_rank, self.text_prompts, self.logit_scale)
         added = (self.visual_tokens, self.image_adapter, self.text_adapter, self.text_shift)
-        return not any(changes) and all(x is None for x in added) and not self.is_transported
+        is_added = any(part is not None for part in (*added, self.edits))
+        return not any(changes) and not is_added and not self.is_transported
 
 
 Split = Callable[[Tensors], Parts]

@@ -181,3 +181,20 @@ def test_what_does_not_fit(layout: str, tmp_path: Path, vit: Backbone, resnet: B
     state["ln_final.bias"] = torch.full_like(state["ln_final.bias"], float("inf"))
     with pytest.raises(AssemblyError, match=r"ln_final\.bias holds NaN or infinity"):
         build(state)
+
+
+def test_a_bias_of_all_logits_is_told_and_left_out(tmp_path: Path, vit: Backbone) -> None:
+    """Open_clip's models for a sigmoid loss have one; a softmax does not see it."""
+    state = openai(vit.model)
+    images = pixels_of(vit)
+    path = saved(tmp_path, state | {"logit_bias": torch.tensor([-10.0])})
+    assembly = assembled(path, tmp_path / "out", vit, classnames=NAMES, template=TEMPLATE)
+    assert {f.id: f.severity for f in assembly.findings} == {"logit-bias-left-out": Severity.INFO}
+    with torch.no_grad():
+        assert (assembly.classifier(images) - expected(vit, state, images)).abs().max() <= 1e-4
+
+
+def test_a_factor_beyond_all_numbers(tmp_path: Path, vit: Backbone) -> None:
+    path = saved(tmp_path, openai(vit.model) | {"logit_scale": torch.tensor(4e4)})
+    with pytest.raises(AssemblyError, match="infinite"):
+        assembled(path, tmp_path / "out", vit, classnames=NAMES, template=TEMPLATE)
