@@ -27,9 +27,7 @@ def gather(data: bytes, start: int, ledger: Ledger, limits: Limits) -> None:
             is_whole = False
         if is_whole or would_run(found):
             for entry in found.entries.values():
-                noted = ledger.mention(entry.module, entry.name)
-                noted.count += entry.count
-                noted.uses |= entry.uses
+                ledger.merge(entry)
         if not is_whole:
             return
 
