@@ -134,7 +134,7 @@ def _gather_all(source: Source, draft: Draft) -> None:
     except ArtifactError:
         pass  # What was found until then counts.
     if would_run(found):
-        draft.ledger.merge(found)
+        draft.ledger.absorb(found)
 
 
 def _box(opened: Opened, draft: Draft) -> Box:
@@ -245,7 +245,7 @@ def _check_no_pickle(source: Source, draft: Draft) -> None:
     found = Ledger(draft.limits.globals)
     gather(source.read(0, min(source.size, draft.limits.header_bytes)), 0, found, draft.limits)
     if found.entries:
-        draft.ledger.merge(found)
+        draft.ledger.absorb(found)
         raise MalformedArtifact("polyglot", "the file is safetensors and a pickle at once")
 
 

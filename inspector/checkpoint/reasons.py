@@ -29,7 +29,7 @@ REASONS: dict[str, Reason] = {
     # The pickle.
     "pickle-code-execution": Reason(_CRITICAL, True, "loading the file would run code"),
     "pickle-unknown-global": Reason(
-        _HIGH, False, "the pickle names an object that no checkpoint needs; not loaded"
+        _HIGH, False, "the pickle holds code that we do not know; nobody loaded it"
     ),
     "pickle-uncommon-global": Reason(
         _LOW, False, "the pickle holds a harmless object that is unusual in a checkpoint"

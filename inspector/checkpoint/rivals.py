@@ -81,7 +81,7 @@ def _compare_member(opened: Opened, rival: Choice, own: str, scratch: Path, draf
         except ArtifactError as error:
             problem = f"what cannot be read ({error.detail})"
     if would_run(aside.ledger) and rival.loader:
-        draft.ledger.merge(aside.ledger)
+        draft.ledger.absorb(aside.ledger)
         problem = "what would run code"
     if rival.loader or family or would_run(aside.ledger):
         loaders = (rival.loader,) if rival.loader else ()

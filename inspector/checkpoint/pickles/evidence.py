@@ -26,7 +26,7 @@ def gather(data: bytes, start: int, ledger: Ledger, limits: Limits) -> None:
         except ArtifactError:
             is_whole = False
         if is_whole or would_run(found):
-            ledger.merge(found)
+            ledger.absorb(found)
         if not is_whole:
             return
 

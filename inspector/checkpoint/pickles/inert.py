@@ -59,6 +59,8 @@ class Call(Node):
 
     function: object = None
     arguments: object = ()
+    is_made: bool = False
+    """Whether the function itself is called; an instance made empty runs no constructor."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,16 +1,17 @@
-"""What is known of the few functions that honest pickles call: those that call others in turn, and
-those whose result is complete when it is made.
+"""What is known of the few functions that honest pickles call: those that call others in turn, those
+whose result is complete when it is made, and those that run nothing when they are called in one way.
 
 Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.pickles.globals`'
-business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py`` and
-``Lib/copyreg.py``.
+business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py``,
+``Lib/copyreg.py``, ``Lib/enum.py``, ``Lib/pickle.py`` and ``Modules/_functoolsmodule.c``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from inspector.checkpoint.pickles.inert import Call, Global
+from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping
 
 _NUMPY_RANDOM = ("numpy.random._pickle.", "numpy.random.__RandomState_ctor")
 _CALLED_ARGUMENTS = {
@@ -30,8 +31,29 @@ _CALLED_ARGUMENTS = {
 _HARMLESS = frozenset(
     {"object", "dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bytes", "bool"}
 )
+_HARMLESS_FACTORIES = frozenset(
+    {
+        "collections.OrderedDict",
+        "torch.amp.grad_scaler._refresh_per_optimizer_state",
+        "torch.cuda.amp.grad_scaler._refresh_per_optimizer_state",
+    }
+)
+"""What makes the missing entries of honest defaultdicts: a new dict, without arguments."""
 _FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter")
 """What these modules make is complete when it is made: tensors, storages, shapes, dtypes."""
+_BUILTINS = ("builtins", "__builtin__")
+
+_DTYPES = (
+    "float16 half bfloat16 float32 float float64 double int8 int16 short int32 int int64 long "
+    "uint8 uint16 uint32 uint64 bool complex64 complex128 float8_e4m3fn float8_e5m2 "
+    "qint8 quint8 qint32"
+)
+DTYPES = frozenset(_DTYPES.split())
+_MEMBER = re.compile(r"[A-Z][A-Za-z0-9_]*")
+"""An enum member, a constant or a class inside a class; methods and modules begin otherwise."""
+_SCHEDULE = "torch.optim.lr_scheduler.OneCycleLR"
+_SCHEDULE_STEPS = ("_annealing_cos", "_annealing_linear")
+"""The methods that ``OneCycleLR`` kept as attributes until torch 2.1, in its state_dict, too."""
 
 
 def called_in_turn(function: object, arguments: tuple[object, ...]) -> Iterator[object]:
@@ -53,9 +75,101 @@ def is_fixed(target: Call) -> bool:
     return isinstance(function, Global) and function.module in _FIXED_MODULES
 
 
-def _is_harmless(value: object) -> bool:
+def is_idle(function: object, arguments: tuple[object, ...]) -> bool:
+    """Whether calling ``function`` with just these arguments runs nothing but itself.
+
+    Honest picklers call three functions that are gadgets otherwise: ``getattr(EnumClass, "MEMBER")``
+    (enum members in Python 3.11.0 to 3.11.3, nested classes below protocol 4), ``partial(function)``,
+    and ``type(None)``.
+    """
+    if not isinstance(function, Global):
+        return False
+    if function.module in _BUILTINS and function.name == "getattr" and len(arguments) == 2:
+        return _is_member(*arguments)
+    if is_partial(function):
+        return len(arguments) == 1 and isinstance(arguments[0], Global)
     return (
-        isinstance(value, Global)
-        and value.module in ("builtins", "__builtin__")
-        and value.name in _HARMLESS
+        function.module in _BUILTINS
+        and function.name == "type"
+        and len(arguments) == 1
+        and arguments[0] is None
     )
+
+
+def is_partial(function: object) -> bool:
+    return isinstance(function, Global) and function.dotted == "functools.partial"
+
+
+def is_state_of_partial(target: Call, state: object) -> bool:
+    """Whether ``state`` is what ``functools.partial`` pickles: the same function, its arguments."""
+    if not isinstance(state, tuple) or len(state) != 4 or not isinstance(target.arguments, tuple):
+        return False
+    function, arguments, keywords, attributes = state
+    return (
+        isinstance(function, Global)
+        and target.arguments[:1] == (function,)
+        and isinstance(arguments, tuple)
+        and (keywords is None or isinstance(keywords, Mapping))
+        and (attributes is None or isinstance(attributes, Mapping))
+    )
+
+
+def is_borrowed(target: Call) -> bool:
+    """Whether ``target`` is an attribute of something that was there before: filling it changes that."""
+    function = target.function
+    return (
+        isinstance(function, Global)
+        and function.module in _BUILTINS
+        and function.name in ("getattr", "type")
+    )
+
+
+def hides_a_method(state: object) -> bool:
+    """Whether a state puts an attribute where unpickling looks for ``__setstate__``."""
+    parts = state if isinstance(state, tuple) else (state,)
+    pairs = (pair for part in parts if isinstance(part, Mapping) for pair in part.pairs)
+    return any(key == "__setstate__" for key, _ in pairs)
+
+
+def is_plain(value: object, budget: int) -> int:
+    """What is left of ``budget`` nodes after ``value`` was found to hold only plain values; else -1.
+
+    Plain are numbers, texts, bytes, None, torch's dtypes, and lists, tuples, sets and dicts of these.
+    """
+    waiting = [value]
+    while waiting:
+        budget -= 1
+        if budget < 0:
+            return -1
+        item = waiting.pop()
+        if isinstance(item, list | tuple):
+            waiting.extend(item[: budget + 1])
+        elif isinstance(item, Mapping | Group):
+            waiting.extend(item.items[: budget + 1])
+            for pair in item.pairs[: budget + 1]:
+                waiting.extend(pair)
+        elif isinstance(item, Global):
+            if item.module != "torch" or item.name not in DTYPES:
+                return -1
+        elif item is not None and not isinstance(item, bool | int | float | str | bytes):
+            return -1
+    return budget
+
+
+def _is_member(owner: object, name: object) -> bool:
+    if not isinstance(name, str):
+        return False
+    if name in _SCHEDULE_STEPS:
+        kind = owner.function if isinstance(owner, Call) else owner
+        return isinstance(kind, Global) and kind.dotted == _SCHEDULE
+    if not isinstance(owner, Global):
+        return False
+    is_class = _MEMBER.fullmatch(owner.name.lstrip("_").rpartition(".")[2]) is not None
+    return is_class and _MEMBER.fullmatch(name) is not None
+
+
+def _is_harmless(value: object) -> bool:
+    if not isinstance(value, Global):
+        return False
+    is_builtin = value.module in _BUILTINS and value.name in _HARMLESS
+    return is_builtin or value.dotted in _HARMLESS_FACTORIES

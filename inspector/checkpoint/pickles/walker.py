@@ -1,378 +1,25 @@
-"""The pickle machine with its teeth drawn: it walks every opcode and performs none.
+"""From the bytes of a pickle to inert nodes, and to the account of every global in it.
 
-Covers protocols 0 to 5. ``GLOBAL`` and ``STACK_GLOBAL`` give placeholders; ``REDUCE``, ``NEWOBJ``,
-``INST``, ``OBJ`` and ``BUILD`` give nodes and an entry in the :class:`Ledger`, written at the very
-opcode, so that a payload followed by garbage is still evidence. Whatever the real machine might
-tolerate and this one does not ends in a rejection, never in silence. Knows no tensor and passes no
-judgement (see :mod:`inspector.checkpoint.pickles.globals`). The idea of walking instead of loading is
-fickling's and ``pickletools``'.
+When a walk ends in an error, what stands behind it is looked through all the same
+(:mod:`inspector.checkpoint.pickles.salvage`), so that every caller's ledger names the payload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.pickles.inert import (
-    Call,
-    Global,
-    Group,
-    Mapping,
-    Node,
-    Persistent,
-)
-from inspector.checkpoint.pickles.known import called_in_turn, is_fixed
-from inspector.checkpoint.pickles.operands import LITERALS, Cursor
-from inspector.errors import LimitExceeded
-
-_N = TypeVar("_N")
-
-
-@dataclass(slots=True)
-class Mentions:
-    """How often one global was named, and by which opcodes it was put to use."""
-
-    module: str
-    name: str
-    count: int = 0
-    uses: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Every global of every pickle of one artifact; it survives an aborted walk."""
-
-    limit: int
-    entries: dict[tuple[str, str], Mentions] = field(default_factory=dict)
-
-    def mention(self, module: str, name: str) -> Mentions:
-        """The entry of ``module.name``, made when it is new."""
-        entry = self.entries.get((module, name))
-        if entry is None:
-            if len(self.entries) >= self.limit:
-                raise LimitExceeded("globals", self.limit, len(self.entries) + 1)
-            entry = self.entries[(module, name)] = Mentions(module, name)
-        return entry
-
-    def merge(self, other: Ledger) -> None:
-        """Add what ``other`` noted."""
-        for entry in other.entries.values():
-            noted = self.mention(entry.module, entry.name)
-            noted.count += entry.count
-            noted.uses |= entry.uses
-
-    def use(self, target: object, opcode: str) -> None:
-        """Note that ``opcode`` would call or change ``target``."""
-        computed = not isinstance(target, Global)
-        while isinstance(target, Call):
-            target = target.function
-        if isinstance(target, Global):
-            self.mention(target.module, target.name).uses.add("computed" if computed else opcode)
-
-
-class Walker:
-    """One walk over one pickle."""
-
-    def __init__(self, cursor: Cursor, ledger: Ledger) -> None:
-        self.cursor = cursor
-        self.ledger = ledger
-        self.limits = cursor.limits
-        self.stack: list[object] = []
-        self.marks: list[list[object]] = []
-        self.memo: dict[int, object] = {}
-        self.persistents: list[Persistent] = []
-        self.frame_end = 0
-        self._globals: dict[tuple[str, str], Global] = {}
-
-    def run(self) -> object:
-        """Walk to STOP and give the top of the stack.
-
-        Raises:
-            MalformedArtifact: the pickle breaks a rule of its protocol.
-            LimitExceeded: opcodes, memo, depth, stack, strings or integers are too many or big.
-        """
-        cursor, data, stop = self.cursor, self.cursor.data, ord(".")
-        for _ in range(self.limits.opcodes):
-            begin = cursor.position
-            if begin >= len(data):
-                raise cursor.fail("the pickle has no end")
-            opcode = data[begin]
-            cursor.position += 1
-            if opcode == stop:
-                if cursor.position < self.frame_end:
-                    # CPython's two unpicklers disagree on where the next pickle begins.
-                    raise cursor.fail("the pickle ends inside its frame")
-                return self.pop()
-            literal = LITERALS.get(opcode)
-            if literal is not None:
-                self.stack.append(literal(cursor))
-            else:
-                step = _STEPS.get(opcode)
-                if step is None:
-                    raise cursor.fail(f"unknown opcode 0x{opcode:02x}")
-                step(self)
-            if begin < self.frame_end < cursor.position:
-                # CPython drops what is left of the frame and reads on behind it: it sees other
-                # operands, and other opcodes, than stand here (cpython issue 154848).
-                raise cursor.fail("an operand crosses the end of its frame")
-            if len(self.stack) > self.limits.stack_items:
-                raise LimitExceeded("pickle stack", self.limits.stack_items, len(self.stack))
-        raise LimitExceeded("pickle opcodes", self.limits.opcodes, self.limits.opcodes + 1)
-
-    # The stack.
-
-    def push(self, value: object) -> None:
-        # A method, so that the frame is looked up after a mark has been taken off.
-        self.stack.append(value)
-
-    def pop(self) -> object:
-        if not self.stack:
-            raise self.cursor.fail("the stack is empty")
-        return self.stack.pop()
-
-    def pop_kind(self, kind: type[_N], what: str) -> _N:
-        value = self.pop()
-        if not isinstance(value, kind):
-            raise self.cursor.fail(f"{what} is expected on the stack")
-        return value
-
-    def top(self) -> object:
-        if not self.stack:
-            raise self.cursor.fail("the stack is empty")
-        return self.stack[-1]
-
-    def push_mark(self) -> None:
-        if len(self.marks) >= self.limits.mark_depth:
-            raise LimitExceeded("pickle depth", self.limits.mark_depth, len(self.marks) + 1)
-        self.marks.append(self.stack)
-        self.stack = []
-
-    def pop_mark(self) -> list[object]:
-        if not self.marks:
-            raise self.cursor.fail("no mark on the stack")
-        items = self.stack
-        self.stack = self.marks.pop()
-        return items
-
-    # The memo.
-
-    def remember(self, index: int) -> None:
-        if not 0 <= index <= self.limits.opcodes:
-            # CPython allocates a table as long as the highest index.
-            raise LimitExceeded("pickle memo index", self.limits.opcodes, index)
-        if index not in self.memo and len(self.memo) >= self.limits.memo_entries:
-            raise LimitExceeded("pickle memo", self.limits.memo_entries, len(self.memo) + 1)
-        self.memo[index] = self.top()
-
-    def recall(self, index: int) -> None:
-        if index not in self.memo:
-            raise self.cursor.fail("an unknown memo entry is used")
-        self.stack.append(self.memo[index])
-
-    # Globals and what would be calls.
-
-    def push_global(self, module: str, name: str) -> None:
-        self.ledger.mention(module, name).count += 1
-        known = self._globals.get((module, name))
-        if known is None:
-            known = self._globals[module, name] = Global(module, name)
-        self.stack.append(known)
-
-    def push_persistent(self, identifier: object) -> None:
-        self.persistents.append(Persistent(identifier))
-        self.stack.append(self.persistents[-1])
-
-    def call(self, function: object, arguments: tuple[object, ...], opcode: str) -> None:
-        if not isinstance(function, Global | Call):
-            raise self.cursor.fail("something is called that is no function")
-        self.ledger.use(function, opcode)
-        for argument in called_in_turn(function, arguments):
-            self.ledger.use(argument, opcode)
-        self.stack.append(Call(function=function, arguments=arguments))
-
-    def filled(self, opcode: str) -> Node | list[object]:
-        """The container on top of the stack that an opcode is about to fill."""
-        target = self.top()
-        if isinstance(target, Global):
-            # Filling a global is an attack on the interpreter: sys.path, os.environ, a class.
-            self.ledger.use(target, opcode)
-        elif isinstance(target, Call) and is_fixed(target):
-            # Filling a tensor writes its values; no view on its storage would be what it seems.
-            raise self.cursor.fail("a tensor is changed after it was made")
-        elif isinstance(target, Node | list):
-            return target
-        raise self.cursor.fail("something is filled that is no container")
-
-    def add_items(self, items: list[object], opcode: str) -> None:
-        target = self.filled(opcode)
-        if isinstance(target, list):
-            target.extend(items)
-        else:
-            target.add_items(items)
-
-    def add_pairs(self, flat: list[object], opcode: str) -> None:
-        target = self.filled(opcode)
-        if isinstance(target, list) or len(flat) % 2:
-            raise self.cursor.fail("keys and values do not pair up")
-        target.add_pairs(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _reduce(walker: Walker) -> None:
-    arguments = walker.pop_kind(tuple, "a tuple of arguments")
-    walker.call(walker.pop(), arguments, "REDUCE")
-
-
-def _newobj(walker: Walker) -> None:
-    arguments = walker.pop_kind(tuple, "a tuple of arguments")
-    walker.call(walker.pop(), arguments, "NEWOBJ")
-
-
-def _newobj_ex(walker: Walker) -> None:
-    keywords = walker.pop_kind(Mapping, "a dict of keyword arguments")
-    arguments = walker.pop_kind(tuple, "a tuple of arguments")
-    walker.call(walker.pop(), (arguments, keywords), "NEWOBJ")
-
-
-def _inst(walker: Walker) -> None:
-    module, name = walker.cursor.name(), walker.cursor.name()
-    arguments = tuple(walker.pop_mark())
-    walker.push_global(module, name)
-    walker.call(walker.pop(), arguments, "INST")
-
-
-def _obj(walker: Walker) -> None:
-    items = walker.pop_mark()
-    if not items:
-        raise walker.cursor.fail("OBJ without a class")
-    walker.call(items[0], tuple(items[1:]), "OBJ")
-
-
-def _build(walker: Walker) -> None:
-    state = walker.pop()
-    target = walker.filled("BUILD")
-    if isinstance(target, list):
-        raise walker.cursor.fail("a list is given a state")
-    if target.state is not None:
-        # The second would hide the first from us, but both take effect on the real object.
-        raise walker.cursor.fail("an object is given two states")
-    target.state = state
-
-
-def _stack_global(walker: Walker) -> None:
-    name = walker.pop_kind(str, "the name of a global")
-    module = walker.pop_kind(str, "the module of a global")
-    walker.push_global(module, name)
-
-
-def _extension(width: int) -> Callable[[Walker], None]:
-    # The extension registry of copyreg belongs to the loading process; we have none.
-    return lambda walker: walker.push_global(
-        "copyreg", f"extension {walker.cursor.unsigned(width)}"
-    )
-
-
-def _list(walker: Walker) -> None:
-    items = walker.pop_mark()
-    walker.push(items)
-
-
-def _dict(walker: Walker) -> None:
-    flat = walker.pop_mark()
-    walker.push(Mapping())
-    walker.add_pairs(flat, "DICT")
-
-
-def _set_item(walker: Walker) -> None:
-    value, key = walker.pop(), walker.pop()
-    walker.add_pairs([key, value], "SETITEM")
-
-
-def _tuple(count: int) -> Callable[[Walker], None]:
-    def build(walker: Walker) -> None:
-        if len(walker.stack) < count:
-            raise walker.cursor.fail("the stack is too short for a tuple")
-        items = tuple(walker.stack[-count:])
-        walker.stack[-count:] = [items]
-
-    return build
-
-
-def _pop(walker: Walker) -> None:
-    # POP on an empty frame removes the mark itself, as in CPython.
-    if walker.stack:
-        walker.stack.pop()
-    else:
-        walker.pop_mark()
-
-
-def _pop_mark(walker: Walker) -> None:
-    walker.pop_mark()
-
-
-def _frame(walker: Walker) -> None:
-    cursor = walker.cursor
-    begin, end = cursor.position - 1, cursor.unsigned(8) + cursor.position
-    if begin < walker.frame_end or end > len(cursor.data):
-        raise cursor.fail("a frame begins inside another one or reaches beyond the pickle")
-    walker.frame_end = end
-
-
-def _protocol(walker: Walker) -> None:
-    protocol = walker.cursor.unsigned(1)
-    if protocol > 5:
-        raise walker.cursor.fail(f"unknown pickle protocol {protocol}")
-
-
-def _out_of_band(walker: Walker) -> None:
-    raise walker.cursor.fail("the pickle refers to buffers outside of it")
-
-
-_STEPS: dict[int, Callable[[Walker], None]] = {
-    0x80: _protocol,
-    0x95: _frame,
-    ord("("): Walker.push_mark,
-    ord("0"): _pop,
-    ord("1"): _pop_mark,
-    ord("2"): lambda walker: walker.push(walker.top()),
-    ord("p"): lambda walker: walker.remember(walker.cursor.decimal()),
-    ord("q"): lambda walker: walker.remember(walker.cursor.unsigned(1)),
-    ord("r"): lambda walker: walker.remember(walker.cursor.unsigned(4)),
-    0x94: lambda walker: walker.remember(len(walker.memo)),
-    ord("g"): lambda walker: walker.recall(walker.cursor.decimal()),
-    ord("h"): lambda walker: walker.recall(walker.cursor.unsigned(1)),
-    ord("j"): lambda walker: walker.recall(walker.cursor.unsigned(4)),
-    ord("c"): lambda walker: walker.push_global(walker.cursor.name(), walker.cursor.name()),
-    0x93: _stack_global,
-    0x82: _extension(1),
-    0x83: _extension(2),
-    0x84: _extension(4),
-    ord("R"): _reduce,
-    0x81: _newobj,
-    0x92: _newobj_ex,
-    ord("i"): _inst,
-    ord("o"): _obj,
-    ord("b"): _build,
-    ord("P"): lambda walker: walker.push_persistent(walker.cursor.name()),
-    ord("Q"): lambda walker: walker.push_persistent(walker.pop()),
-    ord("l"): _list,
-    ord("a"): lambda walker: walker.add_items([walker.pop()], "APPEND"),
-    ord("e"): lambda walker: walker.add_items(walker.pop_mark(), "APPENDS"),
-    ord("}"): lambda walker: walker.push(Mapping()),
-    ord("d"): _dict,
-    ord("s"): _set_item,
-    ord("u"): lambda walker: walker.add_pairs(walker.pop_mark(), "SETITEMS"),
-    0x8F: lambda walker: walker.push(Group()),
-    0x90: lambda walker: walker.add_items(walker.pop_mark(), "ADDITEMS"),
-    0x91: lambda walker: walker.push(Group(items=walker.pop_mark())),
-    ord("t"): lambda walker: walker.push(tuple(walker.pop_mark())),
-    0x85: _tuple(1),
-    0x86: _tuple(2),
-    0x87: _tuple(3),
-    0x97: _out_of_band,
-    0x98: _out_of_band,
-}
+from inspector.checkpoint.pickles.inert import Global, Persistent
+from inspector.checkpoint.pickles.ledger import Ledger
+from inspector.checkpoint.pickles.machine import Walker
+from inspector.checkpoint.pickles.operands import Cursor
+from inspector.checkpoint.pickles.salvage import salvage
+from inspector.errors import ArtifactError, LimitExceeded
+
+_PASSABLE = ("pickle string bytes", "pickle integer bytes", "pickle memo index")
+"""Limits on one operand; the others bound the work, and looking further would double it."""
+
+__all__ = ["Ledger", "Walked", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,5 +41,20 @@ def walk(data: bytes, ledger: Ledger, limits: Limits, start: int = 0) -> Walked:
     """
     cursor = Cursor(data, limits, start)
     walker = Walker(cursor, ledger)
-    value = walker.run()
+    try:
+        value = walker.run()
+    except ArtifactError as error:
+        _forget_what_waits(walker)
+        if not isinstance(error, LimitExceeded) or error.resource in _PASSABLE:
+            salvage(data, ledger, limits, start)
+        raise
     return Walked(value, cursor.position, tuple(walker.persistents))
+
+
+def _forget_what_waits(walker: Walker) -> None:
+    # A file that was cut off names functions that it did not come to call.
+    for value in walker.waiting():
+        if isinstance(value, Global):
+            entry = walker.ledger.entries.get((value.module, value.name))
+            if entry is not None:
+                entry.pushed -= 1
