@@ -8,6 +8,7 @@ RUN python docker/app_requirements.py > /tmp/requirements.txt \
 COPY app app
 COPY worker worker
 COPY inspector inspector
+COPY backbones backbones
 COPY migrations migrations
 RUN pip install --no-cache-dir --no-deps . \
     && useradd --create-home --uid 10001 clipvet && mkdir /data && chown clipvet /data

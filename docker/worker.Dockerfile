@@ -5,6 +5,7 @@ COPY pyproject.toml README.md ./
 COPY app app
 COPY worker worker
 COPY inspector inspector
+COPY backbones backbones
 COPY migrations migrations
 RUN pip install --no-cache-dir . \
     && useradd --create-home --uid 10001 clipvet && mkdir /data && chown clipvet /data

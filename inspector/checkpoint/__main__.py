@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
     command, text = arguments
     request = json.loads(text)
     floor = as_level(request["floor"])
-    options = ReaderOptions(Limits.from_json(request["limits"]), name=request["name"])
+    limits = Limits.from_json(request["limits"])
+    options = ReaderOptions(limits, name=request["name"], role=request["role"])
     reach = Reach(tuple(map(Path, request["readable"])), Path(request["writable"]))
     layers = cage.enter(options.limits, reach, request["parent"])
     if is_below(level_of(layers), floor):

@@ -144,6 +144,7 @@ def _run(
             "floor": options.floor,
             "limits": options.limits.to_json(),
             "name": options.name,
+            "role": options.role,
             "parent": os.getpid(),
         }
     )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
 
 from inspector.checkpoint.levels import Level
 
 MIB = 1024 * 1024
+
+Role = Literal["artifact", "backbone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,12 @@ class ReaderOptions:
 
     ``name`` is shown in the reading instead of the file's own (uploads are stored under ids);
     ``timeout_s`` is wall-clock time, after which the child is killed; below the sandbox level
-    ``floor`` nothing is read at all.
+    ``floor`` nothing is read at all. A file of ``role`` "backbone" is the buyer's own: its tensors are
+    taken as they are, whatever family they are of, also from a TorchScript archive.
     """
 
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 180.0
     name: str | None = None
     floor: Level = "plain"
+    role: Role = "artifact"

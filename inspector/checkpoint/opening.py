@@ -15,7 +15,14 @@ from inspector.checkpoint import bundle, several
 from inspector.checkpoint.bundle import Part
 from inspector.checkpoint.choice import Choice
 from inspector.checkpoint.draft import Draft
-from inspector.checkpoint.formats import foreign, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint.formats import (
+    foreign,
+    legacy,
+    safetensors,
+    torchscript,
+    torchzip,
+    zipfiles,
+)  # fmt: skip
 from inspector.checkpoint.formats.sniff import Kind, sniff
 from inspector.checkpoint.formats.zipfiles import Member
 from inspector.checkpoint.limits import MIB
@@ -171,6 +178,8 @@ def _contained(outer: str, choice: Choice) -> ContainerInfo:
 
 
 def _from_torch_zip(opened: Opened, draft: Draft) -> StateDict:
+    if draft.role == "backbone" and torchzip.is_program(opened.members):
+        return torchscript.read_program(opened.source, opened.members, draft.ledger, draft.limits)
     archive = torchzip.open_torch_zip(opened.source, opened.members, draft.limits)
     walked = walk(archive.pickle, draft.ledger, draft.limits)
     _check_end(walked.end, archive.pickle, draft)

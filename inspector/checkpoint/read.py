@@ -29,7 +29,8 @@ _WEIGHT_DTYPES = ("F16", "F32", *_UNUSUAL_DTYPES)
 def new_draft(path: Path, options: ReaderOptions) -> Draft:
     """An empty draft for the artifact at ``path``."""
     limits = options.limits
-    return Draft(printable(options.name or path.name), limits, Ledger(limits.globals))
+    name = printable(options.name or path.name)
+    return Draft(name, limits, Ledger(limits.globals), options.role)
 
 
 def read_here(path: Path, out: Path, options: ReaderOptions) -> Reading:
@@ -52,7 +53,8 @@ def _read(path: Path, out: Path, draft: Draft) -> None:
     with ExitStack() as stack:
         opened = open_checkpoint(path, out, draft, stack)
         views = read_views(opened, draft)
-        draft.guard(lambda: _recognise(views, draft))
+        if draft.role == "artifact":
+            draft.guard(lambda: _recognise(views, draft))
         target = None if draft.is_stopped else out / CANONICAL_NAME
         draft.tensors, digest = write_canonical(opened.source, views, target, draft.limits)
         draft.canonical_sha256 = digest if target else None

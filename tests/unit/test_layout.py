@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("app", "worker", "inspector", "migrations", "tests")
+PACKAGES = ("app", "worker", "inspector", "backbones", "migrations", "tests")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LONGEST_SOURCE, LONGEST_TEST, LONGEST_FUNCTION = 400, 500, 60
 

@@ -24,6 +24,8 @@ _KNOWN = frozenset(
     | {".data/serialization_id"}
 )
 _SMALL_RECORD_BYTES = 4096
+CONVERSION = "m = torch.jit.load(f, 'cpu'); torch.save(m.state_dict(), 'state.pth')"
+"""What makes a checkpoint of a program, to be run by whoever trusts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ def looks_like_torch(members: tuple[Member, ...]) -> bool:
     return any(m.name.count("/") == 1 and m.name.endswith("/data.pkl") for m in members)
 
 
+def is_program(members: tuple[Member, ...]) -> bool:
+    """Whether a torch zip is a TorchScript archive rather than one of ``torch.save``."""
+    inner = [member.name.partition("/")[2] for member in members]
+    return "constants.pkl" in inner or any(name.startswith("code/") for name in inner)
+
+
 def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) -> TorchZip:
     """Check every record of a torch zip, checksums included.
 
@@ -53,8 +61,11 @@ def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) 
         if not member.name.startswith(f"{root}/"):
             raise MalformedArtifact("torch-malformed", f"{member.name} lies outside of {root}/")
         records[member.name[len(root) + 1 :]] = member
-    if "constants.pkl" in records or any(name.startswith("code/") for name in records):
-        raise UnsupportedFormat("unsupported-format", "a TorchScript archive, which is a program")
+    if is_program(members):
+        raise UnsupportedFormat(
+            "unsupported-format",
+            f"a TorchScript archive, which is a program; for a checkpoint the vendor runs: {CONVERSION}",
+        )
     for name, member in records.items():
         if name not in _KNOWN and not name.startswith("data/"):
             raise MalformedArtifact("torch-malformed", f"unexpected record {member.name}")
