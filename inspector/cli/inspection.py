@@ -32,6 +32,7 @@ from inspector.cli.options import (
     ProfileName,
     SandboxFloor,
     Seed,
+    checked_backbone,
     checked_probes,
     read_manifest,
     resolve_device,
@@ -118,7 +119,7 @@ def inspect(
     """
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
         _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip
@@ -154,7 +155,7 @@ def repair(
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
         _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor),
         calibration, calibrations,
     )  # fmt: skip

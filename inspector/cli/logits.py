@@ -20,6 +20,7 @@ from inspector.cli.options import (
     DeviceOption,
     ManifestFile,
     SandboxFloor,
+    checked_backbone,
     read_manifest,
     resolve_device,
 )
@@ -52,6 +53,7 @@ def logits(
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
     parsed = read_manifest(manifest, classes)
+    checked_backbone(backbone)
     options = ReaderOptions(floor=sandbox_floor)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)

@@ -11,7 +11,7 @@ import typer
 
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, reading_table
 from inspector.cli.exits import exit_of_reading
-from inspector.cli.options import Artifact, AsJson, SandboxFloor
+from inspector.cli.options import Artifact, AsJson, SandboxFloor, checked_backbone
 from inspector.cli.screen import show_json, show_rows
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def scan(
     sandbox_floor: SandboxFloor = "plain",
 ) -> None:
     """Look at a checkpoint statically: container, globals, tensors, family, class names."""
+    if backbone is not None:
+        checked_backbone(backbone)
     decoded, options = None, ReaderOptions(floor=sandbox_floor)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)

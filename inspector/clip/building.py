@@ -16,7 +16,8 @@ from typing import Any, cast
 import open_clip
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, build_model_from_openai_state_dict
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inspector.checkpoint import families
@@ -26,7 +27,6 @@ from inspector.manifest import Triple
 OPENAI_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 _SIZES = ("input_resolution", "context_length", "vocab_size")
-"""Numbers that OpenAI's files repeat among the weights."""
 _MASK = "attn_mask"
 _HUGGING_FACE = families.named("CLIPModel")
 _HUGGING_FACE_TABLE = "text_model.embeddings.token_embedding.weight"
@@ -70,7 +70,7 @@ def _open_clip(location: Location, files: Sequence[Path]) -> Built:
     assert location.config is not None
     # A folder of its own, in which open_clip finds these weights and no others.
     with TemporaryDirectory(prefix="clipvet-backbone-") as folder:
-        Path(folder, WEIGHTS).symlink_to(files[0].absolute())
+        _without_masks(files[0], Path(folder, WEIGHTS))
         Path(folder, CONFIG).write_text(json.dumps(config_of(location)), "utf-8")
         model = open_clip.create_model(
             f"local-dir:{folder}", precision="fp32", pretrained_text=False
@@ -81,15 +81,34 @@ def _open_clip(location: Location, files: Sequence[Path]) -> Built:
 def _hub(location: Location, files: Sequence[Path]) -> Built:
     name, _, tag = location.hub.partition("/")
     config = open_clip.get_pretrained_cfg(name, tag)
-    model = open_clip.create_model(
-        name,
-        pretrained=str(files[0]),
-        precision="fp32",
-        force_quick_gelu=bool(config.get("quick_gelu")),
-        force_preprocess_cfg={key: config[key] for key in ("mean", "std") if config.get(key)},
-        pretrained_text=False,
-    )
+    with TemporaryDirectory(prefix="clipvet-backbone-") as folder:
+        weights = Path(folder, WEIGHTS)
+        _without_masks(files[0], weights)
+        model = open_clip.create_model(
+            name,
+            pretrained=str(weights),
+            precision="fp32",
+            force_quick_gelu=bool(config.get("quick_gelu")),
+            force_preprocess_cfg={key: config[key] for key in ("mean", "std") if config.get(key)},
+            pretrained_text=False,
+        )
     return _described(model, open_clip.get_tokenizer(name))
+
+
+def _without_masks(file: Path, out: Path) -> None:
+    """Put a file of tensors at ``out``, but for what only TorchScript keeps among them."""
+    with safe_open(file, framework="pt") as stored:
+        names = list(stored.keys())
+        kept = [name for name in names if not _is_beside(name)]
+        if kept == names:
+            out.symlink_to(file.absolute())
+        else:
+            save_file({name: stored.get_tensor(name) for name in kept}, out)
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a tensor is no weight: sizes that OpenAI's files repeat, the mask that is made anew."""
+    return name in _SIZES or name.rpartition(".")[2] == _MASK
 
 
 def _openai(location: Location, files: Sequence[Path]) -> Built:
@@ -98,12 +117,7 @@ def _openai(location: Location, files: Sequence[Path]) -> Built:
         raise ValueError("a CLIPModel of Hugging Face, which needs its config.json beside it")
     if "text.token_embedding.weight" in state:
         raise ValueError("a CustomTextCLIP of open_clip, which needs its open_clip_config.json")
-    # The causal mask is made anew; TorchScript keeps it among the tensors.
-    kept = {
-        name: tensor
-        for name, tensor in state.items()
-        if name not in _SIZES and name.rpartition(".")[2] != _MASK
-    }
+    kept = {name: tensor for name, tensor in state.items() if not _is_beside(name)}
     # The builder rounds to fp16; loading again into fp32 keeps files that are not fp16 exact.
     model = build_model_from_openai_state_dict(dict(kept), quick_gelu=True).float()
     model.load_state_dict(kept)
