@@ -85,7 +85,7 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
         "seed": request["seed"],
         "artifact": reading["artifact"] | {"family": reading["family"]},
         "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
-        "backbone": {"id": request["backbone"], "sha256": None},
+        "backbone": {"id": request["backbone"], "sha256": None, "at": request["backbone_at"]},
         "per_class": rows,
         "probes": probes_of(request),
         "findings": [],

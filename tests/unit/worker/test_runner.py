@@ -247,10 +247,16 @@ def test_registered_backbones_are_resolved_by_the_operator_only(
     ledger = Ledger(settings)
     runner = Runner(settings, ledger.context.database, ledger.context.store, "test/1")
     try:
-        row = ledger.inspection(ledger.upload(checkpoint)["id"], backbone="ours")
-        runner.run()
-        report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
-        assert report["backbone"]["id"] == "/srv/backbone"
+        for typed, name, place in (
+            ("ours", "ours", "/srv/backbone"),
+            ("ours@sha256:ab", "ours@sha256:ab", "/srv/backbone"),
+            ("vit_b16", "ViT-B-16/openai", None),
+        ):
+            row = ledger.inspection(ledger.upload(checkpoint)["id"], backbone=typed)
+            runner.run()
+            report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
+            assert (row["backbone"], report["backbone"]["id"]) == (name, name)
+            assert report["backbone"]["at"] == place
     finally:
         runner.close()
         ledger.close()
