@@ -71,7 +71,7 @@ def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
     """Answer one request with its events and one `done` or `error`."""
     try:
         data = json.loads(line)
-        load_here = partial(load, at=data.get("backbone_at"))
+        load_here = partial(load, at=data.get("backbone_at") or data["backbone"])
         reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
         out = Path(data["out"])
         out.mkdir(parents=True, exist_ok=True)

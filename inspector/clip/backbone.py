@@ -101,8 +101,8 @@ def load_backbone(
     """Resolve a backbone and freeze it in fp32 evaluation mode.
 
     Args:
-        at: what ``spec`` stands for on this machine, where an operator has registered it. Then
-            neither the backbone nor an error says where it lies.
+        at: what ``spec`` stands for on this machine, where a caller of a service asks by that
+            name. Then neither the backbone nor an error says where anything lies.
 
     Raises:
         BackboneError: nothing by that name, a pinned sha256 that differs, a layout or a kind of

@@ -46,8 +46,8 @@ class Location:
 
     `layout` says how to build it: by the configuration in `config` (open_clip's or Hugging Face's), as
     OpenAI's, or as open_clip's `NAME/TAG`. `weights` are several where they are cut into shards, and
-    none where they are yet to be fetched from the hub. With `is_registered` an operator has said where
-    it lies, and callers must not learn it.
+    none where they are yet to be fetched from the hub. With `is_private` somebody asks for it who must
+    not learn where it lies.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Location:
     config: Path | None = None
     index: Path | None = None
     hub: str = ""
-    is_registered: bool = False
+    is_private: bool = False
 
     @property
     def stamp(self) -> tuple[object, ...]:
@@ -75,12 +75,12 @@ class Location:
     def unusable(self, why: str, problem: Exception | None = None) -> BackboneError:
         """The error that says ``why``, and of ``problem`` what the caller may know.
 
-        Libraries name files in what they say. Who gave a path may read it again; where an operator's
-        backbone lies is for the log alone.
+        Libraries name files in what they say. Who works on this machine may read that; what a service
+        tells its callers must not hold it, so there it goes to the log.
         """
         if problem is None:
             return BackboneError(self.name, why)
-        if self.is_registered:
+        if self.is_private:
             logger.warning("backbone %s: %s", self.name, why, exc_info=problem)
             return BackboneError(self.name, f"{why}; the service's log says more")
         return BackboneError(self.name, f"{why}: {str(problem)[:1000] or type(problem).__name__}")
@@ -92,7 +92,7 @@ def locate(spec: str, at: str | None = None) -> Location:
     A registered id goes before a folder or file, these before names of the hub.
 
     Args:
-        at: what the name stands for here, where an operator has registered it; as ``spec``.
+        at: what the name stands for here, said as ``spec`` is, where a caller asks for it by name.
 
     Raises:
         BackboneError: there is no such thing, or a folder lacks something.
@@ -100,7 +100,7 @@ def locate(spec: str, at: str | None = None) -> Location:
     given = split_pin(spec)
     place = given if at is None else split_pin(at)
     pins = tuple(sorted({named.pin for named in (given, place)} - {""}))
-    found = Location(given.name, "hub", pins, is_registered=at is not None)
+    found = Location(given.name, "hub", pins, is_private=at is not None)
     try:
         path = REGISTERED.get(place.name, Path(place.name).expanduser())
         if path.is_dir():
@@ -125,11 +125,11 @@ def _on_hub(found: Location, place: Named) -> Location:
     try:
         name = understand(place.name).name
     except UnknownName as problem:
-        if found.is_registered:
+        if place.name != found.name:
             raise found.unusable("what is registered is not there", problem) from problem
         lacking = "there is no such folder or file, and "
         raise BackboneError(found.name, lacking + str(problem)) from problem
-    return replace(found, hub=name, name=found.name if found.is_registered else name)
+    return replace(found, hub=name, name=found.name if found.is_private else name)
 
 
 def _in_folder(found: Location, folder: Path) -> Location:

@@ -80,7 +80,7 @@ def _plain(location: Location, path: Path, out: Path) -> Path:
         return out / reading.canonical
     stops = [finding for finding in reading.findings if REASONS[finding.id].stops]
     # Records of a file may be called after the folder that it was saved in.
-    said = (REASONS[one.id].meaning if location.is_registered else one.message for one in stops[:3])
+    said = (REASONS[one.id].meaning if location.is_private else one.message for one in stops[:3])
     raise BackboneError(location.name, f"its weights are refused: {'; '.join(said)}")
 
 

@@ -21,6 +21,7 @@ from tests.support.backbone_files import WRITERS
 from tests.support.backbones import write_backbone
 from tests.support.ledger import Ledger, settings_in
 from tests.support.prompts import Recipe, tune
+from tests.support.servers import wait_for
 from worker.runner import Runner
 
 NAMES = ("cat", "golden retriever", "stop sign")
@@ -127,6 +128,15 @@ def test_reports_and_events_say_the_id_and_no_path(
     assert (report["backbone"]["sha256"] is not None) == (name == "good")
     for place, text in said.items():
         assert TELLING not in text and "/tmp" not in text, (place, text)
+
+
+def test_the_log_tells_an_operator_what_reports_keep_to_themselves(
+    service: tuple[Ledger, Runner], vendor: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "clipvet.inspection")
+    _, said = inspected(service, vendor, backbone="config")
+    assert "open_clip_config.json cannot be read; the service" in str(said)
+    wait_for("the child's log", lambda: "JSONDecodeError" in caplog.text)
 
 
 def test_a_callers_pin_holds_beside_the_operators(

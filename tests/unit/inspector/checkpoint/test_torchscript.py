@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.label = "a block"
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x).mean((2, 3))) + self.shared.sum() * self.gain
+        return self.norm(self.conv(x).mean((2, 3))) + self.shared.sum() * self.gain  # type: ignore[no-any-return]
 
 
 class Model(nn.Module):

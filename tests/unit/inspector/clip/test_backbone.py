@@ -288,3 +288,22 @@ def test_which_files_of_a_folder_are_taken(tmp_path: Path) -> None:
     for lacking in ((config,), (other,), (config, "a.pt", "b.pt"), ("a.pt",)):
         with pytest.raises(BackboneError, match="a folder needs"):
             weights(*lacking)
+
+
+def test_a_caller_learns_nothing_of_a_cache_that_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise PermissionError(13, "no right to", "/home/service/.cache/clip")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", fail)
+    with pytest.raises(BackboneError, match="/home/service"):
+        load_backbone("ViT-B/16")
+    for at in ("ViT-B-16/openai", "/srv/acme/clip", "~nobody-of-that-name/acme"):
+        with pytest.raises(BackboneError) as caught:
+            load_backbone("ViT-B-16/openai", at=at)
+        assert "/home" not in str(caught.value) and "acme" not in str(caught.value)
+        assert "log says more" in str(caught.value)
+    assert "/home/service" in caplog.text and "acme" in caplog.text
+    with pytest.raises(BackboneError, match="did you mean pocket?"):
+        load_backbone("poket", at="poket")
