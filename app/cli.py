@@ -96,7 +96,9 @@ def migrate() -> None:
 def submit_command(
     artifact: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     url: Annotated[str, typer.Option(help="Where the service is.", envvar="CLIPVET_URL")],
-    backbone: Annotated[str, typer.Option(help="open_clip name/tag or a registered id.")],
+    backbone: Annotated[
+        str, typer.Option(help="An id that is registered there, or a name such as ViT-B/16.")
+    ],
     classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
     manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
     profile: Profile = "standard",

@@ -20,6 +20,7 @@ from app.dependencies import Context, ContextDep
 from app.errors import StoreUnavailable
 from app.inspections.policy import Profile, Verdict
 from app.models import WorkerBeat
+from inspector.names import BUILT_IN
 
 router = APIRouter(tags=["service"])
 metadata_router = APIRouter(prefix="/v1", tags=["service"])
@@ -53,7 +54,7 @@ def metadata(context: ContextDep) -> dict[str, Any]:
         "formats": ["torch-zip", "torch-legacy", "safetensors", "pickle"],
         "profiles": get_args(Profile),
         "verdicts": get_args(Verdict),
-        "registered_backbones": sorted(context.settings.backbones),
+        "registered_backbones": sorted({*BUILT_IN, *context.settings.backbones}),
         "limits": {
             "max_upload_bytes": int(context.settings.max_upload_bytes),
             "max_body_bytes": int(context.settings.max_body_bytes),

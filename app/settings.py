@@ -65,7 +65,8 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backbones: dict[str, str] = {}
-    """Registered backbones: id → what ``inspector --backbone`` takes (a local folder, say)."""
+    """Registered backbones: id → what ``clipvet inspect --backbone`` takes (a local folder, say), which
+    no answer ever tells."""
     calibrations: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = None
     """Folder of files of ``clipvet calibrate``; reports carry the p-value of the one that fits best."""
     inspector_command: list[str] | None = None

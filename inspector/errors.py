@@ -133,11 +133,11 @@ class ReaderCrashed(TransientError):
     """The reading child ended without a result.
 
     ``returncode`` is that of :class:`subprocess.Popen` (negative: the signal); ``log`` is the end
-    of the child's standard error.
+    of the child's standard error, which may name files of the machine.
     """
 
     def __init__(self, returncode: int, log: str) -> None:
-        super().__init__(f"the reading child ended with {returncode}: {log[-500:]}")
+        super().__init__(f"the reading child ended with {returncode}")
         self.returncode = returncode
         self.log = log
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +37,19 @@ _OURS = ("device", "calibrations")
 
 
 class WarmBackbone:
-    """Keeps the last backbone, until another one or a changed weight file is asked for."""
+    """Keeps the last backbone, until another one is asked for or one of its files changes."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] | None = None
         self._backbone: Backbone | None = None
 
-    def __call__(self, spec: str, device: str) -> Backbone:
-        """Raises BackboneError, as `load_backbone` does."""
-        key = (spec, device, _stamp(spec))
+    def __call__(self, spec: str, device: str, at: str | None = None) -> Backbone:
+        """Raises BackboneError and TransientError, as `load_backbone` does."""
+        key = (spec, at, device, locate(spec, at).stamp)
         if self._backbone is None or key != self._key:
             self._backbone = None  # Two at once may not fit in memory.
-            self._backbone, self._key = load_backbone(spec, device), key
+            self._backbone, self._key = load_backbone(spec, device, at=at), key
         return self._backbone
-
-
-def _stamp(spec: str) -> tuple[int, int] | None:
-    weights = locate(spec).weights
-    if weights is None or not weights.is_file():
-        return None
-    status = weights.stat()
-    return status.st_mtime_ns, status.st_size
 
 
 def main() -> None:
@@ -68,21 +62,23 @@ def main() -> None:
         replies.flush()
 
     load = WarmBackbone()
+    logging.basicConfig(format="%(name)s: %(message)s")
     for line in sys.stdin:
         if line.strip():
             serve(line, reply, load)
 
 
-def serve(line: str, reply: Reply, load: Callable[[str, str], Backbone]) -> None:
+def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
     """Answer one request with its events and one `done` or `error`."""
     try:
         data = json.loads(line)
+        load_here = partial(load, at=data.get("backbone_at") or data["backbone"])
         reading, canonical = _source(data)
         others = [_source(other) for other in data.get("others", ())]
         out = Path(data["out"])
         out.mkdir(parents=True, exist_ok=True)
         try:
-            inspect_models(_request(data), [(reading, canonical), *others], out, reply, load)
+            inspect_models(_request(data), [(reading, canonical), *others], out, reply, load_here)
         except RequestError as problem:
             if problem.field in _OURS:
                 raise
@@ -130,7 +126,8 @@ def _fault(problem: Exception) -> dict[str, str]:
         case OSError() if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return _said("retry", "disk_full", "the worker's disk is full")
         case _:
-            return _said("bug", "internal_error", f"{type(problem).__name__}: {problem}"[:500])
+            # What libraries say names files of this machine; the traceback is in the log.
+            return _said("bug", "internal_error", type(problem).__name__)
 
 
 def _said(kind: str, code: str, message: str) -> dict[str, str]:

@@ -3,12 +3,13 @@
 The child keeps torch and the backbone loaded between jobs. It only ever opens canonical tensors.
 It is started afresh after a crash, a kill, ``max_jobs`` jobs or a change of tenant. Killing means
 the whole process group. Knows no rows. stdin carries one request per line; stdout its replies;
-stderr is log text, of which the tail is kept for the error message.
+stderr is log text: it goes to the worker's own log and to no caller, as libraries name files there.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -23,10 +24,13 @@ from typing import IO, Any
 import worker.launch
 from worker.faults import ChildFault
 
+logger = logging.getLogger("clipvet.inspection")
+
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONHASHSEED")
 _PASSED_ON_PREFIXES = ("OMP_", "MKL_", "CUDA_", "NVIDIA_", "HF_", "TORCH_")
 _MAX_LINE = 1 << 20
 _LOG_LINES = 40
+_SHOWN = 2000
 
 
 def scrubbed_environment() -> dict[str, str]:
@@ -117,8 +121,9 @@ class InspectionChild:
             reader.join(timeout=2)
         code = self._process.returncode
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        tail = " | ".join(list(self._log)[-3:])[-400:]
-        return ChildFault("inspection_crashed", f"the inspection process ended ({how}) {tail}")
+        # Whose inspection it was may read the fault: what a process says at its end names files.
+        logger.error("the inspection process ended (%s): %s", how, " | ".join(self._log)[-4000:])
+        return ChildFault("inspection_crashed", f"the inspection process ended ({how})")
 
     def _pump(self, stream: IO[bytes]) -> None:
         while line := stream.readline(_MAX_LINE):
@@ -127,7 +132,9 @@ class InspectionChild:
 
     def _pump_log(self, stream: IO[bytes]) -> None:
         while line := stream.readline(_MAX_LINE):
-            self._log.append(line.decode(errors="replace").rstrip())
+            text = line.decode(errors="replace").rstrip()
+            self._log.append(text)
+            logger.info("%s", text[:_SHOWN])
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -137,7 +144,8 @@ def _parse(line: bytes) -> dict[str, Any]:
     except ValueError:
         reply = None
     if not isinstance(reply, dict) or not isinstance(reply.get("event"), str):
-        raise ChildFault("inspection_protocol", f"not a reply: {line[:200]!r}")
+        logger.error("not a reply: %r", line[:_SHOWN])
+        raise ChildFault("inspection_protocol", "the inspection process said something else")
     return reply
 
 

@@ -31,7 +31,7 @@ class StoredBytesChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Goes to the row: stable code, a sentence, and whether to try again."""
+    """Goes to the row, and to the caller: stable code, a sentence, and whether to try again."""
 
     code: str
     message: str
@@ -60,5 +60,5 @@ def classify(error: Exception) -> Fault:
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return Fault("disk_full", "the worker's disk is full", may_retry=True)
         case _:
-            name = type(error).__name__
-            return Fault("internal_error", f"{name}: {str(error)[:500]}", may_retry=True)
+            # Its text may name files, statements or hosts; the worker's log has all of it.
+            return Fault("internal_error", type(error).__name__, may_retry=True)

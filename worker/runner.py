@@ -22,6 +22,7 @@ from app.inspections import lease
 from app.models import Artifact
 from app.settings import Settings
 from app.storage import Store
+from inspector.names import split_pin
 from worker import intake
 from worker.child import ChildPool
 from worker.faults import ChildFault, classify
@@ -194,7 +195,8 @@ class _Attempt:
         return {key: asked[key] for key in passed_on} | {
             "id": self._held.inspection_id,
             **taken.paths(),
-            "backbone": settings.backbones.get(backbone, backbone),
+            "backbone": backbone,
+            "backbone_at": settings.backbones.get(split_pin(backbone).name),
             "probes": probes,
             # Not in what was asked for before there was such a question.
             "in_distribution": bool(asked.get("in_distribution", False)),

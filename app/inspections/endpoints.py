@@ -26,10 +26,12 @@ from app.inspections.schemas import (
 )
 from app.models import TERMINAL, Inspection
 from app.paging import Page, cut, decode_token
+from app.settings import Settings
 from app.uploads import service as uploads
 from app.uploads.schemas import Sha256
 from app.webhooks import service as webhooks
 from app.webhooks.endpoints import check_target
+from inspector.names import UnknownName, understand
 
 router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
 
@@ -47,8 +49,11 @@ def create_inspection(
     if body.webhook is not None:
         check_target(body.webhook.url, context.settings)
 
+    backbone = _understood(body.backbone, context.settings)
+
     def work(session: Session) -> Answer:
-        row = service.create(session, _new_inspection(session, context, body, base_url))
+        new = _new_inspection(session, context, body, backbone, base_url)
+        row = service.create(session, new)
         webhook = _own_webhook(session, body, row)
         headers = {
             "Location": f"{base_url}/v1/inspections/{row.id}",
@@ -59,15 +64,27 @@ def create_inspection(
     return once.answer(body, work)
 
 
+def _understood(backbone: str, settings: Settings) -> str:
+    """The one name of what was typed. Raises ``Unprocessable`` where there is none."""
+    try:
+        return str(understand(backbone, settings.backbones))
+    except UnknownName as problem:
+        raise Unprocessable(
+            str(problem),
+            code="unknown_backbone",
+            extra={"nearest": problem.nearest, "registered": problem.registered},
+        ) from None
+
+
 def _new_inspection(
-    session: Session, context: Context, body: InspectionCreate, base_url: str
+    session: Session, context: Context, body: InspectionCreate, backbone: str, base_url: str
 ) -> service.NewInspection:
     upload = uploads.find_stored(session, upload_id=body.upload_id, sha256=body.sha256)
     if body.probes != "builtin":
         uploads.find_stored(session, upload_id=body.probes, sha256=None)
     return service.NewInspection(
         upload=upload,
-        request=body.inspector_request(),
+        request=body.inspector_request(backbone),
         labels=dict(body.labels),
         fail_on=body.fail_on,
         deadline_s=body.deadline_s or context.settings.default_deadline_s,

@@ -17,11 +17,9 @@ StatusName = Literal[
 ]
 Backbone = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$", max_length=200
-    ),
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:@/+-]*$", max_length=300),
 ]
-"""A name, never a path: what lies on the server is no caller's to choose."""
+"""A name as people type it, never a path: what lies on the server is no caller's to choose."""
 UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Selector = Annotated[
@@ -93,14 +91,14 @@ class InspectionCreate(BaseModel):
             raise ValueError("in_distribution is said of uploaded probes; built-in ones are not")
         return self
 
-    def inspector_request(self) -> dict[str, Any]:
-        """The part of the wish that the inspection itself reads."""
+    def inspector_request(self, backbone: str) -> dict[str, Any]:
+        """The part of the wish that the inspection itself reads, ``backbone`` by its one name."""
         manifest = self.manifest or {"method": "auto", "classnames": self.classes}
         names = {
-            "backbone", "profile", "seed", "targets", "probes", "in_distribution", "repair",
+            "profile", "seed", "targets", "probes", "in_distribution", "repair",
             "budget_s", "member", "state",
         }  # fmt: skip
-        return {"manifest": manifest} | self.model_dump(include=names)
+        return {"manifest": manifest, "backbone": backbone} | self.model_dump(include=names)
 
 
 class ArtifactRef(BaseModel):

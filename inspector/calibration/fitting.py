@@ -149,7 +149,7 @@ def _of(folder: Path | None) -> Iterator[Calibration]:
     if folder is None:
         return
     if not folder.is_dir():
-        raise RequestError("calibrations", f"{folder} is no folder")
+        raise RequestError("calibrations", "is no folder")
     for path in sorted(folder.glob("*.json")):
         try:
             yield load(path)

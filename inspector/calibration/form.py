@@ -150,7 +150,8 @@ def load(path: Path) -> Calibration:
     try:
         data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError) as problem:
-        raise RequestError("calibration", f"cannot read {path.name}: {problem}") from problem
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise RequestError("calibration", f"cannot read {path.name}: {why}") from problem
     wrong = problem_of(data, FORM) or _problem(data)
     if wrong:
         raise RequestError(f"calibration.{wrong[0]}".rstrip("."), f"{wrong[1]} ({path.name})")

@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     options = ReaderOptions(
         Limits.from_json(request["limits"]),
         name=request["name"],
+        role=request["role"],
         member=request["member"],
         state=request["state"],
     )

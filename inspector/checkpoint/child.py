@@ -153,6 +153,7 @@ def _run(
             "name": options.name,
             "member": options.member,
             "state": options.state,
+            "role": options.role,
             "parent": os.getpid(),
         }
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.limits import Limits, Role
 from inspector.checkpoint.pickles.globals import summarise
 from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reading import (
@@ -33,6 +33,7 @@ class Draft:
     name: str
     limits: Limits
     ledger: Ledger
+    role: Role = "artifact"
     sha256: str | None = None
     size: int = 0
     format: str = "unknown"

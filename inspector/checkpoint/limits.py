@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
 
 from inspector.checkpoint.levels import Level
 
 MIB = 1024 * 1024
+
+Role = Literal["artifact", "backbone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class ReaderOptions:
     ``timeout_s`` is wall-clock time, after which the child is killed; below the sandbox level
     ``floor`` nothing is read at all. ``member`` is the file of a folder or archive that is wanted and
     ``state`` the key of the file, instead of those that loaders take.
+    A file of ``role`` "backbone" is the buyer's own: its tensors are
+    taken as they are, whatever family they are of, also from a TorchScript archive.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -75,3 +80,4 @@ class ReaderOptions:
     floor: Level = "plain"
     member: str | None = None
     state: str | None = None
+    role: Role = "artifact"

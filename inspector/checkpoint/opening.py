@@ -17,7 +17,14 @@ from inspector.checkpoint.bundle import Box, Part
 from inspector.checkpoint.choice import Choice, choose
 from inspector.checkpoint.content import Content
 from inspector.checkpoint.draft import Draft
-from inspector.checkpoint.formats import foreign, legacy, safetensors, torchzip, zipfiles
+from inspector.checkpoint.formats import (
+    foreign,
+    legacy,
+    safetensors,
+    torchscript,
+    torchzip,
+    zipfiles,
+)  # fmt: skip
 from inspector.checkpoint.formats.compression import SUFFIXES, Compression
 from inspector.checkpoint.formats.sniff import Kind, sniff
 from inspector.checkpoint.formats.zipfiles import Member
@@ -216,6 +223,9 @@ def _contained(box: Box, choice: Choice) -> ContainerInfo:
 
 
 def _from_torch_zip(opened: Opened, draft: Draft) -> Content:
+    if draft.role == "backbone" and torchzip.is_program(opened.members):
+        program = (opened.source, opened.members, draft.ledger, draft.limits)
+        return content.of_views(torchscript.read_program(*program))
     archive = torchzip.open_torch_zip(opened.source, opened.members, draft.limits)
     if not archive.has_checksums:
         draft.add("zip-no-checksums", "no record of the file has a checksum")

@@ -29,7 +29,8 @@ _WEIGHT_DTYPES = ("F16", "F32", *_UNUSUAL_DTYPES)
 def new_draft(path: Path, options: ReaderOptions) -> Draft:
     """An empty draft for the artifact at ``path``."""
     limits = options.limits
-    return Draft(printable(options.name or path.name), limits, Ledger(limits.globals))
+    name = printable(options.name or path.name)
+    return Draft(name, limits, Ledger(limits.globals), options.role)
 
 
 def read_here(path: Path, out: Path, options: ReaderOptions) -> Reading:
@@ -74,9 +75,10 @@ def _read(path: Path, out: Path, draft: Draft, options: ReaderOptions) -> None:
         opened = open_checkpoint(path, out, draft, stack, options.member)
         choice = choose_model(opened, draft, options.state)
         views = states.checked_views(choice.model, opened.source)
-        draft.guard(lambda: _recognise(choice.model, draft))
-        rivals.compare_states(choice, opened.source, draft, options)
-        rivals.compare_members(opened, choice, out, draft, options)
+        if options.role == "artifact":
+            draft.guard(lambda: _recognise(choice.model, draft))
+            rivals.compare_states(choice, opened.source, draft, options)
+            rivals.compare_members(opened, choice, out, draft, options)
         target = None if draft.is_stopped else out / CANONICAL_NAME
         draft.tensors, digest = write_canonical(opened.source, views, target, draft.limits)
         draft.canonical_sha256 = digest if target else None

@@ -24,6 +24,7 @@ from inspector.cli.options import (
     Probes,
     Profile,
     Seed,
+    checked_backbone,
     checked_probes,
     read_manifest,
     resolve_device,
@@ -62,7 +63,16 @@ def calibrate(
     from inspector.cli.bank import Order, fill
 
     order = Order(
-        backbone, parsed, method, profile, checked, in_distribution, number, seed, resolved, out
+        checked_backbone(backbone),
+        parsed,
+        method,
+        profile,
+        checked,
+        in_distribution,
+        number,
+        seed,
+        resolved,
+        out,
     )
     # Libraries may print; standard output belongs to the result.
     with redirect_stdout(sys.stderr), progress_bar() as progress:

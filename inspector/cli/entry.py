@@ -20,7 +20,13 @@ from inspector.cli.logits import logits
 from inspector.cli.scan import scan
 from inspector.cli.screen import note
 from inspector.cli.trojai import trojai
-from inspector.errors import ArtifactError, BackboneError, InspectorError, RequestError
+from inspector.errors import (
+    ArtifactError,
+    BackboneError,
+    InspectorError,
+    ReaderCrashed,
+    RequestError,
+)
 
 cli = typer.Typer(
     name="clipvet",
@@ -61,6 +67,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = INCONCLUSIVE
     except InspectorError as problem:
         note(f"clipvet: {problem}")
+        if isinstance(problem, ReaderCrashed):
+            note(problem.log)
         code = ERROR
     except (KeyboardInterrupt, typer.Abort):
         note("clipvet: interrupted")

@@ -34,6 +34,7 @@ from inspector.cli.options import (
     SandboxFloor,
     Seed,
     State,
+    checked_backbone,
     checked_probes,
     read_manifest,
     resolve_device,
@@ -122,7 +123,7 @@ def inspect(
     """
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
         _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
         calibration, calibrations,
     )  # fmt: skip
@@ -160,7 +161,7 @@ def repair(
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
     stated = read_manifest(manifest, classes)
     wish = Wish(
-        artifact, backbone, stated, profile, checked_probes(probes), in_distribution,
+        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
         _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
         calibration, calibrations,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from inspector.cli.options import (
     Member,
     SandboxFloor,
     State,
+    checked_backbone,
     read_manifest,
     resolve_device,
 )
@@ -56,6 +57,7 @@ def logits(
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
     parsed = read_manifest(manifest, classes)
+    checked_backbone(backbone)
     options = ReaderOptions(floor=sandbox_floor, member=member, state=state)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)

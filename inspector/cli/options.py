@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from inspector.checkpoint.levels import Level
+from inspector.clip.registry import locate
 from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
 
@@ -27,7 +28,8 @@ Backbone = Annotated[
     str,
     typer.Option(
         metavar="B",
-        help="pocket, an open_clip folder, an OpenAI-layout safetensors file, or NAME/TAG; "
+        help="pocket, a name (ViT-B/16, ViT-B-16/laion2b_s34b_b88k, hf-hub:ORG/NAME), a folder of "
+        "open_clip's or Hugging Face's, or a file (OpenAI's .pt, a state_dict, safetensors); "
         "@sha256:HEX behind it pins the weights.",
     ),
 ]
@@ -121,6 +123,12 @@ def checked_probes(given: str) -> str:
     """Raises RequestError for what is neither builtin nor there."""
     if given != "builtin" and not Path(given).exists():
         raise RequestError("probes", f"{given!r} is neither builtin nor a folder or zip")
+    return given
+
+
+def checked_backbone(given: str) -> str:
+    """Raises BackboneError for what is no name, folder or file: a slip of the pen is no verdict."""
+    locate(given)
     return given
 
 

@@ -11,7 +11,7 @@ import typer
 
 from inspector.checkpoint import ReaderOptions, Reading, read_artifact, reading_table
 from inspector.cli.exits import exit_of_reading
-from inspector.cli.options import Artifact, AsJson, Member, SandboxFloor, State
+from inspector.cli.options import Artifact, AsJson, Member, SandboxFloor, State, checked_backbone
 from inspector.cli.screen import show_json, show_rows
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def scan(
     state: State = None,
 ) -> None:
     """Look at a checkpoint statically: container, globals, tensors, family, class names."""
+    if backbone is not None:
+        checked_backbone(backbone)
     decoded, options = None, ReaderOptions(floor=sandbox_floor, member=member, state=state)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)

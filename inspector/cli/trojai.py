@@ -19,7 +19,7 @@ import typer
 from inspector.checkpoint import ReaderOptions
 from inspector.cli.exits import exit_of_report
 from inspector.cli.inspection import Wish, run
-from inspector.cli.options import SandboxFloor
+from inspector.cli.options import SandboxFloor, checked_backbone
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
 from inspector.jsonform import problem_of
@@ -132,7 +132,7 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
 def _wish(model: Path, parameters: Mapping[str, Any], reader: ReaderOptions) -> Wish:
     return Wish(
         artifact=model,
-        backbone=parameters["backbone"],
+        backbone=checked_backbone(parameters["backbone"]),
         manifest=_manifest(model, parameters),
         profile=parameters.get("profile", "standard"),
         probes=parameters.get("probes", "builtin"),

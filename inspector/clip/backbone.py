@@ -1,33 +1,33 @@
 """Frozen CLIP backbones, by name and sha256.
 
 A backbone is the trusted half of a classifier: it comes from the buyer, never from the vendor's
-file. Accepted: a registered id (`pocket`), a local open_clip folder, an OpenAI-layout state_dict
-in safetensors, or an open_clip `NAME/TAG`; each may be pinned by a trailing `@sha256:HEX`.
-Deliberately does not know prompts. Weights are held in fp32 whatever they were stored in.
+file. Accepted: a registered id (`pocket`), a folder of open_clip's or Hugging Face's, a file in
+OpenAI's layout (safetensors, a state_dict, OpenAI's own TorchScript), and what people call the models
+on the hub; each may be pinned by a trailing `@sha256:HEX`. Where they lie is the registry's business,
+how their weights become a model `building`'s. Deliberately does not know prompts. Weights are held in
+fp32 whatever they were stored in.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.model import build_model_from_openai_state_dict
-from safetensors.torch import load_file
+from open_clip.pretrained import download_pretrained_from_hf
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.clip.registry import CONFIG, REGISTERED, WEIGHTS, locate
+from inspector.clip.building import Built, build
+from inspector.clip.registry import CONFIG, HUGGING_FACE_CONFIG, Location, locate
 from inspector.clip.text import TextTower
-from inspector.errors import BackboneError
+from inspector.clip.weightfiles import in_safetensors, sha256_of_weights
+from inspector.errors import BackboneError, TransientError
 from inspector.manifest import Triple, spoken
-
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -95,29 +95,53 @@ class Backbone:
             return self.text.encode(self.text.embed(tokens), tokens.argmax(1))
 
 
-def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
+def load_backbone(
+    spec: str, device: str | torch.device = "cpu", *, at: str | None = None
+) -> Backbone:
     """Resolve a backbone and freeze it in fp32 evaluation mode.
+
+    Args:
+        at: what ``spec`` stands for on this machine, where a caller of a service asks by that
+            name. Then neither the backbone nor an error says where anything lies.
 
     Raises:
         BackboneError: nothing by that name, a pinned sha256 that differs, a layout or a kind of
             text tower that we cannot read.
+        TransientError: its file could not be read for lack of memory, disk or time.
     """
-    location = locate(spec)
-    if location.folder is not None:
-        backbone = _from_folder(location.name, location.folder, location.pin)
-    elif location.file is not None:
-        backbone = _from_openai(location.name, location.file, location.pin)
-    else:
-        backbone = _from_hub(location.name, location.pin)
-    backbone.model.float().eval().requires_grad_(False).to(device)
-    _channels_last(backbone.model.visual)
+    location = locate(spec, at)
+    if location.layout == "hub":
+        location = _fetched(location)
+    sha256 = sha256_of_weights(location)
+    with in_safetensors(location) as files:
+        built = _built(location, files)
+        model = built.model.float().eval().requires_grad_(False).to(device)
+    _channels_last(model.visual)
     try:
-        TextTower(backbone.model)
+        TextTower(model)
     except ValueError as problem:
-        raise BackboneError(spec, f"not supported: {problem}") from problem
-    if not isinstance(backbone.tokenizer, open_clip.SimpleTokenizer):
-        raise BackboneError(spec, "not supported: its tokenizer is not CLIP's own")
-    return backbone
+        raise BackboneError(location.name, f"not supported: {problem}") from problem
+    if not isinstance(built.tokenizer, open_clip.SimpleTokenizer):
+        raise BackboneError(location.name, "not supported: its tokenizer is not CLIP's own")
+    size = model.visual.image_size
+    return Backbone(
+        id=location.name,
+        sha256=sha256,
+        model=model,
+        tokenizer=built.tokenizer,
+        image_size=int(size[0] if isinstance(size, tuple | list) else size),
+        mean=built.mean,
+        std=built.std,
+    )
+
+
+def _built(location: Location, files: tuple[Path, ...]) -> Built:
+    try:
+        return build(location, files)
+    except (BackboneError, TransientError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as problem:  # open_clip, safetensors and torch raise many kinds
+        raise location.unusable("no model can be built of it", problem) from problem
 
 
 def _channels_last(visual: nn.Module) -> None:
@@ -130,88 +154,31 @@ def _channels_last(visual: nn.Module) -> None:
         visual.to(memory_format=torch.channels_last)
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _checked_sha256(spec: str, path: Path, pin: str) -> str:
-    sha256 = file_sha256(path)
-    if pin and pin != sha256:
-        raise BackboneError(spec, f"the weights have sha256 {sha256}, demanded was {pin}")
-    return sha256
-
-
-def _describe(spec: str, sha256: str, model: Any, tokenizer: Callable[..., Tensor]) -> Backbone:
-    visual = model.visual
-    size = visual.image_size
-    return Backbone(
-        id=spec,
-        sha256=sha256,
-        model=model,
-        tokenizer=tokenizer,
-        image_size=int(size[0] if isinstance(size, tuple | list) else size),
-        mean=tuple(getattr(visual, "image_mean", None) or OPENAI_MEAN),
-        std=tuple(getattr(visual, "image_std", None) or OPENAI_STD),
-    )
-
-
-def _from_folder(spec: str, folder: Path, pin: str) -> Backbone:
-    weights = folder / WEIGHTS
-    if not weights.is_file() or not (folder / CONFIG).is_file():
-        raise BackboneError(spec, f"a folder needs {CONFIG} and {WEIGHTS}")
-    sha256 = _checked_sha256(spec, weights, pin)
+def _fetched(location: Location) -> Location:
+    """The same with the files that open_clip downloads, or has downloaded before."""
+    repository = location.hub.removeprefix("hf-hub:")
     try:
-        model = open_clip.create_model(
-            f"local-dir:{folder}", precision="fp32", pretrained_text=False
-        )
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    except Exception as problem:  # open_clip raises many kinds on a foreign folder
-        raise BackboneError(spec, f"open_clip cannot build it: {problem}") from problem
-    return _describe(spec, sha256, model, tokenizer)
-
-
-def _from_openai(spec: str, path: Path, pin: str) -> Backbone:
-    sha256 = _checked_sha256(spec, path, pin)
-    try:
-        state = load_file(path)
-        # The builder rounds to fp16; loading again into fp32 keeps files that are not fp16 exact.
-        model = build_model_from_openai_state_dict(dict(state), quick_gelu=True).float()
-        metadata = ("input_resolution", "context_length", "vocab_size")
-        model.load_state_dict({name: t for name, t in state.items() if name not in metadata})
-    except Exception as problem:  # safetensors and open_clip raise many kinds on a foreign file
-        raise BackboneError(
-            spec, f"not an OpenAI-layout state_dict in safetensors: {problem}"
-        ) from problem
-    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
-    return _describe(spec, sha256, model, tokenizer)
-
-
-def _from_hub(spec: str, pin: str) -> Backbone:
-    name, _, tag = spec.partition("/")
-    if tag not in open_clip.list_pretrained_tags_by_model(name):
-        raise BackboneError(
-            spec,
-            "no such folder or file, nor an open_clip NAME/TAG; "
-            f"built in: {', '.join(sorted(REGISTERED))}",
-        )
-    config = open_clip.get_pretrained_cfg(name, tag)
-    try:
-        path = Path(open_clip.download_pretrained(config, prefer_hf_hub=True))
+        if repository != location.hub:
+            return _from_repository(location, repository)
+        name, _, tag = location.hub.partition("/")
+        described = open_clip.get_pretrained_cfg(name, tag)
+        weights = Path(open_clip.download_pretrained(described, prefer_hf_hub=True))
     except Exception as problem:  # network, hub and disk errors of three libraries
-        raise BackboneError(spec, f"could not fetch its weights: {problem}") from problem
-    sha256 = _checked_sha256(spec, path, pin)
-    preprocessing = {key: config[key] for key in ("mean", "std") if config.get(key)}
-    try:
-        model = open_clip.create_model(
-            name,
-            pretrained=str(path),
-            precision="fp32",
-            force_quick_gelu=bool(config.get("quick_gelu")),
-            force_preprocess_cfg=preprocessing,
-            pretrained_text=False,
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except Exception as problem:  # open_clip raises many kinds
-        raise BackboneError(spec, f"open_clip cannot build it: {problem}") from problem
-    return _describe(spec, sha256, model, tokenizer)
+        raise location.unusable("its weights could not be fetched", problem) from problem
+    return replace(location, weights=(weights,))
+
+
+def _from_repository(location: Location, repository: str) -> Location:
+    """open_clip's files in a repository, else a CLIPModel's."""
+
+    def first(*names: str | None) -> Path:
+        for name in names[:-1]:
+            with suppress(FileNotFoundError):
+                return Path(download_pretrained_from_hf(repository, name))
+        return Path(download_pretrained_from_hf(repository, names[-1]))
+
+    config = first(CONFIG, HUGGING_FACE_CONFIG)
+    if config.name == CONFIG:
+        return replace(location, layout="open_clip", config=config, weights=(first(None),))
+    weights = first("model.safetensors", "pytorch_model.bin")
+    return replace(location, layout="hugging-face", config=config, weights=(weights,))

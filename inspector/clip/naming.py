@@ -24,6 +24,7 @@ from inspector.clip.registry import locate
 from inspector.clip.statement import with_statement
 from inspector.clip.suffix import Ids, find_altered, prompts_of, rows_to_tokens
 from inspector.clip.vocabulary import TokenIndex
+from inspector.clip.weightfiles import in_safetensors
 from inspector.errors import AssemblyError, BackboneError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
@@ -117,18 +118,19 @@ def token_embedding(spec: str) -> NDArray[np.floating[Any]]:
     Raises:
         RequestError, BackboneError: see :func:`names_by_backbone`.
     """
-    weights = locate(spec).weights
-    if weights is None:
+    location = locate(spec)
+    if not location.weights:
         raise RequestError("backbone", f"{spec!r} is not on this machine; scan downloads nothing")
-    try:
-        with safe_open(weights, framework="numpy") as file:
-            stored = set(file.keys())
-            name = next((name for name in _TABLES if name in stored), None)
-            if name is None:
-                raise BackboneError(spec, f"its weights hold none of {', '.join(_TABLES)}")
-            return file.get_tensor(name)  # type: ignore[no-any-return]
-    except (OSError, SafetensorError, TypeError) as problem:
-        raise BackboneError(spec, f"cannot read its token embedding: {problem}") from problem
+    with in_safetensors(location) as files:
+        for path in files:
+            try:
+                with safe_open(path, framework="numpy") as file:
+                    name = next((name for name in _TABLES if name in file.keys()), None)  # noqa: SIM118
+                    if name is not None:
+                        return file.get_tensor(name)  # type: ignore[no-any-return]
+            except (OSError, SafetensorError, TypeError) as problem:
+                raise location.unusable("its token embedding cannot be read", problem) from problem
+    raise BackboneError(spec, f"its weights hold none of {', '.join(_TABLES)}")
 
 
 def undecoded(identifier: str, message: str, remedy: str = "") -> DecodedNames:

@@ -92,7 +92,7 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
             for source, first in [(request, True), *((other, False) for other in request["others"])]
         ],
         "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
-        "backbone": {"id": request["backbone"], "sha256": None},
+        "backbone": {"id": request["backbone"], "sha256": None, "at": request["backbone_at"]},
         "per_class": rows,
         "probes": probes_of(request),
         "findings": [],

@@ -25,6 +25,8 @@ _KNOWN = frozenset(
     | {".data/serialization_id"}
 )
 _SMALL_RECORD_BYTES = 4096
+CONVERSION = "m = torch.jit.load(f, 'cpu'); torch.save(m.state_dict(), 'state.pth')"
+"""What makes a checkpoint of a program, to be run by whoever trusts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ def looks_like_torch(members: tuple[Member, ...]) -> bool:
     return any(_is_pickle(member.name) for member in members)
 
 
+def is_program(members: tuple[Member, ...]) -> bool:
+    """Whether a torch zip is a TorchScript archive rather than one of ``torch.save``."""
+    inner = [member.name.partition("/")[2] for member in members]
+    return "constants.pkl" in inner or any(name.startswith("code/") for name in inner)
+
+
 def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) -> TorchZip:
     """Check every record of a torch zip, checksums included where it has any.
 
@@ -56,12 +64,11 @@ def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) 
         UnsupportedFormat: TorchScript, or values in big-endian order.
     """
     records = _records(members)
-    if "constants.pkl" in records or any(name.startswith("code/") for name in records):
+    if is_program(members):
         raise UnsupportedFormat(
             "unsupported-format",
             "a TorchScript archive, which is a program",
-            remedy="Ask the vendor for its tensors alone: "
-            "torch.save(torch.jit.load(FILE).state_dict(), 'model.pth').",
+            remedy=f"Ask the vendor for its tensors alone: {CONVERSION}",
         )
     has_checksums = any(member.crc for member in members)
     pickle = b""

@@ -56,3 +56,10 @@ def _checked(name: str, result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name)
     return int(result)
+
+
+def told(error: OSError, otherwise: str = "the kernel") -> str:
+    """Which call the kernel refused, and why; never which file, as reports say what was refused."""
+    name = str(error.filename or otherwise)
+    what = "a file" if "/" in name else name
+    return f"{what}: {error.strerror or type(error).__name__}"

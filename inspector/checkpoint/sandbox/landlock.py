@@ -37,7 +37,7 @@ def restrict(reach: Reach) -> list[str]:
         version = kernel.call("landlock_create_ruleset", None, 0, _ASK_VERSION)
         _confine(reach, version)
     except OSError as error:
-        return [refused(FILE_RULES, f"{error.filename}: {error.strerror or error}")]
+        return [refused(FILE_RULES, kernel.told(error))]
     taken = [FILE_RULES]
     taken += ["landlock-network"] if version >= _NETWORK_FROM else []
     taken += ["landlock-scopes"] if version >= _SCOPES_FROM else []

@@ -78,7 +78,7 @@ def isolate(reach: Reach, cpu_s: int) -> tuple[list[str], bool]:
         os.write(theirs.outgoing, _READY)
         theirs.close()
     except OSError as error:
-        text = f"{error.filename or 'fork'}: {error.strerror or error}"
+        text = kernel.told(error, "fork")
         os.write(theirs.outgoing, text.encode("ascii", "backslashreplace"))
         os._exit(1)
     return layers, True

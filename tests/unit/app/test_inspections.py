@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.ledger import CLASSES, Ledger
+from tests.support.ledger import CLASSES, Ledger, settings_in
 
 
 def test_create_answers_202_and_can_be_read_at_once(ledger: Ledger) -> None:
@@ -43,7 +44,8 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"classes": None, "manifest": {"method": "auto"}},
         {"backbone": "/etc/passwd"},
         {"backbone": "../secret"},
-        {"backbone": "a/b/c"},
+        {"backbone": ""},
+        {"backbone": "a\nb"},
         {"profile": "best"},
         {"seed": -1},
         {"budget_s": 0},
@@ -61,6 +63,55 @@ def test_what_does_not_fit_the_schema_is_422(ledger: Ledger, change: dict[str, A
     answer = ledger.api.post("/v1/inspections", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("ViT-B/16", "ViT-B-16/openai"),
+        ("openai/clip-vit-large-patch14-336", "ViT-L-14-336/openai"),
+        ("ViT-L/14@336px", "ViT-L-14-336/openai"),
+        ("hf-hub:laion/CLIP-of-Tomorrow", "hf-hub:laion/CLIP-of-Tomorrow"),
+        (f"pocket@sha256:{'A' * 64}", f"pocket@sha256:{'a' * 64}"),
+    ],
+)
+def test_a_backbone_is_understood_as_it_is_typed(ledger: Ledger, typed: str, name: str) -> None:
+    assert ledger.inspection(backbone=typed)["backbone"] == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        ("poket", "pocket"),
+        ("ViT-B/61", "ViT-B/16"),
+        ("ViT-B-16/openia", "ViT-B-16/openai"),
+        ("our-clip", "ours-clip"),
+        ("a/b/c", None),
+        ("backbones/../../etc", None),
+    ],
+)
+def test_a_slip_in_a_backbones_name_is_answered_at_once(
+    tmp_path: Path, typed: str, nearest: str | None
+) -> None:
+    ledger = Ledger(settings_in(tmp_path, backbones={"ours-clip": "/srv/secret/clip"}))
+    upload = ledger.upload(b"some bytes")
+    body = {"upload_id": upload["id"], "backbone": typed, "classes": CLASSES}
+    headers = {"Idempotency-Key": "once"}
+    answer = ledger.api.post("/v1/inspections", json=body, headers=headers)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "unknown_backbone")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["registered"] == ["ours-clip", "pocket"]
+    assert nearest is None or nearest in problem["nearest"]
+    for name in ("ours-clip", "pocket", *problem["nearest"]):
+        assert name in problem["detail"]
+    assert "/srv" not in answer.text
+    assert ledger.api.get("/v1/inspections").json()["items"] == []
+    # The key is still free for what was meant.
+    mended = ledger.api.post("/v1/inspections", json=body | {"backbone": "pocket"}, headers=headers)
+    assert mended.status_code == 202
+    assert "pocket" in ledger.api.get("/v1/metadata").json()["registered_backbones"]
+    ledger.close()
 
 
 def test_an_upload_must_be_complete(ledger: Ledger) -> None:

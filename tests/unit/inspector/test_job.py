@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.registry import locate
 from inspector.job import WarmBackbone, _request
+from tests.support.backbone_files import WRITERS
 from tests.support.backbones import write_backbone
 from tests.unit.inspector.test_pipeline import NAMES, Bench
 
@@ -109,7 +113,22 @@ def test_calibrations_are_the_workers_and_not_the_customers(
 def test_a_backbone_is_loaded_once_until_its_file_changes(tmp_path: Path) -> None:
     folder = write_backbone(tmp_path / "vit")
     load = WarmBackbone()
-    first = load(str(folder), "cpu")
-    assert load(str(folder), "cpu") is first
+    first = load("ours", "cpu", at=str(folder))
+    assert load("ours", "cpu", at=str(folder)) is first
+    assert load("theirs", "cpu", at=str(folder)).id == "theirs"
     write_backbone(folder, seed=1)
-    assert load(str(folder), "cpu").sha256 != first.sha256
+    assert load("ours", "cpu", at=str(folder)).sha256 != first.sha256
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_change_is_noticed_in_every_layout(kind: str, vit: Backbone, tmp_path: Path) -> None:
+    path = WRITERS[kind](copy.deepcopy(vit.model).half(), tmp_path)
+    files = [path] if path.is_file() else sorted(one for one in path.iterdir())
+    for file in files:
+        before = locate(str(path)).stamp
+        assert locate(str(path)).stamp == before
+        state, content = file.stat(), file.read_bytes()
+        file.write_bytes(content)
+        # Of the same size, and with its old time, as a copy that keeps times has.
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert locate(str(path)).stamp != before, file.name

@@ -65,18 +65,23 @@ def test_one_child_answers_many_requests(start: Start) -> None:
     ("code", "fault", "message"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "inspection_crashed", "9"),
-        ("import sys; sys.exit('no backbone')", "inspection_crashed", "no backbone"),
-        ("print('hello', flush=True); input(); input()", "inspection_protocol", "hello"),
-        ("print('[1]', flush=True); input(); input()", "inspection_protocol", "[1]"),
+        ("import sys; sys.exit('/srv/b is gone')", "inspection_crashed", "exit status 1"),
+        ("print('/srv/b', flush=True); input(); input()", "inspection_protocol", "something else"),
+        ("print('[1]', flush=True); input(); input()", "inspection_protocol", "something else"),
         ("import time; time.sleep(60)", "inspection_hung", "said nothing"),
     ],
 )
-def test_a_broken_child_is_a_fault(start: Start, code: str, fault: str, message: str) -> None:
+def test_a_broken_child_is_a_fault(
+    start: Start, code: str, fault: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ChildFault) as caught:
         list(start(code).ask({"id": "x"}, 1.0))
     assert caught.value.code == fault
     assert message in str(caught.value)
     assert not caught.value.is_final
+    # What it said may name files: that is for the worker's log, not for the row.
+    assert "/srv" not in str(caught.value)
+    assert ("/srv/b" in caplog.text) == ("/srv/b" in code)
 
 
 def test_a_chatty_log_does_not_block_the_child(start: Start) -> None:

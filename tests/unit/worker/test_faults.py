@@ -32,6 +32,11 @@ def test_the_table(error: Exception, code: str, may_retry: bool) -> None:
     assert (fault.code, fault.may_retry) == (code, may_retry)
 
 
+def test_what_we_do_not_know_is_told_by_its_kind_alone() -> None:
+    fault = classify(FileNotFoundError(errno.ENOENT, "no such file", "/srv/backbones/ours"))
+    assert (fault.code, fault.message) == ("internal_error", "FileNotFoundError")
+
+
 def subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
     for below in kind.__subclasses__():
         yield below

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from inspector.checkpoint.source import open_source, sha256_of
 from inspector.clip.naming import token_embedding
 from inspector.clip.registry import REGISTERED, locate
 from inspector.clip.vocabulary import SHIPPED, build_index, load_index, save_index, shipped_indexes
+from inspector.clip.weightfiles import sha256_of_weights
 from inspector.errors import BackboneError, RequestError
 
 WIDTH = 8
@@ -82,10 +82,7 @@ def test_every_registered_backbone_comes_with_its_index() -> None:
     shipped = {index.name: index for index in shipped_indexes()}
     assert shipped.keys() >= REGISTERED.keys()
     for name in REGISTERED:
-        weights = locate(name).weights
-        assert weights is not None
-        with open_source(weights) as source:
-            sha256 = sha256_of(source)
+        sha256 = sha256_of_weights(locate(name))
         made = build_index(name, sha256, token_embedding(name))
         assert shipped[name].sha256 == made.sha256
         assert (shipped[name].hashes == made.hashes).all()
