@@ -44,7 +44,7 @@ _ROLES = {
     ".lora_embedding_A": "down", ".lora_embedding_B": "up", ".lora_magnitude_vector": "magnitude",
 }  # fmt: skip
 _LORA = re.compile(r".+\.lora_(?:embedding_)?[AB](?:\.[A-Za-z0-9_-]+)*")
-_SPARE = re.compile(r"(.+?)\.(original_module|modules_to_save)\.(.+)")
+_SPARE = re.compile(r"(.+?)\.(original_module|modules_to_save(?:\.default)?)\.(.+)")
 _PROJECTIONS = ("visual_projection", "text_projection")
 _Pairs = dict[str, dict[str, str]]
 """By module: the file's name of what plays each role."""
@@ -210,7 +210,7 @@ def _is_spare(name: str, others: Mapping[str, str], tensors: Tensors, config: Co
     module, inside, part = match.groups()
     whole = tensors[others[f"{module}.{part}"]]
     own = tensors[others[name]]
-    if not config.wraps(module) or (inside == "modules_to_save" and not whole.equal(own)):
+    if not config.wraps(module) or (inside != "original_module" and not whole.equal(own)):
         raise UnusableConfig(f"{name} is not what PEFT writes of a copied module")
     return True
 

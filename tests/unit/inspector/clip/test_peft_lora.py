@@ -136,7 +136,7 @@ def test_what_peft_writes_twice_of_a_copied_module(tmp_path: Path, vit: Backbone
     """With `bias="all"`: the copy's bias under its wrapper's name, too, and the backbone's own."""
     name = f"{PREFIX}vision_model.post_layernorm"
     tensors = pair(Q, 64, 64) | {f"{name}.{part}": torch.ones(64) for part in ("weight", "bias")}
-    twice = {f"{name}.modules_to_save.bias": torch.ones(64)}
+    twice = {f"{name}.modules_to_save{own}.bias": torch.ones(64) for own in ("", ".default")}
     unused = {f"{name}.original_module.bias": torch.zeros(64)}
     config = settings(modules_to_save=["post_layernorm"], bias="all")
     images = pixels_of(vit)
