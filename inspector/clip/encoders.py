@@ -65,8 +65,10 @@ def delivered_encoders(
         pristine=backbone,
         visual_prompts=visual,
         text_prompts=_checked(parts.text_prompts, backbone.text.width, backbone.text.depth, "text"),
-        on_image=_adapter(parts.image_adapter, manifest, backbone),
-        on_text=_adapter(parts.text_adapter, manifest, backbone) or _shift(parts, backbone),
+        on_image=_adapter(parts.image_adapter, manifest, backbone)
+        or _shift(parts.image_shift, "image", backbone),
+        on_text=_adapter(parts.text_adapter, manifest, backbone)
+        or _shift(parts.text_shift, "text", backbone),
         scale=parts.logit_scale,
         has_positions=parts.is_transported,
     )
@@ -155,16 +157,16 @@ def _adapter(part: Bottleneck | None, manifest: Manifest, backbone: Backbone) ->
     return Adapter(first.to(device), second.to(device), part.ratio if stated is None else stated)
 
 
-def _shift(parts: Parts, backbone: Backbone) -> OnFeatures | None:
-    if parts.text_shift is None:
+def _shift(shift: Tensor | None, side: str, backbone: Backbone) -> OnFeatures | None:
+    if shift is None:
         return None
-    by = parts.text_shift.float()
+    by = shift.float()
     if by.shape[-1] != backbone.embed_dim:
         raise BackboneMismatch(
-            f"the shift of text features has size {by.shape[-1]}, those of backbone "
+            f"the shift of {side} features has size {by.shape[-1]}, those of backbone "
             f"{backbone.id!r} have size {backbone.embed_dim}"
         )
-    check_finite("the shift of text features", by)
+    check_finite(f"the shift of {side} features", by)
     return Shift(by.to(backbone.device))
 
 

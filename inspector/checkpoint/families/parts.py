@@ -118,6 +118,8 @@ class Parts:
     text_adapter: Bottleneck | None = None
     text_shift: Tensor | None = None
     """(1, D), added to every raw text feature."""
+    image_shift: Tensor | None = None
+    """(1, D), added to every raw image feature."""
     weights: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
     """Encoder weights by their name in OpenAI's layout; several are joined along the first axis."""
     low_rank: Tensors = field(default_factory=dict)
@@ -136,7 +138,8 @@ class Parts:
     def leaves_encoders(self) -> bool:
         """Whether the encoders are the bare backbone's."""
         changes = (self.weights, self.low_rank, self.text_prompts, self.logit_scale)
-        added = (self.visual_tokens, self.image_adapter, self.text_adapter, self.text_shift)
+        shifts = (self.text_shift, self.image_shift)
+        added = (self.visual_tokens, self.image_adapter, self.text_adapter, *shifts)
         is_added = any(part is not None for part in (*added, self.edits))
         return not any(changes) and not is_added and not self.is_transported
 

@@ -112,13 +112,20 @@ class Config:
             return False
         if self.targets == _ALL_LINEAR:
             return is_linear(module)
+        if not isinstance(self.targets, str) and module in self.targets:
+            # A full name is taken at its word, whatever is said of layers.
+            return True
         return self._is_named(self.targets, module) and self._is_of_a_layer(module)
 
     def copies(self, module: str) -> bool:
         """Whether the adapter has its own copy of the module, or of one that holds it."""
         parts = module.split(".")
         above = [".".join(parts[: length + 1]) for length in range(len(parts))]
-        return any(name.endswith(copied) for name in above for copied in self.copied)
+        return any(map(self.wraps, above))
+
+    def wraps(self, module: str) -> bool:
+        """Whether the adapter has its own copy of the module by its name alone."""
+        return module.endswith(self.copied)
 
     def rank_of(self, module: str) -> int:
         """The rank of the module's matrices."""

@@ -44,6 +44,8 @@ _ROLES = {
     ".lora_embedding_A": "down", ".lora_embedding_B": "up", ".lora_magnitude_vector": "magnitude",
 }  # fmt: skip
 _LORA = re.compile(r".+\.lora_(?:embedding_)?[AB](?:\.[A-Za-z0-9_-]+)*")
+_SPARE = re.compile(r"(.+?)\.(original_module|modules_to_save(?:\.default)?)\.(.+)")
+_PROJECTIONS = ("visual_projection", "text_projection")
 _Pairs = dict[str, dict[str, str]]
 """By module: the file's name of what plays each role."""
 
@@ -104,7 +106,9 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
         _expect_roles(shapes, module, roles)
         ranks.add(shapes[roles["down"]][0])
     for name in others:
-        if place_of(".".join(filter(None, _owner(name)))) is None and name not in COUNTERS:
+        plain = _SPARE.sub(r"\1.\3", name)
+        is_known = place_of(".".join(filter(None, _owner(plain)))) or name in COUNTERS
+        if not is_known or plain not in others:
             _refuse(shapes, f"{name} has no place in CLIPModel")
     rank = ranks.pop() if len(ranks) == 1 else None
     return {"rank": rank, "adapted": len(pairs), "replaced": len(others)}
@@ -133,19 +137,19 @@ def _parts(tensors: Tensors) -> Parts:
         config = parse_config(bytes(tensors[STATEMENT].tolist()))
         pairs, others = _split(tensors)
         low_rank = dict(_low_rank(module, pairs[module], tensors, config) for module in pairs)
-        shifts = dict(_shifts(pairs, tensors, config))
-        replaced = {
-            _place_of_copy(name, config): tensors[own]
+        shifts = _shifts(pairs, tensors, config)
+        copies = {
+            name: tensors[own]
             for name, own in others.items()
-            if name not in COUNTERS
+            if name not in COUNTERS and not _is_spare(name, others, tensors, config)
         }
+        replaced = {_place_of_copy(name, config): tensor for name, tensor in copies.items()}
     except UnusableConfig as problem:
         raise AssemblyError(str(problem)) from problem
-    if len(replaced) < len(others.keys() - COUNTERS):
-        raise AssemblyError("the adapter holds one of the backbone's tensors twice")
-    return Parts(
-        edits=Edits(replaced, low_rank, shifts, lambda b: _unset(b, pairs, config), config.base)
-    )
+    image_shift, text_shift = (shifts.pop(name, None) for name in _PROJECTIONS)
+    places = {_bias_of(module): shift for module, shift in shifts.items()}
+    edits = Edits(replaced, low_rank, places, lambda b: _unset(b, pairs, config), config.base)
+    return Parts(edits=edits, image_shift=image_shift, text_shift=text_shift)
 
 
 def _low_rank(
@@ -176,16 +180,39 @@ def _low_rank(
     return place, LowRank(*matrices, config.scale_of(module), magnitude)
 
 
-def _shifts(pairs: _Pairs, tensors: Tensors, config: Config) -> list[tuple[Place, Tensor]]:
-    """What ``lora_B.bias`` adds to biases."""
-    found = []
-    for module, roles in pairs.items():
-        if "shift" in roles:
-            place = place_of(f"{module}.bias")
-            if place is None:
-                raise UnusableConfig(f"{module} has no bias in CLIP, its matrices bring one")
-            found.append((place, tensors[roles["shift"]].float() * config.scale_of(module)))
-    return found
+def _shifts(pairs: _Pairs, tensors: Tensors, config: Config) -> dict[str, Tensor]:
+    """By module, what ``lora_B.bias`` adds to its output."""
+    return {
+        module: tensors[roles["shift"]].float() * config.scale_of(module)
+        for module, roles in pairs.items()
+        if "shift" in roles
+    }
+
+
+def _bias_of(module: str) -> Place:
+    place = place_of(f"{module}.bias")
+    if place is None:
+        raise AssemblyError(f"{module} has no bias in CLIP, its low-rank matrices bring one")
+    return place
+
+
+def _is_spare(name: str, others: Mapping[str, str], tensors: Tensors, config: Config) -> bool:
+    """Whether a tensor is the inside of a copied module, which no forward pass reads.
+
+    With ``bias="all"`` PEFT writes the biases of such a module once more under these names.
+
+    Raises:
+        UnusableConfig: it is no copied module, or the two biases differ.
+    """
+    match = _SPARE.fullmatch(name)
+    if match is None:
+        return False
+    module, inside, part = match.groups()
+    whole = tensors[others[f"{module}.{part}"]]
+    own = tensors[others[name]]
+    if not config.wraps(module) or (inside != "original_module" and not whole.equal(own)):
+        raise UnusableConfig(f"{name} is not what PEFT writes of a copied module")
+    return True
 
 
 def _place_of_copy(name: str, config: Config) -> Place:

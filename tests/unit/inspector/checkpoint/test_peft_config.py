@@ -38,6 +38,8 @@ def parsed(**changes: object) -> Config:
         ({"exclude_modules": "text_model.*"}, [Q, FC1], [TEXT_Q]),
         ({"exclude_modules": ["fc1"]}, [Q, OUT], [FC1]),
         ({"layers_to_transform": 0}, [TEXT_Q], [Q]),
+        ({"layers_to_transform": 0, "target_modules": ["text_projection", Q, "fc1"]},
+         ["text_projection", Q], [FC1]),
         ({"layers_to_transform": [1], "layers_pattern": "layers"}, [Q], [TEXT_Q]),
         ({"layers_to_transform": [1], "layers_pattern": ["blocks"]}, [], [Q, TEXT_Q]),
         ({"layers_to_transform": []}, [Q, TEXT_Q], []),

@@ -20,6 +20,7 @@ from tests.support.peft import FC1, OUT, PREFIX, Q, V, built, in_folder, pair, s
 
 DATA = Path(__file__).parent / "data" / "peft"
 WORDS: dict[str, Any] = {"classnames": NAMES, "template": TEMPLATE}
+PATCHES = "vision_model.embeddings.patch_embedding"
 SIZES = {Q: (64, 64), V: (64, 64), FC1: (256, 64), OUT: (64, 64)}
 
 
@@ -101,6 +102,52 @@ def test_tensors_beside_the_matrices_take_the_place_of_the_backbones(
     assert any("openai/clip-vit-base-patch16" in finding.message for finding in own.findings)
 
 
+def test_biases_of_matrices_are_added_where_clip_has_a_bias_and_behind_projections(
+    tmp_path: Path, vit: Backbone
+) -> None:
+    hf = hugging_face(openai(vit.model))
+    sides = {"visual_projection": (48, 64), "text_projection": (48, 64), FC1: (256, 64)}
+    tensors: State = {}
+    shifts: State = {}
+    for seed, (module, shape) in enumerate(sides.items()):
+        tensors |= pair(module, *shape, seed=seed)
+        shifts[module] = torch.linspace(-1, 1, shape[0]) * 0.1
+        tensors[f"{PREFIX}{module}.lora_B.bias"] = shifts[module]
+    config = settings(lora_bias=True, target_modules=list(sides))
+    own = built(tensors, config, tmp_path, vit, **WORDS)
+    changes = {
+        f"{module}.weight": hf[f"{module}.weight"].float()
+        + 3
+        * tensors[f"{PREFIX}{module}.lora_B.weight"]
+        @ tensors[f"{PREFIX}{module}.lora_A.weight"]
+        for module in sides
+    }
+    changes[f"{FC1}.bias"] = hf[f"{FC1}.bias"].float() + 3 * shifts[FC1]
+    images, prompts = pixels_of(vit), [TEMPLATE.replace("{}", name) for name in NAMES]
+    whole = merged(vit, changes, tmp_path).classifier.backbone
+    with torch.no_grad():
+        image = whole.raw_image_features(images) + 3 * shifts["visual_projection"]
+        text = whole.model.encode_text(whole.tokenizer(prompts)) + 3 * shifts["text_projection"]
+        cosines = torch.nn.functional.cosine_similarity(image[:, None], text[None], dim=-1)
+        assert (own.classifier(images) - whole.logit_scale * cosines).abs().max() <= 1e-4
+
+
+def test_what_peft_writes_twice_of_a_copied_module(tmp_path: Path, vit: Backbone) -> None:
+    """With `bias="all"`: the copy's bias under its wrapper's name, too, and the backbone's own."""
+    name = f"{PREFIX}vision_model.post_layernorm"
+    tensors = pair(Q, 64, 64) | {f"{name}.{part}": torch.ones(64) for part in ("weight", "bias")}
+    twice = {f"{name}.modules_to_save{own}.bias": torch.ones(64) for own in ("", ".default")}
+    unused = {f"{name}.original_module.bias": torch.zeros(64)}
+    config = settings(modules_to_save=["post_layernorm"], bias="all")
+    images = pixels_of(vit)
+    with torch.no_grad():
+        one, other = (
+            built(own, config, tmp_path, vit, **WORDS).classifier(images)
+            for own in (tensors, tensors | twice | unused)
+        )
+    assert torch.equal(one, other)
+
+
 REFUSED: dict[str, tuple[State, dict[str, object], str]] = {
     "a module that the settings do not adapt": (
         {}, settings(target_modules=["fc2"]), "does not adapt vision_model.*would not load",
@@ -119,11 +166,22 @@ REFUSED: dict[str, tuple[State, dict[str, object], str]] = {
     "no magnitudes": ({}, settings(use_dora=True), "has no magnitude"),
     "no low-rank biases": ({}, settings(lora_bias=True), "has no shift"),
     "a bias of what has none": (
-        pair("visual_projection", 48, 64) | {
-            f"{PREFIX}{name}.lora_B.bias": torch.ones(size)
-            for name, size in (("visual_projection", 48), (Q, 64))
+        {
+            f"{PREFIX}{Q}.lora_B.bias": torch.ones(64),
+            f"{PREFIX}{PATCHES}.lora_A.weight": torch.ones(2, 3, 8, 8),
+            f"{PREFIX}{PATCHES}.lora_B.weight": torch.ones(64, 2, 1, 1),
+            f"{PREFIX}{PATCHES}.lora_B.bias": torch.ones(64),
         },
-        settings(lora_bias=True, target_modules=["visual_projection", "q_proj"]), "has no bias",
+        settings(lora_bias=True, target_modules=["patch_embedding", "q_proj"]), "has no bias",
+    ),
+    "the inside of a module that is not copied": (
+        {f"{PREFIX}visual_projection.{part}weight": torch.ones(48, 64)
+         for part in ("", "original_module.")}, settings(), "not what PEFT writes",
+    ),
+    "a second copy that differs": (
+        {f"{PREFIX}visual_projection.{part}weight": torch.full((48, 64), value)
+         for part, value in (("", 1.0), ("modules_to_save.", 2.0))},
+        settings(modules_to_save=["visual_projection"]), "not what PEFT writes",
     ),
     "a weight of an adapted module under its bare name": (
         {f"{PREFIX}{Q}.weight": torch.ones(64, 64)}, settings(), "not what PEFT calls",
