@@ -117,6 +117,7 @@ def _openai(location: Location, files: Sequence[Path]) -> Built:
         raise ValueError("a CLIPModel of Hugging Face, which needs its config.json beside it")
     if "text.token_embedding.weight" in state:
         raise ValueError("a CustomTextCLIP of open_clip, which needs its open_clip_config.json")
+    _check_has(state, "token_embedding.weight")
     kept = {name: tensor for name, tensor in state.items() if not _is_beside(name)}
     # The builder rounds to fp16; loading again into fp32 keeps files that are not fp16 exact.
     model = build_model_from_openai_state_dict(dict(kept), quick_gelu=True).float()
@@ -149,12 +150,19 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     odd = sorted(name for name in state if not _HUGGING_FACE.knows(name))
     if odd:
         raise ValueError(f"{odd[0]} has no place in CLIP")
+    _check_has(state, _HUGGING_FACE_TABLE)
     _HUGGING_FACE.options({name: tuple(tensor.shape) for name, tensor in state.items()})
     parts = _HUGGING_FACE.parts(state)
     return {
         name: several[0] if len(several) == 1 else torch.cat(several)
         for name, several in parts.weights.items()
     }
+
+
+def _check_has(state: Mapping[str, Tensor], name: str) -> None:
+    if name not in state:
+        shown = ", ".join(sorted(state)[:5]) or "none"
+        raise ValueError(f"it is no CLIP, which has {name}; its tensors begin with {shown}")
 
 
 def _empty(config: Mapping[str, object]) -> Any:

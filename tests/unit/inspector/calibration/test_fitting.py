@@ -139,5 +139,5 @@ def test_the_best_of_a_folder(tmp_path: Path) -> None:
 def test_no_folder_no_calibration(tmp_path: Path) -> None:
     assert found(None, None, INSPECTED) is None
     assert found(None, tmp_path, INSPECTED) is None
-    with pytest.raises(RequestError, match="none is no folder"):
+    with pytest.raises(RequestError, match="is no folder"):
         found(None, tmp_path / "none", INSPECTED)

@@ -172,6 +172,15 @@ def test_files_that_are_no_whole_model(vit: Backbone, tmp_path: Path) -> None:
         load_backbone(str(alone))
 
 
+def test_a_model_that_is_no_clip(vit: Backbone, tmp_path: Path) -> None:
+    folder = WRITERS["hugging-face"](vit.model, tmp_path)
+    save_file({"logit_scale": torch.tensor(4.6)}, folder / "model.safetensors")
+    torch.save({"ctx": torch.ones(4, 8)}, folder / "prompt.pt")
+    for path, begins in ((folder, "logit_scale"), (folder / "prompt.pt", "ctx")):
+        with pytest.raises(BackboneError, match=f"it is no CLIP.*begin with {begins}"):
+            load_backbone(str(path))
+
+
 def test_a_backbone_that_would_run_code_is_refused(vit: Backbone, tmp_path: Path) -> None:
     path = WRITERS["state-dict"](vit.model, tmp_path)
     planted = plant_pickle(path, tmp_path / "planted.pt", call_opcodes("os", "system", "true"))
