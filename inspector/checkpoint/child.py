@@ -91,7 +91,8 @@ def _with_companions(path: Path, options: ReaderOptions) -> tuple[Path, ReaderOp
 
     That file then is the member that is wanted.
     """
-    if not loaders.belongs_to_several(path.name) or not path.is_file():
+    is_alone = options.role == "backbone" or not loaders.belongs_to_several(path.name)
+    if is_alone or not path.is_file():
         return path, options
     folder = path.resolve().parent
     together = [pick.files for pick in loaders.picks(os.listdir(folder)) if len(pick.files) > 1]

@@ -29,15 +29,15 @@ class Pipeline:
     error: Exception | None = None
     repair_succeeds: bool = True
 
-    def inspect_reading(
+    def inspect_models(
         self,
         request: Any,
-        reading: Reading,
-        canonical: Path,
+        sources: list[tuple[Reading, Path]],
         out: Path,
         progress: Callable[[dict[str, Any]], None],
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], int]:
         self.requests.append(request)
+        ((reading, canonical),) = sources
         if self.error:
             raise self.error
         progress({"event": "estimate", "seconds": 12.4, "image_forward": 800})
@@ -50,7 +50,7 @@ class Pipeline:
         if (out / "repaired.safetensors").exists():
             report["repair"] = {"succeeded": self.repair_succeeds}
         (out / "report.json").write_text(json.dumps(report))
-        return report
+        return report, 0
 
     def static_report(self, reading: Reading, request: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(request)
@@ -73,10 +73,8 @@ class Pipeline:
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     stand_in = Pipeline()
     modules: dict[str, dict[str, Any]] = {
-        "inspector.pipeline": {
-            "Request": SimpleNamespace,
-            "inspect_reading": stand_in.inspect_reading,
-        },
+        "inspector.pipeline": {"Request": SimpleNamespace},
+        "inspector.deliveries": {"inspect_models": stand_in.inspect_models},
         "inspector.report": {"static_report": stand_in.static_report},
     }
     for name, contents in modules.items():
