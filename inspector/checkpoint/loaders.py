@@ -18,7 +18,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-ADAPTER_CONFIG = "adapter_config.json"
+from inspector.checkpoint.families import peft_config
+
+ADAPTER_CONFIG = peft_config.STATEMENT
 TIP_PARTS = ("best_F", "keys", "values")
 _SHOTS = re.compile(r"(best_F|keys|values)_([0-9]{1,6})shots\.pt")
 _DASSL_BEST = "model-best.pth.tar"

@@ -62,12 +62,25 @@ def choose_model(opened: Opened, draft: Draft, state: str | None) -> states.Choi
     draft.state = model.state
     if not model.views and isinstance(model.outcome, ArtifactError):
         raise model.outcome
+    if opened.kind not in ("several", "json"):
+        _check_names(model)
     if model.prefix:
         draft.add("prefix-stripped", f"{printable(model.prefix)} was taken off all keys")
     if model.extras:
         shown = ", ".join(printable(key) for key in model.extras[:_SHOWN])
         draft.add("state-dict-extra", f"not tensors, ignored: {shown}")
     return choice
+
+
+def _check_names(model: Model) -> None:
+    """That no tensor is called as a file is whose bytes would be taken for settings.
+
+    Raises:
+        UnsupportedFormat: one is.
+    """
+    for view in model.views:
+        if view.name in families.FILES:
+            raise UnsupportedFormat("unsupported-tensor", f"a tensor is called {view.name}")
 
 
 def _read(path: Path, out: Path, draft: Draft, options: ReaderOptions) -> None:

@@ -17,6 +17,7 @@ from inspector.checkpoint import content, loaders
 from inspector.checkpoint.bundle import Part
 from inspector.checkpoint.content import Content
 from inspector.checkpoint.draft import Draft
+from inspector.checkpoint.families.peft_config import check_config
 from inspector.checkpoint.families.zero_shot import STATEMENT, check_statement
 from inspector.checkpoint.formats import legacy, safetensors, torchzip, zipfiles
 from inspector.checkpoint.formats.sniff import sniff
@@ -67,9 +68,9 @@ def _adapter(source: Source, parts: tuple[Part, ...], draft: Draft) -> Iterator[
     for part in parts:
         if _name(part) != loaders.ADAPTER_CONFIG:
             yield from _tensors(source, part, draft)
-        elif part.size > draft.limits.string_bytes:
-            raise LimitExceeded(f"bytes of {part.name}", draft.limits.string_bytes, part.size)
         else:
+            size = min(part.size, draft.limits.string_bytes + 1)
+            check_config(source.read(part.offset, size), draft.limits)
             yield _raw(loaders.ADAPTER_CONFIG, part.offset, part.size)
 
 

@@ -3,7 +3,7 @@
 Steps in two environments, because the default one has no PEFT:
 
     ENV/bin/python -m tests.bench.peft_logits make FOLDER
-    python -m tests.bench.peft_logits compare FOLDER [--merged]
+    python -m tests.bench.peft_logits compare FOLDER
 
     ENV/bin/python -m tests.bench.peft_logits fixtures tests/unit/inspector/clip/data/peft
 
@@ -11,8 +11,7 @@ Steps in two environments, because the default one has no PEFT:
 default suite reads. `make` writes a random CLIP in OpenAI's layout, some
 pictures, and for each setting the folder that `save_pretrained` writes; the logits beside it are those
 of `PeftModel.from_pretrained` on that folder. `compare` runs `clipvet logits` on each folder and prints
-the largest difference, and how far the adapter moves the logits of the backbone. With `--merged` the
-settings are given in the same file as the tensors, as the reader hands them on.
+the largest difference, and how far the adapter moves the logits of the backbone.
 """
 
 from __future__ import annotations
@@ -271,14 +270,13 @@ def _logits(model: Any, pixels: Tensor, described: Any) -> Tensor:
     return output.logits_per_image.contiguous()  # type: ignore[no-any-return]
 
 
-def compare(folder: Path, *, is_merged: bool) -> int:
+def compare(folder: Path) -> int:
     """Print the largest difference of each adapter; 1 where one is over the limit."""
     worst = 0.0
     for name in filter(lambda name: (folder / f"{name}.safetensors").exists(), SETTINGS):
-        artifact = _merged(folder / name) if is_merged else folder / name
         out = folder / "ours.safetensors"
         command = [
-            *(sys.executable, "-m", "app", "logits", artifact, "--out", out),
+            *(sys.executable, "-m", "app", "logits", folder / name, "--out", out),
             *("--backbone", folder / "backbone.safetensors"),
             *("--manifest", folder / "manifest.json", "--images", folder / "images.safetensors"),
         ]
@@ -296,22 +294,10 @@ def compare(folder: Path, *, is_merged: bool) -> int:
     return int(worst > LIMIT)
 
 
-def _merged(folder: Path) -> Path:
-    """The adapter's tensors and its settings in one file."""
-    safe = folder / "adapter_model.safetensors"
-    tensors = load_file(safe) if safe.exists() else torch.load(folder / "adapter_model.bin")
-    raw = (folder / "adapter_config.json").read_bytes()
-    tensors["adapter_config.json"] = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-    path = folder.parent / "merged.safetensors"
-    save_file(tensors, path)
-    return path
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=["make", "fixtures", "compare"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--merged", action="store_true")
     options = parser.parse_args()
     if options.step == "make":
         make(options.folder)
@@ -319,7 +305,7 @@ def main() -> int:
     if options.step == "fixtures":
         make_fixtures(options.folder)
         return 0
-    return compare(options.folder, is_merged=options.merged)
+    return compare(options.folder)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from inspector.checkpoint.families.peft_config import STATEMENT as CONFIG
 from inspector.checkpoint.families.zero_shot import STATEMENT
 from tests.roundtrip.drawn import Drawn, State
 from tests.support.checkpoints import save_dassl
 
-Inner = Literal["dassl", "plain", "bare", "safetensors", "lora", "parts", "json"]
+Inner = Literal["dassl", "plain", "bare", "safetensors", "lora", "parts", "adapter", "json"]
 Outer = Literal["directory", "zip", "tar", "tar.gz"]
 
 _INNERS: dict[str, tuple[Inner, ...]] = {
+    "adapter": ("adapter",),
     "state": ("dassl", "plain", "bare", "safetensors"),
     "lora": ("lora", "bare", "safetensors"),
     "parts": ("parts", "bare", "safetensors"),
@@ -54,12 +56,17 @@ class Container:
     def format(self) -> str:
         if self.inner in ("safetensors", "json"):
             return self.inner
-        # Several files are read as one, whichever format each of them has.
-        return "torch-legacy" if self.is_legacy and self.inner != "parts" else "torch-zip"
+        if self.inner == "adapter" and not self.is_legacy:
+            return "safetensors"
+        return "torch-legacy" if self.is_legacy else "torch-zip"
 
     @property
     def findings(self) -> list[str]:
-        return ["prefix-stripped"] if self.is_parallel else []
+        copied = self.inner == "dassl" and self.is_best and self.has_neighbours
+        return [
+            *(["prefix-stripped"] if self.is_parallel else []),
+            *(["identical-copy"] if copied and self.outer else []),
+        ]
 
     def write(self, drawn: Drawn, root: Path) -> tuple[Path, tuple[str, ...]]:
         """Deliver below the fresh folder `root`: the artifact, and the files that do not count."""
@@ -69,7 +76,7 @@ class Container:
         written = self._write_inner(drawn, folder)
         if self.outer is None:
             return folder / written, ()
-        ignored = self._write_neighbours(folder) if self.has_neighbours else ()
+        ignored = self._write_neighbours(folder, written) if self.has_neighbours else ()
         return _wrapped(content, self.outer), ignored
 
     def _write_inner(self, drawn: Drawn, folder: Path) -> str:
@@ -81,6 +88,14 @@ class Container:
             own = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
             save_file(own, folder / "model.safetensors", metadata={"format": "pt"})
             return "model.safetensors"
+        if self.inner == "adapter":
+            own = {name: tensor.clone() for name, tensor in tensors.items() if name != CONFIG}
+            (folder / CONFIG).write_bytes(bytes(tensors[CONFIG].tolist()))
+            if self.is_legacy:
+                self._save(own, folder / "adapter_model.bin")
+            else:
+                save_file(own, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+            return ""
         if self.inner == "parts":
             for name, tensor in tensors.items():
                 self._save(torch.nn.Parameter(tensor), folder / f"{name}_{_SHOTS}.pt")
@@ -107,13 +122,18 @@ class Container:
     def _save(self, content: object, path: Path) -> None:
         torch.save(content, path, _use_new_zipfile_serialization=not self.is_legacy)
 
-    def _write_neighbours(self, folder: Path) -> tuple[str, ...]:
-        """Notes, a trigger and, where Dassl's rule of choice decides, an older epoch."""
+    def _write_neighbours(self, folder: Path, written: str) -> tuple[str, ...]:
+        """Notes, a trigger and, where Dassl's rule of choice decides, another epoch.
+
+        Beside the best one that is the last, which holds the same here.
+        """
         names = ["log.txt", "checkpoint", "trigger/model.pth.tar-9"]
         names += ["model.pth.tar-2"] if self.inner == "dassl" else []
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
             torch.save({"state_dict": {"x": torch.zeros(1)}}, folder / name)
+        if self.inner == "dassl" and self.is_best:
+            shutil.copy(folder / written, folder / names[-1])
         return tuple(sorted(f"{_FOLDER}/{name}" for name in names))
 
 
@@ -147,11 +167,11 @@ def containers(draw: st.DrawFn, kind: str) -> Container:
     """Containers in which a checkpoint of that kind may be delivered."""
     inner = draw(st.sampled_from(_INNERS[kind]))
     outers: list[Outer] = ["directory", "zip", "tar", "tar.gz"]
-    is_torch = inner in ("dassl", "plain", "bare", "lora", "parts")
+    is_torch = inner in ("dassl", "plain", "bare", "lora", "parts", "adapter")
     is_prefixed = inner in ("dassl", "plain", "bare") and kind == "state"
     return Container(
         inner=inner,
-        outer=draw(st.sampled_from(outers if inner == "parts" else [None, *outers])),
+        outer=draw(st.sampled_from(outers if inner in ("parts", "adapter") else [None, *outers])),
         is_legacy=is_torch and draw(st.booleans()),
         is_parallel=is_prefixed and draw(st.booleans()),
         is_best=inner == "dassl" and draw(st.booleans()),

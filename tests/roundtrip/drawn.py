@@ -13,7 +13,7 @@ from torch import Tensor
 from inspector.checkpoint.reading import Scalar
 
 State = dict[str, Tensor]
-Kind = Literal["state", "lora", "parts", "json"]
+Kind = Literal["state", "lora", "parts", "adapter", "json"]
 Precision = Literal["fp32", "fp16", "mixed"]
 
 CONTEXT_LENGTH = 77

@@ -235,7 +235,7 @@ def _peft_lora(maker: Maker) -> Drawn:
     options: dict[str, Scalar] = {
         "rank": rank if len(ranks) == 1 else None, "adapted": len(chosen), "replaced": 0
     }  # fmt: skip
-    return Drawn("PEFT-LoRA", options, tensors)
+    return Drawn("PEFT-LoRA", options, tensors, "adapter")
 
 
 def _matrices(module: str, weight: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:

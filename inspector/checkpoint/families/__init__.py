@@ -21,6 +21,7 @@ from inspector.checkpoint.families import (
     kgcoop,
     lasp,
     maple,
+    peft_config,
     peft_lora,
     plot,
     promptsrc,
@@ -56,6 +57,10 @@ FAMILIES: tuple[Family, ...] = (
 )
 NAMES = tuple(dict.fromkeys(name for f in FAMILIES for name in (f.name, *f.aliases)))
 """All methods by the names that manifests use."""
+
+
+FILES = frozenset({zero_shot.STATEMENT, peft_config.STATEMENT})
+"""Names of tensors that the reader makes of files beside the tensors."""
 
 
 def named(name: str) -> Family:

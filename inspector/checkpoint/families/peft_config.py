@@ -22,6 +22,7 @@ from inspector.checkpoint.limits import Limits
 from inspector.errors import LimitExceeded, UnsupportedFormat
 
 STATEMENT = "adapter_config.json"
+"""The file, and the tensor that the reader makes of it."""
 _PASSED_OVER = frozenset(
     {
         # Where it comes from, how it was trained, how much memory loading may take.
