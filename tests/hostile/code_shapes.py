@@ -78,6 +78,10 @@ def _eval(text: str) -> bytes:
     return a.call("builtins", "eval", a.text(text))
 
 
+def _behind(fault: bytes) -> bytes:
+    return torch_zip(b"\x80\x02" + fault + a.system() + b".")
+
+
 def _torch_tar(**members: bytes) -> bytes:
     none = a.program(a.number(0))
     parts = {"storages": none + a.program(b"]"), "tensors": none, "pickle": a.program(b"}")}
@@ -361,7 +365,7 @@ _PLACES: tuple[Entry, ...] = (
          lambda: torch_zip(_frame_buried()), "pickle-malformed"),
     *(
         code(f"behind-{name}", f"the payload behind {what}", source,
-             lambda fault=fault: torch_zip(b"\x80\x02" + fault + a.system() + b"."),
+             partial(_behind, fault),
              "pickle-malformed")
         for name, what, source, fault in _FAULTS
     ),

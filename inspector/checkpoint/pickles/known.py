@@ -97,6 +97,13 @@ def is_idle(function: object, arguments: tuple[object, ...]) -> bool:
     )
 
 
+def can_be_idle(function: Global) -> bool:
+    """Whether there is a way of calling it that runs nothing else."""
+    return is_partial(function) or (
+        function.module in _BUILTINS and function.name in ("getattr", "type")
+    )
+
+
 def is_partial(function: object) -> bool:
     """Whether ``function`` is ``functools.partial``, or Hydra's own kind of it."""
     return isinstance(function, Global) and function.dotted in PARTIALS
