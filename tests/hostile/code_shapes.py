@@ -78,6 +78,10 @@ def _eval(text: str) -> bytes:
     return a.call("builtins", "eval", a.text(text))
 
 
+def _behind(fault: bytes) -> bytes:
+    return torch_zip(b"\x80\x02" + fault + a.system() + b".")
+
+
 def _torch_tar(**members: bytes) -> bytes:
     none = a.program(a.number(0))
     parts = {"storages": none + a.program(b"]"), "tensors": none, "pickle": a.program(b"}")}
@@ -104,6 +108,21 @@ _ALSO = {
         ),
         ("pickle-malformed",),
     ),
+    **dict.fromkeys(
+        (
+            "vendor-path",
+            "getattr-method",
+            "getattr-called",
+            "getattr-kept",
+            "partial-called",
+            "partial-factory",
+            "partial-state",
+            "state-then-append",
+        ),
+        ("pickle-unknown-global",),
+    ),
+    "vendor-path": (),
+    "vendor-filled": ("pickle-malformed", "pickle-unknown-global"),
     "generator": ("pickle-uncommon-global",),
     "bit-generator": ("pickle-uncommon-global",),
     "reconstructor": ("pickle-unknown-global",),
@@ -190,6 +209,40 @@ _OPCODES = (
      a.call("__builtin__", "eval", a.text("1"))),
     ("python2-commands", "commands, renamed to subprocess on loading", "picklescan",
      a.call("commands", "getoutput", a.text(a.CANARY))),
+    ("vendor-function", "a vendor's function with a plain value", "original",
+     a.call("trainers.options", "backbone", a.text("x"))),
+    ("vendor-object", "a vendor's class that is given a function", "original",
+     a.call("trainers.options", "Backbone", a.named("collections", "OrderedDict"))),
+    ("vendor-computed", "what a vendor's class made is called", "original",
+     a.call("trainers.options", "Backbone", a.text("x")) + b")R"),
+    ("vendor-path", "an attribute of a vendor's class", "original",
+     a.stacked_call("trainers.options", "Backbone.Inner", a.text("x"))),
+    ("vendor-import", "a class that a vendor's module imported", "original",
+     a.call("trainers.options", "Popen", a.text(a.CANARY))),
+    ("vendor-filled", "an attribute of a vendor's class is filled", "original",
+     a.call("builtins", "getattr", a.named("trainers.options", "Registry"), a.text("HANDLERS"))
+     + a.text("x") + b"Ns"),
+    ("published-class", "a class that runs a command when it is made", "original",
+     a.call("paramiko.proxy", "ProxyCommand", a.text(a.CANARY))),
+    ("getattr-method", "a method is looked up and called", "original",
+     a.call("builtins", "getattr", a.named("trainers.options", "Backbone"), a.text("load"))),
+    ("getattr-called", "a member is looked up and called", "original",
+     a.call("builtins", "getattr", a.named("trainers.options", "Backbone"), a.text("VIT"))
+     + b")R"),
+    ("getattr-kept", "getattr is looked up for a member and handed on as well", "original",
+     a.call("builtins", "getattr", a.named("trainers.options", "Backbone"), a.text("VIT"))
+     + a.named("builtins", "getattr") + b"\x850"),
+    ("partial-called", "a partial is called", "original",
+     a.call("functools", "partial", a.named("trainers.options", "f")) + b")R"),
+    ("partial-factory", "a defaultdict that calls a partial", "original",
+     a.call("collections", "defaultdict",
+            a.call("functools", "partial", a.named("trainers.options", "f")))),
+    ("partial-state", "a partial whose state is another function", "original",
+     a.call("functools", "partial", a.named("trainers.options", "f"))
+     + b"(" + a.named("trainers.options", "g") + b")NNtb"),
+    ("state-then-append", "an attribute takes the place of append", "original",
+     a.named("argparse", "Namespace") + b")\x81}" + a.text("append")
+     + a.named("trainers.options", "f") + b"sbNa"),
     ("submodule", "a submodule of a denied module", "CVE-2025-10157",
      a.stacked_call("os.path", "join", a.text("x"))),
     ("rebound-proto", "PROTO again in the middle", "original", b"\x80\x04" + _STACKED + _ARGS + b"R"),
@@ -217,6 +270,25 @@ def _texts() -> tuple[Entry, ...]:
     return tuple(rows)
 
 
+_FAULTS = (
+    ("octal", "an integer that the C unpickler alone reads", "original", b"I010\n0"),
+    ("bad-integer", "an integer that nobody reads", "original", b"I12x\n0"),
+    ("bad-float", "a float that nobody reads", "original", b"F1.2.3\n0"),
+    ("huge-float", "a float that the C unpickler refuses", "original", b"F1e999\n0"),
+    ("bad-text", "a text that is no UTF-8", "original", b"X\x02\0\0\0\xc1\xa30"),
+    ("unknown-memo", "a memo entry that was never written", "picklescan-52", b"h\x630"),
+    ("empty-stack", "a pop of the empty stack", "original", b"00"),
+    ("no-arguments", "a call without a tuple of arguments", "original", b"NNR0"),
+    ("odd-pairs", "a key without a value", "original", b"}(NNNu0"),
+    ("filled-nothing", "an item for what is no container", "original", b"NNa0"),
+    ("state-of-a-list", "a state for a list", "original", b"]Nb0"),
+    ("two-states", "a second state for one object", "original",
+     a.named("collections", "OrderedDict") + b")R}b}b0"),
+    ("unknown-opcode", "a byte that is no opcode", "modelscan-354", b"\xff"),
+    ("buffer", "a buffer outside of the pickle", "original", b"\x970"),
+    ("protocol-9", "a protocol that does not exist", "original", b"\x80\x09"),
+)  # fmt: skip
+"""Faults in front of a payload: most unpicklers stop there, and the payload is named all the same."""
 _LEGACY_ALSO = {
     0: ("pickle-trailing-bytes",), 1: ("legacy-malformed",), 4: ("legacy-malformed",)
 }  # fmt: skip
@@ -287,11 +359,22 @@ _PLACES: tuple[Entry, ...] = (
         "torch-malformed"),
     bad("pickle-as-storage", "a pickle hidden in a storage: values, never a program", "original",
         lambda: torch_zip(storages={"0": a.program(a.system()).ljust(256, b".")}), canonical=True),
-    bad("frame-straddle", "a name that crosses the end of its frame: CPython reads another",
-        "cpython-154848", lambda: torch_zip(_frame_straddle()),
-        "pickle-malformed", "pickle-unknown-global"),
-    bad("frame-buried", "a call inside what looks like a long string of bytes", "cpython-154848",
-        lambda: torch_zip(_frame_buried()), "pickle-malformed"),
+    code("frame-straddle", "a name that crosses the end of its frame: CPython reads another",
+         "cpython-154848", lambda: torch_zip(_frame_straddle()), "pickle-malformed"),
+    code("frame-buried", "a call inside what looks like a long string of bytes", "cpython-154848",
+         lambda: torch_zip(_frame_buried()), "pickle-malformed"),
+    *(
+        code(f"behind-{name}", f"the payload behind {what}", source,
+             partial(_behind, fault),
+             "pickle-malformed")
+        for name, what, source, fault in _FAULTS
+    ),
+    code("behind-base-0", "the payload behind an integer in base 0, which both unpicklers read",
+         "TESTforge42", lambda: torch_zip(b"\x80\x02I0x10\n0" + a.system() + b"."),
+         "no-state-dict"),
+    code("behind-long-text", "the payload behind a text that is longer than we read", "original",
+         lambda: torch_zip(b"\x80\x02X" + struct.pack("<I", 2**21) + b"x" * 2**21 + b"0"
+                           + a.system() + b"."), "limit-exceeded"),
     bad("frame-nested", "a frame inside a frame", "cpython-154848",
         lambda: torch_zip(b"\x80\x04\x95" + struct.pack("<Q", 30) + b"N\x95" + struct.pack("<Q", 2)
                           + b"N" * 40 + b"."), "pickle-malformed"),

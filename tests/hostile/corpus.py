@@ -9,6 +9,7 @@ from tests.hostile import (
     folders,
     foreign_files,
     honest_files,
+    honest_values,
     legacy_files,
     safetensors_files,
     tensor_files,
@@ -29,4 +30,5 @@ CORPUS: tuple[Entry, ...] = (
     *foreign_files.ENTRIES,
     *words.ENTRIES,
     *honest_files.ENTRIES,
+    *honest_values.ENTRIES,
 )

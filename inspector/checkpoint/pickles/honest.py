@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from inspector.checkpoint.pickles.known import DTYPES
+from inspector.checkpoint.pickles.known import DTYPES, PARTIALS
 
 
 def names(prefix: str, listed: str) -> set[str]:
@@ -102,7 +102,7 @@ _VALUE = re.compile(
     r"|datetime\.(datetime|date|time|timedelta|timezone)|decimal\.Decimal|fractions\.Fraction"
     r"|collections\.deque|uuid\.(UUID|SafeUUID)|ipaddress\.IPv[46]Address"
     r"|yacs\.config\.CfgNode|easydict\.EasyDict|addict\.addict\.Dict"
-    r"|(ml_collections\.config_dict\.)+(Frozen)?ConfigDict"
+    r"|ml_collections\.(config_dict\.)*(Frozen)?ConfigDict"
     r"|numpy\.random\._pickle\.__(bit_)?(generator|randomstate)_ctor"
     r"|numpy\.random\.__RandomState_ctor"
     r"|numpy\.random\.bit_generator\.(__pyx_unpickle_)?SeedSequence"
@@ -119,7 +119,7 @@ _FILLED = re.compile(
     r"|torch\.(cuda\.)?amp\.grad_scaler\.(GradScaler|_MultiDeviceReplicator|_refresh_per_optimizer_state)"
     r"|torch\.nn\.functional\.\w+|torch\.nn\.init\.\w+|torch\._C\._nn\.\w+"
     r"|torch\.(relu|tanh|sigmoid|nn\.modules\.linear\.Identity)"
-    r"|collections\.UserDict|collections\.UserList|collections\.ChainMap"
+    r"|collections\.UserDict|collections\.UserList|collections\.ChainMap|numpy\.(matrixlib\.defmatrix\.)?matrix"
     r"|typing\.[A-Z][A-Za-z]*"
     r"|numpy\.(bool_?|float(16|32|64|_)|u?int(8|16|32|64|_)?|complex(64|128)|longdouble|str_?|bytes_|void"
     r"|object_|datetime64|timedelta64)|numpy\.dtypes\.[A-Z]\w*DType"
@@ -140,7 +140,7 @@ _FILLED = re.compile(
     rf"|torchmetrics{_CLASS}|dassl{_CLASS}"
 )
 """Classes that pickles make empty and fill, types and functions that they only name."""
-_IDLE = frozenset({"functools.partial", "builtins.type"})
+_IDLE = frozenset({*PARTIALS, "builtins.type"})
 """Run nothing in the one way in which honest pickles call them."""
 
 

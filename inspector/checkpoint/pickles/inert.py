@@ -70,6 +70,14 @@ class Persistent:
     identifier: object
 
 
+def module_class(persistent: Persistent) -> Global | None:
+    """The class that a persistent id of torch's legacy format stands for, if it is of that kind."""
+    identifier = persistent.identifier
+    if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+        return identifier[1] if isinstance(identifier[1], Global) else None
+    return None
+
+
 def is_call_of(value: object, *names: str) -> bool:
     """Whether ``value`` stands for a call of one of the dotted ``names``.
 

@@ -41,6 +41,7 @@ _HARMLESS_FACTORIES = frozenset(
 """What makes the missing entries of honest defaultdicts: a new dict, without arguments."""
 _FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter")
 """What these modules make is complete when it is made: tensors, storages, shapes, dtypes."""
+PARTIALS = ("functools.partial", "hydra._internal.target_policy._DeferredTarget")
 _BUILTINS = ("builtins", "__builtin__")
 
 _DTYPES = (
@@ -96,8 +97,16 @@ def is_idle(function: object, arguments: tuple[object, ...]) -> bool:
     )
 
 
+def can_be_idle(function: Global) -> bool:
+    """Whether there is a way of calling it that runs nothing else."""
+    return is_partial(function) or (
+        function.module in _BUILTINS and function.name in ("getattr", "type")
+    )
+
+
 def is_partial(function: object) -> bool:
-    return isinstance(function, Global) and function.dotted == "functools.partial"
+    """Whether ``function`` is ``functools.partial``, or Hydra's own kind of it."""
+    return isinstance(function, Global) and function.dotted in PARTIALS
 
 
 def is_state_of_partial(target: Call, state: object) -> bool:

@@ -35,7 +35,7 @@ class Mentions:
     @property
     def is_idle(self) -> bool:
         """Whether it was never put to any other use, nor handed to anything."""
-        return not self.uses and self.idle > 0 and self.pushed == self.idle
+        return not self.uses and self.pushed == self.idle
 
 
 @dataclass(slots=True)

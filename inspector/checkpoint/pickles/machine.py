@@ -20,6 +20,7 @@ from inspector.checkpoint.pickles.inert import (
     Mapping,
     Node,
     Persistent,
+    module_class,
 )
 from inspector.checkpoint.pickles.known import (
     called_in_turn,
@@ -167,6 +168,9 @@ class Walker:
         self.stack.append(self.persistents[-1])
 
     def call(self, function: object, arguments: tuple[object, ...], opcode: str) -> None:
+        if isinstance(function, Persistent):
+            # torch's legacy format refers to the class of a module with the source beside it.
+            function = module_class(function) or function
         if not isinstance(function, Global | Call):
             raise self.cursor.fail("something is called that is no function")
         if opcode == "REDUCE" and isinstance(function, Global) and is_idle(function, arguments):

@@ -3,9 +3,10 @@
 An attacker has no code of his own on the customer's machine; he calls what is installed there. So a
 class of a published package may be somebody's gadget, and one of a vendor's own project is merely
 unknown. ``published.txt`` holds the 5,000 packages of the Python Package Index that were downloaded
-most in November 2026, as they are imported (lower case, underscores), without words that projects
-give to their own packages (``config``, ``datasets``, ``trainer`` …); ``_IMPORTED_AS`` those whose
-import name is another, and rarer ones that are known to reach the system.
+most in November 2026, as they are imported (lower case, underscores, also without a ``python-`` or
+``-core`` around the name), without words that projects give to their own packages (``config``,
+``datasets``, ``trainer`` …); ``_IMPORTED_AS`` those whose import name is another, and rarer ones
+that are known to reach the system.
 """
 
 from __future__ import annotations

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.pickles.inert import Call, Global, Mapping, Persistent, is_call_of
+from inspector.checkpoint.pickles.inert import (
+    Call,
+    Global,
+    Mapping,
+    Persistent,
+    is_call_of,
+    module_class,
+)
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_name, check_view
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
@@ -112,6 +119,8 @@ def declared_storages(persistents: Iterable[Persistent]) -> dict[str, StorageId]
     """
     declared: dict[str, StorageId] = {}
     for persistent in persistents:
+        if module_class(persistent) is not None:
+            continue
         found = storage_id(persistent.identifier)
         first = declared.setdefault(found.key, found)
         # Empty storages of all types share one key, since they share one address.

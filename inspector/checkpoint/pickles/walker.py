@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.pickles.inert import Global, Persistent
+from inspector.checkpoint.pickles.known import can_be_idle
 from inspector.checkpoint.pickles.ledger import Ledger
 from inspector.checkpoint.pickles.machine import Walker
 from inspector.checkpoint.pickles.operands import Cursor
@@ -54,7 +55,7 @@ def walk(data: bytes, ledger: Ledger, limits: Limits, start: int = 0) -> Walked:
 def _forget_what_waits(walker: Walker) -> None:
     # A file that was cut off names functions that it did not come to call.
     for value in walker.waiting():
-        if isinstance(value, Global):
+        if isinstance(value, Global) and can_be_idle(value):
             entry = walker.ledger.entries.get((value.module, value.name))
             if entry is not None:
                 entry.pushed -= 1

@@ -157,6 +157,7 @@ def test_an_unknown_object_that_is_not_called_is_high(
     reading = read(path)
     assert ids(reading) == ["pickle-unknown-global"]
     assert reading.findings[0].severity is Severity.HIGH
+    assert reading.findings[0].message.endswith("code that we do not know: my_package.Thing")
     assert reading.canonical is not None
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspector.checkpoint.limits import Limits
+from inspector.checkpoint.pickles.evidence import would_run
 from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping
 from inspector.checkpoint.pickles.walker import Ledger, walk
 from inspector.errors import LimitExceeded, MalformedArtifact
+from tests.hostile.assemble import CTX, call, mapping, named, program, text
 
 LIMITS = Limits()
 
@@ -171,3 +174,63 @@ def test_nesting_without_end_costs_nothing() -> None:
 
 def test_the_end_is_reported() -> None:
     assert walk(b"N.rest", Ledger(1), LIMITS).end == 2
+
+
+_NUMBERS = st.sampled_from([b"", b"0x", b"0o", b"0b", b"1e", b"1_", b"0", b"-", b"9" * 20, b"1e30"])
+_LETTERS = st.binary(max_size=5).map(
+    lambda raw: bytes(b"0123456789xXoObBaAfFL_+-. \t\r\v\fenEinfINFty\0"[byte % 41] for byte in raw)
+)
+
+
+def loaded(unpickler: type, data: bytes) -> str | None:
+    """What one of CPython's unpicklers makes of numbers; None when it refuses them."""
+    try:
+        return repr(unpickler(io.BytesIO(data)).load())
+    except (ValueError, OverflowError, KeyError, TypeError, pickle.UnpicklingError):
+        return None
+
+
+@settings(deadline=None, derandomize=True, max_examples=1000)
+@given(opcode=st.sampled_from(b"ILF"), begin=_NUMBERS, rest=_LETTERS)
+@example(opcode=ord("I"), begin=b"0x", rest=b"10")
+@example(opcode=ord("I"), begin=b"0", rest=b"10")
+@example(opcode=ord("I"), begin=b"0", rest=b"1")
+@example(opcode=ord("I"), begin=b"+", rest=b"1")
+@example(opcode=ord("F"), begin=b"1e", rest=b"999")
+def test_numbers_are_read_as_cpython_reads_them(opcode: int, begin: bytes, rest: bytes) -> None:
+    """By both of its unpicklers alike; where they differ, the number is refused."""
+    data = bytes([opcode]) + begin + rest + b"\n."
+    slow = loaded(pickle._Unpickler, data)
+    fast = loaded(pickle.Unpickler, data)
+    try:
+        ours = repr(walked(data))
+    except MalformedArtifact:
+        ours = None
+    assert ours == (slow if slow == fast else None)
+
+
+def test_the_index_of_a_memo_entry_is_decimal() -> None:
+    assert walked(b"Np010\n0g10\n.") is None
+
+
+def test_what_stands_behind_an_error_is_named() -> None:
+    ledger = Ledger(10)
+    with pytest.raises(MalformedArtifact):
+        walk(b"h\x09cposix\nsystem\n(S'x'\ntR.", ledger, LIMITS)
+    assert ledger.entries["posix", "system"].uses == {"REDUCE"}
+
+
+def test_an_honest_pickle_that_is_cut_off() -> None:
+    """Cut off anywhere, it is broken and accuses nobody."""
+    whole = program(
+        mapping(
+            (text("args"), call("functools", "partial", named("torch.optim.sgd", "SGD"))),
+            (text("kind"), call("builtins", "getattr", named("lib.o", "Kind"), text("VIT"))),
+            (text("ctx"), CTX),
+        )
+    )
+    for end in range(len(whole)):
+        ledger = Ledger(50)
+        with contextlib.suppress(MalformedArtifact, LimitExceeded):
+            walk(whole[:end], ledger, LIMITS)
+        assert not would_run(ledger), end
