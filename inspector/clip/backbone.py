@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inspector import threads
 from inspector.clip.registry import CONFIG, REGISTERED, WEIGHTS, locate
 from inspector.clip.text import TextTower
 from inspector.errors import BackboneError
@@ -96,7 +97,7 @@ class Backbone:
 
 
 def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
-    """Resolve a backbone and freeze it in fp32 evaluation mode.
+    """Resolve a backbone and freeze it in fp32 evaluation mode; threads are set to its size.
 
     Raises:
         BackboneError: nothing by that name, a pinned sha256 that differs, a layout or a kind of
@@ -111,6 +112,7 @@ def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
         backbone = _from_hub(location.name, location.pin)
     backbone.model.float().eval().requires_grad_(False).to(device)
     _channels_last(backbone.model.visual)
+    threads.fit_to(sum(weight.numel() for weight in backbone.model.visual.parameters()))
     try:
         TextTower(backbone.model)
     except ValueError as problem:
