@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from inspector import threads
 
@@ -79,6 +80,21 @@ def test_small_backbones_get_one_thread_and_large_ones_all_cores(
     parameters: int, cores: int, expected: int
 ) -> None:
     assert threads.threads_for(parameters, cores) == expected
+
+
+def test_torch_is_told_unless_the_user_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setattr(os, "environ", {})
+        for parameters in (86_000_000, 1_100_000):
+            threads.fit_to(parameters)
+            expected = threads.threads_for(parameters, threads.usable_cores())
+            assert torch.get_num_threads() == expected
+        monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "1"})
+        threads.fit_to(86_000_000)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 V2 = {"proc/self/cgroup": "0::/a/b\n"}
