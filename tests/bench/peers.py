@@ -1,12 +1,13 @@
-"""What picklescan, fickling, modelscan, modelaudit and saferpickle say of the hostile corpus, beside clipvet.
+"""What five other scanners say of the hostile corpus, beside clipvet.
 
 `python -m tests.bench.peers --peers-python PYTHON --saferpickle FOLDER [--tools NAME …] [--out CSV]
-[--jobs N] [--timeout S]` where PYTHON is an interpreter whose environment has the first four (and absl-py and
-immutabledict), FOLDER a checkout of github.com/google/saferpickle, which is on no index. Each tool's
-command line is run as it documents, one process for each file, and its documented exit status
-decides; saferpickle's says it in JSON, and scans folders only, so a file is given in one of its own.
-One exception is in its favour: fickling's command line reads zips only from a hub, so zips are given
-to the function that it uses there. With `--tools` the verdicts of the others stay those of the CSV.
+[--jobs N] [--timeout S]` where PYTHON is an interpreter whose environment has picklescan, fickling,
+modelscan and modelaudit, and what saferpickle needs (absl-py, immutabledict); FOLDER is a checkout
+of github.com/google/saferpickle, which PyPI does not have. Each tool's command line is run as it
+documents, in one process for each file, and its documented exit status decides, or in saferpickle's
+case its JSON. Exceptions in their favour: fickling's command line reads zips only from a hub, so
+zips are given to the function that it uses there; saferpickle's scans folders only, so a file is
+given in one of its own. With `--tools` the verdicts of the others stay those of the CSV.
 
 `issue`: the tool warns of the file. `refused`: clipvet says why it cannot be used. `error`: the tool
 says that it failed, or crashed. `clean`, `skipped` and `timeout` speak for themselves.
@@ -16,12 +17,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +54,33 @@ from importlib.metadata import version
 names = ("picklescan", "fickling", "modelscan", "modelaudit")
 print(*(f"{name} {version(name)}" for name in names), sep=", ")
 """
+
+
+_MODELAUDIT_FORKS = """
+import os, resource, signal, sys
+from modelaudit.cli import cli
+
+def scan(path):
+    try:
+        cli(["scan", "--no-cache", path])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    return 0
+
+replies = os.fdopen(os.dup(1), "w", buffering=1)
+for stream in (1, 2):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+scan(sys.argv[1])
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]), int(sys.argv[3])))
+        signal.alarm(int(sys.argv[2]))
+        os._exit(scan(line.rstrip("\\n")))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=replies)
+"""
+_NO_TELEMETRY = {"PROMPTFOO_DISABLE_TELEMETRY": "1"}
+_HARMLESS = Path("app/samples/clean/model.pth.tar-25")
 
 
 def _limit() -> None:
@@ -83,11 +114,45 @@ class Peers(NamedTuple):
                 capture_output=True,
                 timeout=self.timeout_s,
                 preexec_fn=_limit,
-                env={**os.environ, "PROMPTFOO_DISABLE_TELEMETRY": "1"},
+                env=os.environ | _NO_TELEMETRY,
             )
         except subprocess.TimeoutExpired:
             return None, ""
         return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+class Forks:
+    """modelaudit's command line, loaded once, with a forked process for each file.
+
+    Starting it anew takes four times the work of a scan. A first, harmless file makes it load its
+    scanners.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._lock = threading.Lock()
+        self._server = subprocess.Popen(
+            [
+                peers.python,
+                "-c",
+                _MODELAUDIT_FORKS,
+                _HARMLESS,
+                str(int(peers.timeout_s)),
+                str(MEMORY_BYTES),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | _NO_TELEMETRY,
+        )
+
+    def scan(self, path: Path) -> int | None:
+        """Exit status, None after a timeout."""
+        assert self._server.stdin is not None and self._server.stdout is not None
+        with self._lock:
+            self._server.stdin.write(f"{path}\n")
+            self._server.stdin.flush()
+            status = int(self._server.stdout.readline())
+        return None if status == -signal.SIGALRM else status
 
 
 def _worded(meanings: Mapping[int, str], status: int | None) -> str:
@@ -115,9 +180,13 @@ def modelscan(peers: Peers, path: Path, folder: Path) -> str:
     return _worded(_MODELSCAN, peers.run(command, folder)[0])
 
 
-def modelaudit(peers: Peers, path: Path, folder: Path) -> str:
-    command = [peers.command("modelaudit"), "scan", "--no-cache", str(path)]
-    return _worded(_MODELAUDIT, peers.run(command, folder)[0])
+@functools.cache
+def _forks(peers: Peers) -> Forks:
+    return Forks(peers)
+
+
+def modelaudit(peers: Peers, path: Path, _folder: Path) -> str:
+    return _worded(_MODELAUDIT, _forks(peers).scan(path))
 
 
 def saferpickle(peers: Peers, path: Path, folder: Path) -> str:
