@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import functools
 import json
 import os
 import resource
@@ -129,7 +128,6 @@ class Forks:
     """
 
     def __init__(self, peers: Peers) -> None:
-        self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [
                 peers.python,
@@ -148,10 +146,9 @@ class Forks:
     def scan(self, path: Path) -> int | None:
         """Exit status, None after a timeout."""
         assert self._server.stdin is not None and self._server.stdout is not None
-        with self._lock:
-            self._server.stdin.write(f"{path}\n")
-            self._server.stdin.flush()
-            status = int(self._server.stdout.readline())
+        self._server.stdin.write(f"{path}\n")
+        self._server.stdin.flush()
+        status = int(self._server.stdout.readline())
         return None if status == -signal.SIGALRM else status
 
 
@@ -180,13 +177,14 @@ def modelscan(peers: Peers, path: Path, folder: Path) -> str:
     return _worded(_MODELSCAN, peers.run(command, folder)[0])
 
 
-@functools.cache
-def _forks(peers: Peers) -> Forks:
-    return Forks(peers)
+_thread = threading.local()
+"""Every thread has its own."""
 
 
 def modelaudit(peers: Peers, path: Path, _folder: Path) -> str:
-    return _worded(_MODELAUDIT, _forks(peers).scan(path))
+    if not hasattr(_thread, "forks"):
+        _thread.forks = Forks(peers)
+    return _worded(_MODELAUDIT, _thread.forks.scan(path))
 
 
 def saferpickle(peers: Peers, path: Path, folder: Path) -> str:
