@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One thread per process: several processes share the cores, and waiting threads slow each other.
+# One thread per process: tests and benches run several, which share the cores. A command that runs by
+# itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed fuzz clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -62,6 +63,9 @@ bench-repair: $(VENV)/development  ## build a model, repair it, try the attacker
 
 bench-speed: $(VENV)/development  ## encoder work and seconds of our profiles and of every baseline
 	$(BIN)/python -m tests.bench.speed $(SPEED)
+
+bench-threads: $(VENV)/runtime  ## inspect with the default threads and with one, in turns; fails over a ratio of 1.3
+	$(BIN)/python -m tests.bench.threads --limit 1.3
 
 $(VENV)/fuzz: requirements-fuzz.txt $(VENV)/runtime
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.txt

@@ -27,7 +27,7 @@ from worker.faults import ChildFault
 logger = logging.getLogger("clipvet.inspection")
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONHASHSEED")
-_PASSED_ON_PREFIXES = ("OMP_", "MKL_", "CUDA_", "NVIDIA_", "HF_", "TORCH_")
+_PASSED_ON_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "HF_", "TORCH_")
 _MAX_LINE = 1 << 20
 _LOG_LINES = 40
 _SHOWN = 2000

@@ -22,6 +22,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inspector import threads
 from inspector.clip.building import Built, build
 from inspector.clip.registry import CONFIG, HUGGING_FACE_CONFIG, Location, locate
 from inspector.clip.text import TextTower
@@ -98,7 +99,7 @@ class Backbone:
 def load_backbone(
     spec: str, device: str | torch.device = "cpu", *, at: str | None = None
 ) -> Backbone:
-    """Resolve a backbone and freeze it in fp32 evaluation mode.
+    """Resolve a backbone and freeze it in fp32 evaluation mode; threads are set to its size.
 
     Args:
         at: what ``spec`` stands for on this machine, where a caller of a service asks by that
@@ -117,6 +118,7 @@ def load_backbone(
         built = _built(location, files)
         model = built.model.float().eval().requires_grad_(False).to(device)
     _channels_last(model.visual)
+    threads.fit_to(sum(weight.numel() for weight in model.visual.parameters()))
     try:
         TextTower(model)
     except ValueError as problem:

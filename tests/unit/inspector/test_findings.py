@@ -37,7 +37,7 @@ MAKERS = {
 FORWARDERS = {"errors.py", "reasons.py", "naming.py", "integrity.py"}
 """Modules that make a finding of an id which they were given by one of the makers."""
 TO_COME = {"--member", "--state"}
-"""Options of other branches."""
+"""Options that remedies name already; the set empties when they are there."""
 ID = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
