@@ -120,6 +120,10 @@ REMEDIES: dict[str, str] = {
     "--manifest; check that --backbone names the one that was tuned.",
     "too-few-classes": "Check the class list: a model of one class decides nothing.",
     "statement-malformed": "Correct the file: it takes an object with templates and classnames.",
+    "adapter-base": "Check that --backbone is the model that the adapter's settings name; on another "
+    "base the adapter is another model.",
+    "logit-bias-left-out": "Nothing needs to be done: one number added to all logits changes no "
+    "prediction.",
     "assembly-found": "Ask the vendor to confirm what was found, and put it into the manifest.",
     # The inspection.
     "backbone-unusable": "Give --backbone pocket, an open_clip folder, an OpenAI-layout safetensors "
