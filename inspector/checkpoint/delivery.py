@@ -69,9 +69,15 @@ def read_models(
         found = read(path, folder, chosen)
         # A key of a file was named with all others of that file already.
         waiting += [o for o in found.others if not o.is_same and other.state is None]
+        found = found.without("model-chosen", "other-model")
         if found.canonical_sha256 is None or found.canonical_sha256 not in hashes:
             hashes.add(found.canonical_sha256)
-            models.append(Delivered(found.without("model-chosen", "other-model"), folder, chosen))
+            models.append(Delivered(found, folder, chosen))
+        else:
+            # One inspection is enough, but what else is wrong there must not be lost.
+            reading = models[0].reading.with_findings_of(found)
+            models[0] = replace(models[0], reading=reading)
     if is_complete:
+        reading = models[0].reading
         models[0] = replace(models[0], reading=reading.without("other-model"))
     return models

@@ -43,6 +43,8 @@ _TIMM = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
 )  # fmt: skip
+_OPEN_CLIP_SUFFIXES = ((".safetensors",), (".bin", ".pth"))
+_TIMM_SUFFIXES = ((".safetensors",), (".pth",), (".pth.tar",), (".bin",))
 
 LEFTOVERS = re.compile(
     r"(optimizer|scheduler|scaler|sampler|dl_state_dict)(_[0-9]+)?\.(pt|pth|bin|safetensors)"
@@ -104,6 +106,20 @@ def is_epoch_of(name: str, other: str) -> bool:
     """Whether both are epochs of one training, which no loader takes unless it is told which."""
     rules = (_DASSL_EPOCH, _OPEN_CLIP_EPOCH)
     return any(rule.fullmatch(name) and rule.fullmatch(other) for rule in rules)
+
+
+def firsts(names: Iterable[str]) -> list[str]:
+    """What open_clip and timm take in a folder where no file has a name that they prefer.
+
+    The first of the first suffix that there is, be it what it may.
+    """
+    every = sorted(names)
+    found = []
+    for preferred, groups in ((_OPEN_CLIP, _OPEN_CLIP_SUFFIXES), (_TIMM, _TIMM_SUFFIXES)):
+        ranked = [n for suffixes in groups for n in every if n.endswith(suffixes)]
+        if ranked and not any(name in every for name in preferred):
+            found.append(ranked[0])
+    return found
 
 
 _Picked = Iterable[tuple[str, ...]]

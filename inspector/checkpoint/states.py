@@ -69,6 +69,11 @@ class Model:
         """Whether some family has these keys, be the shapes as they may."""
         return not isinstance(self.outcome, UnknownFamily)
 
+    @property
+    def is_like_a_model(self) -> bool:
+        """Whether a family's tensors are among these, whatever else may hide them."""
+        return self.is_claimed or families.may_be(self.found.tensors)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -93,17 +98,26 @@ def choose_state(content: Content, wanted: str | None, limits: Limits) -> Choice
     """
     models = [model for found in content.found for model in _models_in(found, content)]
     model = _chosen(models, content, wanted)
+    check_names(model)
+    others = tuple(m for m in models if m is not model and m.is_like_a_model)
+    with_loaders = tuple((other, _loaders_of(other, model, content)) for other in others)
+    strays = () if wanted is not None else tuple(_strays(model, others, content))
+    return Choice(model, with_loaders, strays)
+
+
+def check_names(model: Model) -> None:
+    """That all loaders see the names that we see.
+
+    Raises:
+        MalformedArtifact: a key of the model is no string, or two are one to some loader.
+    """
     if model.found.is_odd:
-        raise MalformedArtifact("tensor-malformed", "a key is no string")
+        raise MalformedArtifact("tensor-malformed", "a key is no string, or no dictionary holds it")
     twice = name_given_twice(list(model.found.tensors))
     if twice is not None:
         raise MalformedArtifact(
             "duplicate-key", f"{printable(twice)} stands with and without a wrapper's prefix"
         )
-    others = tuple(m for m in models if m is not model and m.is_claimed)
-    with_loaders = tuple((other, _loaders_of(other, model, content)) for other in others)
-    strays = () if wanted is not None else tuple(_strays(model, others, content))
-    return Choice(model, with_loaders, strays)
 
 
 def checked_views(model: Model, source: Source) -> tuple[View, ...]:

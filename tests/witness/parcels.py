@@ -15,6 +15,10 @@ from pathlib import Path
 
 _MEMBERS, _BYTES = 64, 4 << 20
 """The largest archive that is unpacked."""
+_KNOWN = frozenset(
+    "model.safetensors pytorch_model.bin pytorch_model.pth model.pth model-best.pth.tar "
+    "open_clip_model.safetensors open_clip_pytorch_model.bin epoch_latest.pt last.ckpt".split()
+)
 _SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar", ""})
 _OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
 
@@ -52,8 +56,9 @@ def customers(path: Path) -> list[Path]:
     and what is inside."""
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file() and p.suffix in _SUFFIXES]
-        # Of several, only rules for folders choose; nobody loads each.
-        return [path, *(files if len(files) == 1 else ())]
+        # Of several, rules for folders choose, and people those of well-known names.
+        known = [p for p in files if _is_known(p)]
+        return [path, *(files if len(files) == 1 else known)]
     opened = path.parent / "unpacked"
     try:
         _unpack(path.read_bytes(), opened)
@@ -69,6 +74,11 @@ def customers(path: Path) -> list[Path]:
         # timm and open_clip ask the name, not the bytes.
         os.link(path, twin)
     return [path, *([twin] if is_named_so else ()), *inside]
+
+
+def _is_known(path: Path) -> bool:
+    is_of_lightning = path.suffix == ".ckpt" and path.with_name("last.ckpt").is_file()
+    return path.name in _KNOWN or is_of_lightning
 
 
 def _unpack(data: bytes, into: Path) -> None:

@@ -7,7 +7,7 @@ must be the counter ``n_averaged``. A mapping does not count in which no tensor 
 epochs and losses are kept as tensors, too.
 
 Of a file that ``torch.load`` opens, the customer takes ``state_dict`` or, where there is none, the whole.
-Every other mapping in it is a *twin* when, behind one prefix, it holds all names that the family of a
+Every other mapping in it is a *twin* when, behind one prefix that ends in a full stop, it holds all names that the family of a
 judged model requires: somebody may take it. Twins must be judged as well. State of an optimiser has
 no such names and therefore does not count.
 
@@ -48,6 +48,7 @@ def is_twin(theirs: Tensors, required: Iterable[frozenset[str]]) -> bool:
         for names in required
         if names
         for prefix in _prefixes(theirs, names)
+        if prefix.endswith(".") or not prefix
     )
 
 

@@ -87,7 +87,7 @@ def as_module(state: Mapping[str, Tensor]) -> torch.nn.Module:
                 place.add_module(part, torch.nn.Module())
             place = place._modules[part] or place
         if len(name) % 2:
-            place.register_parameter(last, torch.nn.Parameter(tensor))
+            place.register_parameter(last, torch.nn.Parameter(tensor, requires_grad=False))
         else:
             place.register_buffer(last, tensor)
     return root
