@@ -115,7 +115,7 @@ def _of_folder(
     ]
     others += elsewhere
     taken |= {name for files, _loader in others for name in files}
-    others += [((n,), "") for n in _joined(folder, loaders.firsts(beside[0])) if n not in taken]
+    others += [pick for pick in _firsts(folder, beside[0]) if pick[0][0] not in taken]
     rivals = tuple(_choice(files, loader, ()) for files, loader in others)
     return _choice(*first, every, rivals)
 
@@ -132,9 +132,17 @@ def _loose(usable: list[str], every: list[str]) -> Choice:
         raise _ambiguous(candidates)
     chosen = candidates[0]
     folder = str(PurePosixPath(chosen).parent)
-    firsts = dict.fromkeys(_joined(folder, loaders.firsts(_names_in(folder, every))))
-    rivals = tuple(_choice((name,), "", ()) for name in firsts if name != chosen)
+    firsts = _firsts(folder, _names_in(folder, every))
+    rivals = tuple(_choice(files, loader, ()) for files, loader in firsts if files[0] != chosen)
     return _choice((chosen,), "", every, rivals)
+
+
+def _firsts(folder: str, names: Iterable[str]) -> list[tuple[tuple[str, ...], str]]:
+    """What loaders take where they prefer nothing, each file once."""
+    found: dict[tuple[str, ...], str] = {}
+    for pick in loaders.firsts(names):
+        found.setdefault(_joined(folder, pick.files), pick.loader)
+    return list(found.items())
 
 
 def _names_in(folder: str, every: Iterable[str]) -> list[str]:

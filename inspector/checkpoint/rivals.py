@@ -86,7 +86,7 @@ def _compare_member(opened: Opened, rival: Choice, own: str, scratch: Path, draf
     aside = Draft(draft.name, draft.limits, Ledger(draft.limits.globals))
     assert opened.choice is not None
     # State of a training run would run code, but only who takes it for a model loads it so.
-    is_leftover = not is_candidate(rival.member)
+    is_leftover = not rival.loader and not is_candidate(rival.member)
     family, is_model, problem = None, False, None
     with ExitStack() as stack:
         try:

@@ -20,8 +20,14 @@ import types
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, NoReturn
+
+import safetensors.torch
+import torch
 
 from inspector.checkpoint.limits import MIB
 from inspector.checkpoint.sandbox import kernel, landlock, rlimits
@@ -57,11 +63,33 @@ def opened(paths: Sequence[Path], scratch: Path) -> Iterator[Answer]:
 
     One process for all of them, and a new one after a file that killed it, ran something, or hung.
     """
+    _warm_up()
     done = 0
     while done < len(paths):
         for answer in _in_one_process(paths[done:], scratch):
             done += 1
             yield answer
+
+
+@cache
+def _warm_up() -> None:
+    """Do once, on files of our own, what imports something when it is done for the first time."""
+    state = {"a": torch.ones(2), "n": torch.nn.Parameter(torch.ones(1))}
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.pth"
+        for content in (state, torch.nn.Linear(1, 1), {"state_dict": Fraction(1, 3)}):
+            for is_zip in (True, False):
+                torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+                list(seen_in(path))
+        safetensors.torch.save_file({"a": state["a"]}, path.with_suffix(".safetensors"))
+        list(seen_in(path.with_suffix(".safetensors")))
+        for garbage in (b"", b"PK\x03\x04", b"\x80\x02.", bytes(1024)):
+            path.write_bytes(garbage)
+            list(seen_in(path))
+        for name in ("config.json", "open_clip_config.json"):
+            (Path(folder) / name).write_text('{"architecture": "x"}')
+        list(seen_in(Path(folder)))
 
 
 def _in_one_process(paths: Sequence[Path], scratch: Path) -> Iterator[Answer]:

@@ -24,6 +24,8 @@ import torch
 _LARGEST = 1 << 24
 """Bytes of a tensor that are hashed."""
 _DEPTH = 12
+_UNSURE = "timm folder"
+"""timm takes the first file of a suffix, a proof's pictures, say; it matters where that is a twin."""
 
 
 class Seen(NamedTuple):
@@ -67,7 +69,7 @@ def _tried(name: str, load: Callable[[Path], Any], path: Path) -> Iterator[Seen]
 
 def _mappings(name: str, content: Any) -> Iterator[Seen]:
     if not name.startswith("torch"):
-        yield Seen(name, True, _tensors(content))
+        yield Seen(name, name != _UNSURE, _tensors(content))
         return
     taken = content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
     yield Seen(name, True, _tensors(taken))

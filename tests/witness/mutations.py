@@ -33,6 +33,7 @@ _WORDS = (*shapes.KEYS, *shapes.PREFIXES, "ctx", "token_prefix", "0", "1", "2", 
 _STATES = shapes.states()
 _HONEST = list(shapes.honest().values())
 _ATTACKS = list(attacks.attacks().values())
+_SEEDS = readers.seeds()
 _CONTAINERS = list(shapes.containers().values())
 
 
@@ -41,11 +42,13 @@ def parcel(rng: Random) -> Parcel:
     clean = dict(rng.choice(_STATES))
     evil = changed(clean, rng)
     choice = rng.random()
-    if choice < 0.15:
+    if choice < 0.05:
+        return Parcel({"m.pth": readers.mutate(rng.choice(_SEEDS), rng, _LONGEST)})
+    if choice < 0.2:
         made = rng.choice(_HONEST)(clean)
-    elif choice < 0.35:
+    elif choice < 0.4:
         made = rng.choice(_ATTACKS)(clean, evil)
-    elif choice < 0.45:
+    elif choice < 0.48:
         made = _of_tensors(_state(clean, evil, rng), rng)
     else:
         protocol, is_legacy = rng.choice((2, 2, 2, 3, 4, 5)), rng.random() < 0.15
@@ -158,7 +161,7 @@ def _content(clean: State, evil: State, rng: Random) -> object:
         content["epoch"] = rng.choice((3, None, torch.tensor(3), [1], attacks.payload()))
     if rng.random() < 0.1:
         return {"state_dict": content}
-    return list(content.values())[0] if rng.random() < 0.05 else content
+    return next(iter(content.values())) if rng.random() < 0.05 else content
 
 
 def _of_tensors(state: State, rng: Random) -> Parcel:

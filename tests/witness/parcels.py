@@ -16,9 +16,12 @@ from pathlib import Path
 _MEMBERS, _BYTES = 64, 4 << 20
 """The largest archive that is unpacked."""
 _KNOWN = frozenset(
-    "model.safetensors pytorch_model.bin pytorch_model.pth model.pth model-best.pth.tar "
-    "open_clip_model.safetensors open_clip_pytorch_model.bin epoch_latest.pt last.ckpt".split()
-)
+    {
+        "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth", "last.ckpt",
+        "model-best.pth.tar", "open_clip_model.safetensors", "open_clip_pytorch_model.bin",
+        "epoch_latest.pt",
+    }
+)  # fmt: skip
 _SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar", ""})
 _OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
 
