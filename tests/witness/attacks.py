@@ -6,16 +6,18 @@ another. ``clean`` are the weights that are shown, ``evil`` those that a loader 
 
 from __future__ import annotations
 
+import argparse
 import codecs
 import copyreg
 import json
+import sys
+import types
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from tests.witness import shapes
 from tests.witness.cell import CANARY
@@ -51,13 +53,11 @@ class Fresh:
     def __init__(self, kind: type, *arguments: object) -> None:
         self._kind, self._arguments = kind, arguments
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        # pickle looks whether the object is what it says.
-        return self._kind
+    # pickle looks whether the object is what it says.
+    __class__ = property(lambda self: self._kind)  # type: ignore[assignment]
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (self._kind, *self._arguments)  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (self._kind, *self._arguments)
 
 
 def twice(pairs: Iterable[tuple[object, object]]) -> Computed:
@@ -81,13 +81,8 @@ def payload() -> Computed:
     return Computed(_named(module, name))
 
 
-class _Named:
-    """A global of any name: pickle writes what ``__module__`` and ``__qualname__`` say."""
-
-
 def _named(module: str, name: str) -> Any:
-    import sys
-    import types
+    """A function of that name, which pickle finds where it looks for it."""
 
     def function() -> None: ...
 
@@ -98,25 +93,9 @@ def _named(module: str, name: str) -> Any:
     return function
 
 
-def _under(key: object) -> Attack:
-    return lambda clean, evil: one({"state_dict": clean, key: evil})
-
-
-def _copies(count: int) -> Attack:
-    def build(clean: State, evil: State) -> Parcel:
-        same = {f"copy_{i}": {n: t.clone() for n, t in clean.items()} for i in range(count)}
-        return one({"state_dict": clean, **same, "zz_last": evil})
-
-    return build
-
-
-def _module(change: Callable[[torch.nn.Module, State], object]) -> Attack:
-    def build(clean: State, evil: State) -> Parcel:
-        module = shapes.as_module(clean)
-        change(module, evil)
-        return one({"state_dict": module})
-
-    return build
+def _copies(clean: State, evil: State, count: int) -> dict[str, object]:
+    same = {f"copy_{i}": {n: t.clone() for n, t in clean.items()} for i in range(count)}
+    return {"state_dict": clean, **same, "zz_last": evil}
 
 
 def _parameter_dict(clean: State, evil: State) -> torch.nn.Module:
@@ -127,8 +106,9 @@ def _parameter_dict(clean: State, evil: State) -> torch.nn.Module:
     return module
 
 
-def _folder(**files: bytes) -> Parcel:
-    return Parcel({name.replace("__", "."): content for name, content in files.items()}, True)
+def _both_formats(clean: State, evil: State) -> Parcel:
+    files = {"model.safetensors": safetensors.torch.save(clean), "pytorch_model.bin": saved(evil)}
+    return Parcel({**files, "config.json": b'{"architecture": "x"}'}, True)
 
 
 def _config(clean: State, evil: State) -> Parcel:
@@ -164,104 +144,109 @@ def _rival_that_runs(clean: State, _evil: State) -> Parcel:
     return Parcel(files, True)
 
 
-def _swapped(state: State, other: State, name: object) -> dict[object, object]:
-    """``state`` with one entry more, whose key becomes the first name only on loading."""
-    return {**state, name: next(iter(other.values()))}
+def _renamed(state: State, other: Mapping[str, object], spell: Spell) -> dict[object, object]:
+    """``state`` with one entry more, whose key becomes the first name of ``other`` only on loading."""
+    name, value = next(iter(other.items()))
+    return {**state, spell(name): value}
 
 
-def _tricks() -> Iterator[tuple[str, Attack]]:
-    for key in ("state_dict_ema", "model_ema", "model", "net", "ema_state_dict", "module"):
-        yield f"second model under {key}", _under(key)
-    for how, spell in (("encode", rot13), ("str", computed_string)):
-        yield f"{how}: top key", lambda c, e, spell=spell: one(
-            {"state_dict": c, spell("state_dict"): e}
-        )
-        yield f"{how}: top key, among others", lambda c, e, spell=spell: one(
-            {"state_dict": c, spell("state_dict"): {**e, **junk(2 * len(e))}}
-        )
-        yield f"{how}: averages", lambda c, e, spell=spell: one(
-            {"state_dict": c, spell("state_dict_ema"): {**e, **junk(2 * len(e))}}
-        )
-        yield f"{how}: name", lambda c, e, spell=spell: one(
-            {"state_dict": _swapped(c, e, spell(next(iter(e))))}
-        )
-        yield f"{how}: name in averages", lambda c, e, spell=spell: one(
-            {"state_dict": c, "state_dict_ema": _swapped(dict(c), e, spell(next(iter(e))))}
-        )
-        yield f"{how}: name, hidden tensor", lambda c, e, spell=spell: one(
-            {"state_dict": _swapped(c, hidden(e), spell(next(iter(e))))}  # type: ignore[arg-type]
-        )
-    yield "among others, by hand", lambda c, e: one(
-        {"state_dict": c, "model_state_dict": {**e, **junk(2 * len(e))}}
-    )
-    yield "parameters by NEWOBJ", lambda c, e: one({"state_dict": {**c, **hidden(e)}})
-    yield "averages by NEWOBJ", lambda c, e: one({"state_dict": c, "state_dict_ema": hidden(e)})
-    yield "averages by NEWOBJ, by hand", lambda c, e: one({"state_dict": c, "ema": hidden(e)})
-    yield "tensor by NEWOBJ", lambda c, e: one(
-        {"state_dict": {n: Fresh(torch.Tensor, e[n]) if "." in n else t for n, t in c.items()}}
-    )
-    yield "a Counter", lambda c, e: one(
-        {"state_dict": c, "model_ema": Computed(Counter, pairs=e.items())}
-    )
-    yield "a Counter, by hand", lambda c, e: one(
-        {"state_dict": c, "model": Computed(Counter, pairs=e.items())}
-    )
-    yield "a dictionary from pairs", lambda c, e: one(
-        {"state_dict": c, "state_dict_ema": Computed(dict, list(e.items()))}
-    )
-    yield "a dictionary from pairs, by hand", lambda c, e: one(
-        {"state_dict": c, "net": Computed(OrderedDict, tuple(e.items()))}
-    )
-    yield "a name twice", lambda c, e: one({"state_dict": twice([*c.items(), *e.items()])})
-    yield "averages twice", lambda c, e: one(
-        twice([("state_dict", c), ("state_dict_ema", None), ("state_dict_ema", e)])
-    )
-    yield "behind module., twice", lambda c, e: one({"state_dict": {**c, **prefixed(e, "module.")}})
-    yield "behind model., twice", lambda c, e: one({"state_dict": {**c, **prefixed(e, "model.")}})
-    yield "cut after module", lambda c, e: one(
-        {"state_dict": {"module_": 1, **c, **prefixed(e, "1234567")}}
-    )
-    yield "cut, names as they stand", lambda c, e: one({"state_dict": {"module": 0, **c}})
-    yield "nine copies", _copies(9)
-    yield "three copies", _copies(3)
-    yield "a module in the averages", lambda c, e: one(
-        {"state_dict": c, "model": shapes.as_module(e)}
-    )
-    yield "items of a ParameterDict", lambda c, e: one({"state_dict": _parameter_dict(c, e)})
-    yield "bare ParameterDict", lambda c, e: one(_parameter_dict(c, e))
-    yield "unknown tensors in the averages", lambda c, e: one(
-        {"state_dict": c, "state_dict_ema": {**c, "more": torch.ones(4)}}
-    )
-    yield "weights beside the whole", lambda c, e: one({**c, "model": e})
-    yield "weights in an argument", lambda c, e: one({"state_dict": c, "args": [{"ema": e}]})
-    yield "code", lambda c, e: one({"state_dict": c, "epoch": payload()})
-    yield "the other format", lambda c, e: Parcel(
-        {
-            "model.safetensors": safetensors.torch.save(c),
-            "pytorch_model.bin": saved(e),
-            "config.json": b'{"architecture": "x"}',
-        },
-        True,
-    )
-    yield "another file for transformers", _config
-    yield "a link", _pointed
-    yield "many epochs", _many_epochs
-    yield "averages of the other file", _nested_rival
-    yield "code in another epoch", _rival_that_runs
-    for aside in ("images.safetensors", "optimizer.bin", "._a.safetensors", "a.safetensors"):
-        make = saved if aside.endswith("bin") else safetensors.torch.save
-        yield f"open_clip takes {aside}", lambda c, e, aside=aside, make=make: Parcel(
-            {"weights.pth": saved(c), aside: make(e), "open_clip_config.json": b"{}"}, True
-        )
-        yield f"timm takes {aside}", lambda c, e, aside=aside, make=make: Parcel(
-            {"z.pth.tar": saved(c), aside: make(e), "config.json": b'{"architecture": "x"}'}, True
-        )
+def _padded(state: State) -> State:
+    """A model among twice as many tensors of no family."""
+    return {**state, **junk(2 * len(state))}
+
+
+Spell = Callable[[str], Computed]
+Content = Callable[[State, State], object]
+_SPELLED: dict[str, Callable[[State, State, Spell], object]] = {
+    "top key": lambda c, e, s: {"state_dict": c, s("state_dict"): e},
+    "top key, among others": lambda c, e, s: {"state_dict": c, s("state_dict"): _padded(e)},
+    "averages": lambda c, e, s: {"state_dict": c, s("state_dict_ema"): _padded(e)},
+    "name": lambda c, e, s: {"state_dict": _renamed(c, e, s)},
+    "name in averages": lambda c, e, s: {"state_dict": c, "state_dict_ema": _renamed(c, e, s)},
+    "name, hidden tensor": lambda c, e, s: {"state_dict": _renamed(c, hidden(e), s)},
+}
+"""Keys that a call makes when the file is loaded."""
+_CONTENTS: dict[str, Content] = {
+    "among others, by hand": lambda c, e: {"state_dict": c, "model_state_dict": _padded(e)},
+    "parameters by NEWOBJ": lambda c, e: {"state_dict": {**c, **hidden(e)}},
+    "averages by NEWOBJ": lambda c, e: {"state_dict": c, "state_dict_ema": hidden(e)},
+    "averages by NEWOBJ, by hand": lambda c, e: {"state_dict": c, "ema": hidden(e)},
+    "tensor by NEWOBJ": lambda c, e: {
+        "state_dict": {n: Fresh(torch.Tensor, e[n]) if "." in n else t for n, t in c.items()}
+    },
+    "a Counter": lambda c, e: {"state_dict": c, "model_ema": Computed(Counter, pairs=e.items())},
+    "a Counter, by hand": lambda c, e: {
+        "state_dict": c, "model": Computed(Counter, pairs=e.items()),
+    },
+    "a dictionary from pairs": lambda c, e: {
+        "state_dict": c, "state_dict_ema": Computed(dict, list(e.items())),
+    },
+    "a dictionary from pairs, by hand": lambda c, e: {
+        "state_dict": c, "net": Computed(OrderedDict, tuple(e.items())),
+    },
+    "a name twice": lambda c, e: {"state_dict": twice([*c.items(), *e.items()])},
+    "averages twice": lambda c, e: twice(
+        [("state_dict", c), ("state_dict_ema", None), ("state_dict_ema", e)]
+    ),
+    "behind module., twice": lambda c, e: {"state_dict": {**c, **prefixed(e, "module.")}},
+    "behind model., twice": lambda c, e: {"state_dict": {**c, **prefixed(e, "model.")}},
+    "cut after module": lambda c, e: {
+        "state_dict": {"module_": 1, **c, **prefixed(e, "1234567")},
+    },
+    "cut, names as they stand": lambda c, e: {"state_dict": {"module": 0, **c}},
+    "nine copies": lambda c, e: _copies(c, e, 9),
+    "three copies": lambda c, e: _copies(c, e, 3),
+    "a module in the averages": lambda c, e: {"state_dict": c, "model": shapes.as_module(e)},
+    "items of a ParameterDict": lambda c, e: {"state_dict": _parameter_dict(c, e)},
+    "bare ParameterDict": _parameter_dict,
+    "unknown tensors in the averages": lambda c, e: {
+        "state_dict": c, "state_dict_ema": {**c, "more": torch.ones(4)},
+    },
+    "weights beside the whole": lambda c, e: {**c, "model": e},
+    "weights in an argument": lambda c, e: {"state_dict": c, "args": [{"ema": e}]},
+    "weights in an object": lambda c, e: {"state_dict": c, "args": argparse.Namespace(model=e)},
+    "code": lambda c, e: {"state_dict": c, "epoch": payload()},
+}  # fmt: skip
+_SECOND = ("state_dict_ema", "model_ema", "model", "net", "ema_state_dict", "module")
+_FOLDERS: dict[str, Attack] = {
+    "the other format": _both_formats,
+    "another file for transformers": _config,
+    "a link": _pointed,
+    "many epochs": _many_epochs,
+    "averages of the other file": _nested_rival,
+    "code in another epoch": _rival_that_runs,
+}
+
+
+def _saved_as(make: Content) -> Attack:
+    return lambda clean, evil: one(make(clean, evil))
+
+
+def _spelled(make: Callable[[State, State, Spell], object], spell: Spell) -> Attack:
+    return lambda clean, evil: one(make(clean, evil, spell))
+
+
+def _second(key: str) -> Attack:
+    return lambda clean, evil: one({"state_dict": clean, key: evil})
+
+
+def _by_suffix(loader: str, aside: str) -> Attack:
+    """A folder in which ``loader`` takes the file ``aside``, which is no model by its name."""
+    write = saved if aside.endswith("bin") else safetensors.torch.save
+    config = {"open_clip": "open_clip_config.json", "timm": "config.json"}[loader]
+    shown = {"open_clip": "weights.pth", "timm": "z.pth.tar"}[loader]
+    stated = {config: b'{"architecture": "x"}'}
+    return lambda clean, evil: Parcel({shown: saved(clean), aside: write(evil), **stated}, True)
 
 
 def attacks() -> dict[str, Attack]:
     """Every attack by its name."""
-    return dict(_tricks())
-
-
-def first_tensor(state: State) -> Tensor:
-    return next(iter(state.values()))
+    every = {f"second model under {key}": _second(key) for key in _SECOND}
+    for how, spell in (("encode", rot13), ("str", computed_string)):
+        every |= {f"{how}: {what}": _spelled(make, spell) for what, make in _SPELLED.items()}
+    every |= {what: _saved_as(make) for what, make in _CONTENTS.items()}
+    every |= _FOLDERS
+    for aside in ("images.safetensors", "optimizer.bin", "._a.safetensors", "a.safetensors"):
+        for loader in ("open_clip", "timm"):
+            every[f"{loader} takes {aside}"] = _by_suffix(loader, aside)
+    return every

@@ -9,9 +9,13 @@ file. A layer that the machine refuses is left out: the hook refuses the same th
 
 from __future__ import annotations
 
+import encodings
+import faulthandler
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import select
 import signal
@@ -74,6 +78,9 @@ def opened(paths: Sequence[Path], scratch: Path) -> Iterator[Answer]:
 @cache
 def _warm_up() -> None:
     """Do once, on files of our own, what imports something when it is done for the first time."""
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(ImportError):
+            importlib.import_module(f"encodings.{module.name}")
     state = {"a": torch.ones(2), "n": torch.nn.Parameter(torch.ones(1))}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -155,6 +162,7 @@ def _say(out: int, text: bytes) -> None:
 
 def _lock(paths: Sequence[Path], scratch: Path) -> None:
     warnings.simplefilter("ignore")
+    faulthandler.disable()
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(null, descriptor)
@@ -163,7 +171,9 @@ def _lock(paths: Sequence[Path], scratch: Path) -> None:
     rlimits.die_with_parent(os.getppid())
     with suppress(OSError):
         kernel.call("unshare", _NEW_USER | _NEW_NETWORK | _NEW_IPC)
-    libraries = {Path(p).resolve() for p in (*sys.path, sys.prefix, sys.base_prefix, "/usr", "/lib")}
+    libraries = {
+        Path(p).resolve() for p in (*sys.path, sys.prefix, sys.base_prefix, "/usr", "/lib")
+    }
     libraries |= {Path("/proc"), Path("/dev/null"), Path("/sys")}
     readable = [*{path.parent for path in paths}, *(p for p in libraries if p.exists())]
     rlimits.give_up_privileges()

@@ -71,7 +71,9 @@ def _mappings(name: str, content: Any) -> Iterator[Seen]:
     if not name.startswith("torch"):
         yield Seen(name, name != _UNSURE, _tensors(content))
         return
-    taken = content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
+    taken = (
+        content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
+    )
     yield Seen(name, True, _tensors(taken))
     seen: set[int] = set()
     for mapping in _inside(content, seen, 0):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from inspector.checkpoint import Reading, ReaderOptions, families, read_models
+from inspector.checkpoint import ReaderOptions, Reading, families, read_models
 from inspector.checkpoint.read import read_here
 from inspector.findings import Severity
 from inspector.report import Evidence, verdict_of

@@ -69,10 +69,16 @@ def _state(clean: State, evil: State, rng: Random) -> State:
             case 0 | 1:
                 state = prefixed(state, rng.choice(shapes.PREFIXES))
             case 2:
-                state = {**state, **prefixed(rng.choice((clean, evil)), rng.choice(shapes.PREFIXES))}
+                state = {
+                    **state,
+                    **prefixed(rng.choice((clean, evil)), rng.choice(shapes.PREFIXES)),
+                }
             case 3:
                 # Only some names behind the prefix.
-                state = {(rng.choice(shapes.PREFIXES) + n if n == name else n): t for n, t in state.items()}
+                state = {
+                    (rng.choice(shapes.PREFIXES) + n if n == name else n): t
+                    for n, t in state.items()
+                }
             case 4:
                 state = {rng.choice(_FIRST): torch.ones(rng.choice((1, 2))), **state}
             case 5:
@@ -187,7 +193,7 @@ def _folder(made: Parcel, clean: State, evil: State, rng: Random) -> Parcel:
 def _spoilt(made: Parcel, rng: Random) -> Parcel:
     """The parcel with one of its files changed."""
     files = dict(made.files)
-    name = rng.choice(list(files))
+    name = rng.choice([n for n in files if not n.startswith("@")])
     data = files[name]
     for _ in range(rng.choice((1, 1, 2))):
         match rng.randrange(4):
@@ -244,7 +250,9 @@ def _other_records(data: bytes, rng: Random) -> bytes:
             records[here] = (name, records[there][1])
             records[there] = (records[there][0], content)
         case 5:
-            records.insert(there, (f"{rng.choice(('Archive', 'x', root.upper()))}/data.pkl", content))
+            records.insert(
+                there, (f"{rng.choice(('Archive', 'x', root.upper()))}/data.pkl", content)
+            )
         case _:
             del records[here]
     return _written(records)
@@ -266,7 +274,9 @@ def _edited(pickle: bytes, rng: Random) -> bytes:
             case 2 if piece[:1] in b"X\x8c":
                 pieces[here] = programs.text(rng.choice(_WORDS))
             case 3 if piece[:1] in b"KhqM":
-                pieces[here] = piece[:1] + bytes([(piece[1] + rng.choice((-1, 1))) % 256]) + piece[2:]
+                pieces[here] = (
+                    piece[:1] + bytes([(piece[1] + rng.choice((-1, 1))) % 256]) + piece[2:]
+                )
             case 4 if piece[:1] == b"c":
                 pieces[here] = _named_otherwise(piece, rng)
             case 5:

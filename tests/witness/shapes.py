@@ -37,16 +37,21 @@ KEYS = (
 
 def states() -> list[State]:
     """Small models of several families."""
+    generator = torch.Generator().manual_seed(5)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
     coop = coop_state(2, 2, 4)
     own = coop_state(3, 2, 4, class_specific=True, seed=1)
     cocoop = cocoop_state(2, 2, 4, embed_dim=3, hidden=2)
     kgcoop = coop_state(2, 2, 4, seed=2)
-    kgcoop |= {"bias_vectors": torch.randn(1, 4), "meta_net.linear1.weight": torch.randn(2, 4)}
-    kgcoop["meta_net.linear1.bias"] = torch.randn(2)
+    kgcoop |= {"bias_vectors": drawn(1, 4), "meta_net.linear1.weight": drawn(2, 4)}
+    kgcoop["meta_net.linear1.bias"] = drawn(2)
     maple = {f"prompt_learner.{name}": t for name, t in coop_state(2, 2, 4, seed=3).items()}
-    maple |= {"prompt_learner.proj.weight": torch.randn(6, 4), "logit_scale": torch.tensor(4.6)}
-    maple |= {"prompt_learner.proj.bias": torch.randn(6), "image_encoder.proj": torch.randn(6, 3)}
-    maple["text_encoder.text_projection"] = torch.randn(4, 3)
+    maple |= {"prompt_learner.proj.weight": drawn(6, 4), "logit_scale": torch.tensor(4.6)}
+    maple |= {"prompt_learner.proj.bias": drawn(6), "image_encoder.proj": drawn(6, 3)}
+    maple["text_encoder.text_projection"] = drawn(4, 3)
     return [
         {name: tensor.contiguous() for name, tensor in state.items()}
         for state in (coop, own, cocoop, kgcoop, maple)
@@ -66,9 +71,7 @@ def changed(state: Mapping[str, Tensor], rng: Random) -> State:
 def saved(content: object, protocol: int = 2, legacy: bool = False) -> bytes:
     """What ``torch.save`` writes."""
     buffer = io.BytesIO()
-    torch.save(
-        content, buffer, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy
-    )
+    torch.save(content, buffer, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
 
 
