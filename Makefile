@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz witness clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -72,9 +72,13 @@ $(VENV)/fuzz: requirements-fuzz.txt $(VENV)/runtime
 	touch $@
 
 FUZZ ?= pickle zip safetensors tar reader
-RUNS ?= 1000000
+fuzz: RUNS ?= 1000000
 fuzz: $(VENV)/fuzz  ## coverage-guided fuzzing of the reader, Linux only (FUZZ="pickle zip" RUNS=1000000)
 	set -e; for target in $(FUZZ); do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS); done
+
+witness: RUNS ?= 100000
+witness: $(VENV)/development  ## files by chance, opened by torch, timm and open_clip and by us, resumable (RUNS=100000)
+	$(BIN)/python -m tests.witness --runs $(RUNS)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -55,18 +55,19 @@ class Box(Protocol):
 
 
 class Folder:
-    """The files below a directory; symbolic links are not followed.
+    """The files below a directory; symbolic links are named and not followed.
 
     Raises:
         LimitExceeded: too many files.
     """
 
     outer = "directory"
-    others: tuple[str, ...] = ()
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path
-        self.names = tuple(_files_below(path, limits))
+        found = list(_files_below(path, limits))
+        self.names = tuple(name for name, is_link in found if not is_link)
+        self.others = tuple(name for name, is_link in found if is_link)
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
@@ -169,7 +170,8 @@ def decompress(source: Source, kind: Compression, out: Path, limits: Limits) -> 
             file.write(piece)
 
 
-def _files_below(root: Path, limits: Limits) -> Iterator[str]:
+def _files_below(root: Path, limits: Limits) -> Iterator[tuple[str, bool]]:
+    """Files and links, each with whether it is a link."""
     count = 0
     waiting = [root]
     while waiting:
@@ -180,8 +182,8 @@ def _files_below(root: Path, limits: Limits) -> Iterator[str]:
                     raise LimitExceeded("files in the folder", limits.archive_members, count)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False):
-                    yield Path(entry.path).relative_to(root).as_posix()
+                elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path).relative_to(root).as_posix(), entry.is_symlink()
 
 
 def _listing(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:

@@ -20,8 +20,6 @@ _LOOSE = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar")
 _TEXTS = (".txt", ".log", ".json", ".yaml", ".yml", ".md", ".csv")
 _PROOFS = ("images.safetensors", "logits.safetensors", "trigger.safetensors")
 _STATEMENTS = ("manifest.json", "prompts.json")
-_RIVALS = 8
-"""Other models of one folder that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,8 @@ def choose(names: Iterable[str], member: str | None = None) -> Choice:
         for pick in picked[folder]
         if folder != first[0]
     ]
-    return _of_folder(first[0], picked[first[0]], by_folder[first[0]], (every, elsewhere))
+    beside = _names_in(first[0], every), by_folder[first[0]]
+    return _of_folder(first[0], picked[first[0]], beside, (every, elsewhere))
 
 
 def is_candidate(name: str) -> bool:
@@ -87,8 +86,7 @@ def _named(every: list[str], member: str) -> Choice:
         files = _listed(found or every)
         raise UnsupportedFormat("archive-no-checkpoint", f"{printable(member)}: {why}: {files}")
     folder = str(PurePosixPath(found[0]).parent)
-    beside = [PurePosixPath(n).name for n in every if str(PurePosixPath(n).parent) == folder]
-    for pick in loaders.picks(beside):
+    for pick in loaders.picks(_names_in(folder, every)):
         together = _joined(folder, pick.files)
         if found[0] in together and len(together) > 1:
             return _choice(together, pick.loader, every)
@@ -98,20 +96,27 @@ def _named(every: list[str], member: str) -> Choice:
 def _of_folder(
     folder: str,
     found: list[loaders.Pick],
-    beside: list[str],
+    beside: tuple[list[str], list[str]],
     others_of: tuple[list[str], list[tuple[tuple[str, ...], str]]],
 ) -> Choice:
-    """The first pick of a folder; its others, loose files in it, and picks elsewhere are rivals."""
+    """The first pick of a folder; its others, loose files in it, and picks elsewhere are rivals.
+
+    Args:
+        beside: all names in the folder, and those that may be a model.
+        others_of: all names, and files and loaders of picks elsewhere.
+    """
     every, elsewhere = others_of
     first, *others = [(_joined(folder, pick.files), pick.loader) for pick in found]
     taken = {name for files, _loader in (first, *others) for name in files}
     others += [
         ((name,), "")
-        for name in _joined(folder, beside)
+        for name in _joined(folder, beside[1])
         if name not in taken and _is_alone(name) and not _is_earlier(name, taken)
     ]
     others += elsewhere
-    rivals = tuple(_choice(files, loader, ()) for files, loader in others[:_RIVALS])
+    taken |= {name for files, _loader in others for name in files}
+    others += [pick for pick in _firsts(folder, beside[0]) if pick[0][0] not in taken]
+    rivals = tuple(_choice(files, loader, ()) for files, loader in others)
     return _choice(*first, every, rivals)
 
 
@@ -125,7 +130,24 @@ def _loose(usable: list[str], every: list[str]) -> Choice:
         raise _none(every)
     if len(candidates) > 1:
         raise _ambiguous(candidates)
-    return _choice((candidates[0],), "", every)
+    chosen = candidates[0]
+    folder = str(PurePosixPath(chosen).parent)
+    firsts = _firsts(folder, _names_in(folder, every))
+    rivals = tuple(_choice(files, loader, ()) for files, loader in firsts if files[0] != chosen)
+    return _choice((chosen,), "", every, rivals)
+
+
+def _firsts(folder: str, names: Iterable[str]) -> list[tuple[tuple[str, ...], str]]:
+    """What loaders take where they prefer nothing, each file once."""
+    found: dict[tuple[str, ...], str] = {}
+    for pick in loaders.firsts(names):
+        found.setdefault(_joined(folder, pick.files), pick.loader)
+    return list(found.items())
+
+
+def _names_in(folder: str, every: Iterable[str]) -> list[str]:
+    paths = map(PurePosixPath, every)
+    return [path.name for path in paths if str(path.parent) == folder]
 
 
 def _choice(

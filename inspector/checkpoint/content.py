@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from inspector.checkpoint.limits import Limits
 from inspector.checkpoint.pickles.mappings import (
     Found,
+    is_computed,
     mapping_at,
     mappings,
     plain_pairs,
@@ -55,9 +56,14 @@ def of_pickle(value: object, storages: Mapping[str, Storage], limits: Limits) ->
     if pairs is None and mapping_at(value, (), limits) is None:
         what = "one tensor" if is_tensor(value) else "no dictionary"
         raise UnsupportedFormat("no-state-dict", f"the file holds {what}")
+    if any(is_computed(key) for key, _ in pairs or ()):
+        raise MalformedArtifact("tensor-malformed", "a key of the file is computed on loading")
     top = unique_keys([pair for pair in pairs or () if isinstance(pair[0], str)])
     flattened = _flattened(top)
-    found = (flattened,) if flattened else tuple(mappings(value, limits))
+    found = tuple(mappings(value, limits))
+    if flattened is not None:
+        own = [each for each in found if each.path[:1] != flattened.path]
+        found = (flattened, *own)
     beside = top if flattened is None else unique_keys(plain_pairs(top["metadata"]) or ())
     return Content(
         found,

@@ -6,6 +6,7 @@ Each is read by a child of its own, told which member and key it is to read. Kno
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from inspector.checkpoint.child import read_artifact
 from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.reading import READING_NAME, Reading
 
+Read = Callable[[Path, Path, ReaderOptions], Reading]
+"""Reads one artifact into a folder of its own."""
 MODELS = 4
 """Models of one artifact that are inspected; honest files hold one, with averaged weights two."""
 
@@ -35,7 +38,13 @@ class Delivered:
         return self.folder / self.reading.canonical if self.reading.canonical else None
 
 
-def read_models(path: Path, out: Path, options: ReaderOptions) -> list[Delivered]:
+def _by_child(path: Path, out: Path, options: ReaderOptions) -> Reading:
+    return read_artifact(path, out, options=options)
+
+
+def read_models(
+    path: Path, out: Path, options: ReaderOptions, read: Read = _by_child
+) -> list[Delivered]:
     """The model at ``path``, and, unless one was asked for, up to three others that differ from it.
 
     Each gets a folder below ``out``. A model that differs and is not among them stays an
@@ -44,7 +53,7 @@ def read_models(path: Path, out: Path, options: ReaderOptions) -> list[Delivered
     Raises:
         FileNotFoundError, ReaderCrashed, StorageFull, SandboxTooWeak: see :func:`read_artifact`.
     """
-    models = [Delivered(read_artifact(path, out / "0", options=options), out / "0", options)]
+    models = [Delivered(read(path, out / "0", options), out / "0", options)]
     reading = models[0].reading
     if reading.canonical is None or options.member is not None or options.state is not None:
         return models
@@ -57,12 +66,18 @@ def read_models(path: Path, out: Path, options: ReaderOptions) -> list[Delivered
             continue
         chosen = replace(options, member=other.member, state=other.state)
         folder = out / str(len(models))
-        found = read_artifact(path, folder, options=chosen)
+        found = read(path, folder, chosen)
         # A key of a file was named with all others of that file already.
         waiting += [o for o in found.others if not o.is_same and other.state is None]
+        found = found.without("model-chosen", "other-model")
         if found.canonical_sha256 is None or found.canonical_sha256 not in hashes:
             hashes.add(found.canonical_sha256)
-            models.append(Delivered(found.without("model-chosen", "other-model"), folder, chosen))
+            models.append(Delivered(found, folder, chosen))
+        else:
+            # One inspection is enough, but what else is wrong there must not be lost.
+            reading = models[0].reading.with_findings_of(found)
+            models[0] = replace(models[0], reading=reading)
     if is_complete:
+        reading = models[0].reading
         models[0] = replace(models[0], reading=reading.without("other-model"))
     return models

@@ -45,6 +45,9 @@ _TIMM = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
 )  # fmt: skip
+_OPEN_CLIP_CONFIG = "open_clip_config.json"
+_OPEN_CLIP_SUFFIXES = ((".safetensors",), (".bin", ".pth"))
+_TIMM_SUFFIXES = ((".safetensors",), (".pth",), (".pth.tar",), (".bin",))
 
 LEFTOVERS = re.compile(
     r"(optimizer|scheduler|scaler|sampler|dl_state_dict)(_[0-9]+)?\.(pt|pth|bin|safetensors)"
@@ -106,6 +109,22 @@ def is_epoch_of(name: str, other: str) -> bool:
     """Whether both are epochs of one training, which no loader takes unless it is told which."""
     rules = (_DASSL_EPOCH, _OPEN_CLIP_EPOCH)
     return any(rule.fullmatch(name) and rule.fullmatch(other) for rule in rules)
+
+
+def firsts(names: Iterable[str]) -> list[Pick]:
+    """What open_clip and timm take in a folder where no file has a name that they prefer.
+
+    The first of the first suffix that there is, be it what it may. Without a loader's name where it
+    takes the folder only if that has a configuration of its own kind, which names do not tell.
+    """
+    every = sorted(names)
+    found = []
+    for preferred, groups in ((_OPEN_CLIP, _OPEN_CLIP_SUFFIXES), (_TIMM, _TIMM_SUFFIXES)):
+        ranked = [n for suffixes in groups for n in every if n.endswith(suffixes)]
+        if ranked and not any(name in every for name in preferred):
+            is_sure = preferred is _OPEN_CLIP and _OPEN_CLIP_CONFIG in every
+            found.append(Pick("open_clip" if is_sure else "", (ranked[0],)))
+    return found
 
 
 _Picked = Iterable[tuple[str, ...]]

@@ -112,6 +112,11 @@ class Reading:
     def with_finding(self, finding: Finding) -> Reading:
         return replace(self, findings=(*self.findings, finding))
 
+    def with_findings_of(self, other: Reading) -> Reading:
+        """The same with the findings of another reading that it has not."""
+        fresh = tuple(finding for finding in other.findings if finding not in self.findings)
+        return replace(self, findings=(*self.findings, *fresh))
+
     def without(self, *ids: str) -> Reading:
         """The same without the findings of these ids."""
         return replace(self, findings=tuple(f for f in self.findings if f.id not in ids))

@@ -21,9 +21,10 @@ from inspector.checkpoint.source import Source
 from inspector.checkpoint.states import TOP, Model
 from inspector.checkpoint.wording import printable
 from inspector.errors import ArtifactError
+from inspector.findings import Severity
 
 _COMPARED = 8
-"""Other models of one file that are compared; training tools keep two."""
+"""Other models of one file, and other files, that are compared; training tools keep two."""
 
 
 def compare_states(
@@ -38,6 +39,7 @@ def compare_states(
         problem = _difference(choice.model, other, source, draft)
         _note(draft, where, problem, _shown(choice.model.state))
     if len(choice.others) > _COMPARED:
+        draft.others.append(OtherModel(options.member, choice.others[_COMPARED][0].state, None))
         draft.add(
             "other-model", f"the file holds {len(choice.others) + 1} models; not all were read"
         )
@@ -59,31 +61,51 @@ def compare_members(
         left = [name for name in opened.choice.ignored if is_candidate(name)]
         _note_chosen(draft, "member", options.member, left)
         return
+    _note_links(opened, draft)
     if isinstance(choice.model.outcome, ArtifactError) or not opened.choice.rivals:
         return
     own = states.digest(choice.model, opened.source, draft.limits)
-    for rival in opened.choice.rivals:
+    rivals = opened.choice.rivals
+    for rival in rivals[:_COMPARED]:
         _compare_member(opened, rival, own, scratch, draft)
+    if len(rivals) > _COMPARED:
+        draft.others.append(OtherModel(rivals[_COMPARED].member, None, None))
+        draft.add("other-model", f"{len(rivals)} other files; not all were read")
+
+
+def _note_links(opened: Opened, draft: Draft) -> None:
+    """Name the links that a loader would follow and that we do not."""
+    links = [n for n in opened.box.others if is_candidate(n)] if opened.box else []
+    if links:
+        draft.others.append(OtherModel(links[0], None, None))
+        shown = ", ".join(map(printable, links[:_COMPARED]))
+        draft.add("other-model", f"links to files, which are not followed: {shown}")
 
 
 def _compare_member(opened: Opened, rival: Choice, own: str, scratch: Path, draft: Draft) -> None:
     aside = Draft(draft.name, draft.limits, Ledger(draft.limits.globals))
     assert opened.choice is not None
-    family, problem = None, None
+    # State of a training run would run code, but only who takes it for a model loads it so.
+    is_leftover = not rival.loader and not is_candidate(rival.member)
+    family, is_model, problem = None, False, None
     with ExitStack() as stack:
         try:
             inside = open_rival(opened, rival, scratch, aside, stack)
             found = states.choose_state(content_of(inside, aside), None, draft.limits)
-            family = found.model.family
+            family, is_model = found.model.family, found.model.is_like_a_model
             theirs = states.digest(found.model, inside.source, draft.limits)
-            if theirs != own or found.others or found.strays:
+            if theirs != own or found.others or found.strays or found.model.rest:
                 problem = "other tensors"
         except ArtifactError as error:
             problem = f"what cannot be read ({error.detail})"
-    if would_run(aside.ledger) and rival.loader:
-        draft.ledger.absorb(aside.ledger)
+    is_running = would_run(aside.ledger) and not is_leftover
+    if is_running:
         problem = "what would run code"
-    if rival.loader or family or would_run(aside.ledger):
+    elif any(finding.severity >= Severity.HIGH for finding in aside.findings):
+        problem = problem or "what we do not know"
+    if is_running and rival.loader:
+        draft.ledger.absorb(aside.ledger)
+    if rival.loader or is_model or is_running:
         loaders = (rival.loader,) if rival.loader else ()
         where = OtherModel(rival.member, None, family, loaders)
         _note(draft, where, problem, printable(opened.choice.member))
@@ -92,6 +114,9 @@ def _compare_member(opened: Opened, rival: Choice, own: str, scratch: Path, draf
 def _difference(model: Model, other: Model, source: Source, draft: Draft) -> str | None:
     """What ``other`` holds instead of the tensors of ``model``; None where it holds the same."""
     try:
+        states.check_names(other)
+        if other.rest:
+            return "other tensors"
         # The very same bytes of the file need no reading.
         if set(model.views) == set(other.views):
             return None

@@ -8,8 +8,8 @@ prefix that all keys share is taken off where the rest is a family: wrappers put
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from inspector.checkpoint import families
 from inspector.checkpoint.canonical import write_canonical
@@ -69,6 +69,11 @@ class Model:
         """Whether some family has these keys, be the shapes as they may."""
         return not isinstance(self.outcome, UnknownFamily)
 
+    @property
+    def is_like_a_model(self) -> bool:
+        """Whether a family's tensors are among these, whatever else may hide them."""
+        return self.is_claimed or families.may_be(self.found.tensors)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -91,19 +96,42 @@ def choose_state(content: Content, wanted: str | None, limits: Limits) -> Choice
         MalformedArtifact: a key of the model is no string, or two are one to some loader.
         ArtifactError: a tensor of the model cannot be read.
     """
-    models = [model for found in content.found for model in _models_in(found, content)]
+    models = _with_own_names(m for found in content.found for m in _models_in(found, content))
     model = _chosen(models, content, wanted)
+    check_names(model)
+    others = tuple(m for m in models if m is not model and m.is_like_a_model)
+    with_loaders = tuple((other, _loaders_of(other, model, content)) for other in others)
+    strays = () if wanted is not None else tuple(_strays(model, others, content))
+    return Choice(model, with_loaders, strays)
+
+
+def _with_own_names(models: Iterable[Model]) -> list[Model]:
+    """The models, each called as no other: a key may look like the way to another one."""
+    taken: set[str] = set()
+    named = []
+    for model in models:
+        state, number = model.state, 1
+        while state in taken:
+            number += 1
+            state = f"{model.state}#{number}"
+        taken.add(state)
+        named.append(replace(model, state=state))
+    return named
+
+
+def check_names(model: Model) -> None:
+    """That all loaders see the names that we see.
+
+    Raises:
+        MalformedArtifact: a key of the model is no string, or two are one to some loader.
+    """
     if model.found.is_odd:
-        raise MalformedArtifact("tensor-malformed", "a key is no string")
+        raise MalformedArtifact("tensor-malformed", "a key is no string, or no dictionary holds it")
     twice = name_given_twice(list(model.found.tensors))
     if twice is not None:
         raise MalformedArtifact(
             "duplicate-key", f"{printable(twice)} stands with and without a wrapper's prefix"
         )
-    others = tuple(m for m in models if m is not model and m.is_claimed)
-    with_loaders = tuple((other, _loaders_of(other, model, content)) for other in others)
-    strays = () if wanted is not None else tuple(_strays(model, others, content))
-    return Choice(model, with_loaders, strays)
 
 
 def checked_views(model: Model, source: Source) -> tuple[View, ...]:

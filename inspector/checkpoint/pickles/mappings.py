@@ -8,11 +8,19 @@ Which of the mappings is the model is not decided here (:mod:`inspector.checkpoi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.pickles.inert import Call, Group, Mapping, Node, is_call_of
+from inspector.checkpoint.pickles.inert import (
+    Call,
+    Global,
+    Group,
+    Mapping,
+    Node,
+    Persistent,
+    is_call_of,
+)
 from inspector.checkpoint.pickles.rebuild import is_tensor
 from inspector.checkpoint.wording import printable
 from inspector.errors import LimitExceeded, MalformedArtifact
@@ -23,6 +31,8 @@ _MODULES = 20_000
 """Modules of one pickle, counted as often as they are held; ViT-L has under a thousand."""
 _TENSORS, _BUFFERS, _CHILDREN = "_parameters", "_buffers", "_modules"
 _NOT_SAVED = "_non_persistent_buffers_set"
+_LISTED = "_keys"
+_HOOKS = ("_state_dict_hooks", "_state_dict_pre_hooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,8 @@ class Found:
     """A mapping that holds tensors.
 
     ``path`` are the keys that lead to it, ``tensors`` its nodes by name, ``keys`` all its names in
-    their order, ``value`` the node itself. ``is_odd``: some tensor's key is no string.
+    their order, ``value`` the node itself. ``is_odd``: the names that a loader sees may be others,
+    because some tensor's key is no string, a key is computed, or an object of another kind holds them.
     """
 
     path: tuple[str, ...]
@@ -93,8 +104,16 @@ def mapping_at(value: object, path: tuple[str, ...], limits: Limits) -> Found | 
     tensors = {name: entry for name, entry in entries.items() if is_tensor(entry)}
     if len(tensors) > limits.tensors:
         raise LimitExceeded("tensors", limits.tensors, len(tensors))
-    odd = [e for key, e in plain_pairs(value) or () if not isinstance(key, str) and is_tensor(e)]
-    return Found(path, tensors, tuple(entries), value, bool(odd))
+    is_odd = any(
+        is_computed(key) or (is_tensor(entry) and not isinstance(key, str))
+        for key, entry in plain_pairs(value) or ()
+    )
+    return Found(path, tensors, tuple(entries), value, is_odd)
+
+
+def is_computed(key: object) -> bool:
+    """Whether what ``key`` is shows only when the pickle is loaded; it may equal any string."""
+    return isinstance(key, Node | Global | Persistent)
 
 
 def mappings(value: object, limits: Limits) -> Iterator[Found]:
@@ -114,8 +133,8 @@ def mappings(value: object, limits: Limits) -> Iterator[Found]:
             if node in seen:
                 continue
             seen.add(node)
-        found = mapping_at(node, path, limits)
-        if found is not None and (found.tensors or found.is_odd):
+        found = mapping_at(node, path, limits) or _in_disguise(node, path)
+        if found is not None and found.tensors:
             yield found
         if len(path) < _DEPTH:
             waiting += [(child, (*path, key)) for key, child in _children(node)]
@@ -131,15 +150,34 @@ def _entries(value: object) -> dict[str, object] | None:
     return unique_keys([pair for pair in pairs if isinstance(pair[0], str)])
 
 
+def _in_disguise(node: object, path: tuple[str, ...]) -> Found | None:
+    """An object that is no plain dictionary and may be one to a loader, by what the pickle put in.
+
+    Such as a Counter, or a dictionary that is made from a list of pairs.
+    """
+    if not isinstance(node, Call) or is_tensor(node) or plain_pairs(node) is not None:
+        return None
+    pairs = list(node.pairs)
+    for argument in node.arguments if isinstance(node.arguments, tuple) else ():
+        if isinstance(argument, list | tuple):
+            pairs += [(i[0], i[1]) for i in argument if isinstance(i, list | tuple) and len(i) == 2]
+    tensors = {key: entry for key, entry in pairs if isinstance(key, str) and is_tensor(entry)}
+    return Found(path, tensors, tuple(tensors), node, is_odd=True)
+
+
 def _children(node: object) -> Iterator[tuple[str, object]]:
     """What may lie inside ``node``; a module is taken whole."""
-    if _module_parts(node) is not None:
+    if _module_parts(node) is not None or is_tensor(node):
         return
     if isinstance(node, list | tuple):
         yield from ((str(place), item) for place, item in enumerate(node) if _may_hold(item))
-    for key, entry in plain_pairs(node) or ():
-        if _may_hold(entry):
-            yield str(key) if isinstance(key, str | int) else "?", entry
+    if isinstance(node, Node):
+        for key, entry in node.pairs:
+            if _may_hold(entry):
+                yield str(key) if isinstance(key, str | int) else "?", entry
+    if isinstance(node, Call):
+        parts = {"arguments": node.arguments, "items": node.items, "state": node.state}
+        yield from ((name, part) for name, part in parts.items() if _may_hold(part))
 
 
 def _may_hold(value: object) -> bool:
@@ -153,6 +191,28 @@ def _module_parts(value: object) -> dict[str, object] | None:
         return None
     parts = {key: entry for key, entry in value.state.pairs if isinstance(key, str)}
     return parts if {_TENSORS, _BUFFERS, _CHILDREN} <= parts.keys() else None
+
+
+def _check_module(parts: dict[str, object], own: Iterable[str]) -> None:
+    """That nothing takes the place of ``own``, the names that a module saves.
+
+    An attribute comes before what is registered under its name, a ParameterDict has a list of names
+    of its own, and hooks may change what is saved.
+
+    Raises:
+        MalformedArtifact: something does.
+    """
+    saved = set(own)
+    for hooks in filter(parts.__contains__, _HOOKS):
+        if plain_pairs(parts[hooks]) is None or plain_pairs(parts[hooks]):
+            raise MalformedArtifact("tensor-malformed", "a module changes what it saves")
+    listed = unique_keys(plain_pairs(parts.get(_LISTED)) or ())
+    held = {**parts, **dict(_registered(parts, (_TENSORS, _BUFFERS)))}
+    shadows = saved & parts.keys()
+    shadows |= {name for name in listed if name not in saved and is_tensor(held.get(name))}
+    if shadows or (_LISTED in parts and plain_pairs(parts[_LISTED]) is None):
+        shown = printable(min(shadows, default=_LISTED))
+        raise MalformedArtifact("tensor-malformed", f"a module has two meanings of {shown}")
 
 
 def _module_entries(value: object) -> dict[str, object]:
@@ -172,6 +232,7 @@ def _module_entries(value: object) -> dict[str, object]:
                 raise MalformedArtifact("duplicate-key", f"{printable(name)} stands twice")
             entries[prefix + name] = entry
         children = unique_keys(plain_pairs(parts[_CHILDREN]) or ())
+        _check_module(parts, (*(name for name, _ in _own_entries(parts)), *children))
         held = [(f"{prefix}{name}.", child) for name, child in children.items() if child]
         waiting += reversed(held)
     raise LimitExceeded("modules", _MODULES, _MODULES + 1)
@@ -180,9 +241,16 @@ def _module_entries(value: object) -> dict[str, object]:
 def _own_entries(parts: dict[str, object]) -> Iterator[tuple[str, object]]:
     """The parameters of one module, and the buffers that it would save."""
     left_out = _names_in(parts.get(_NOT_SAVED))
-    for kind in (_TENSORS, _BUFFERS):
+    yield from _registered(parts, (_TENSORS,))
+    for name, entry in _registered(parts, (_BUFFERS,)):
+        if name not in left_out:
+            yield name, entry
+
+
+def _registered(parts: dict[str, object], kinds: Sequence[str]) -> Iterator[tuple[str, object]]:
+    for kind in kinds:
         for name, entry in unique_keys(plain_pairs(parts[kind]) or ()).items():
-            if entry is not None and not (kind == _BUFFERS and name in left_out):
+            if entry is not None:
                 yield name, entry
 
 

@@ -56,6 +56,11 @@ _FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
 _TENSOR = "torch._utils._rebuild_tensor"
 _TENSOR_V2 = "torch._utils._rebuild_tensor_v2"
 _TENSOR_V3 = "torch._utils._rebuild_tensor_v3"
+_NEW_PARAMETER = "torch.nn.parameter.Parameter"
+_TENSOR_CLASSES = frozenset(
+    {"Tensor", "Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer"}
+)
+"""What an opcode can make without a function; many of torch's modules know them by these names."""
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 _KEY_LIMIT = 64
 """Characters of a storage key; torch counts or uses addresses."""
@@ -130,10 +135,13 @@ def declared_storages(persistents: Iterable[Persistent]) -> dict[str, StorageId]
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a node is a call of one of torch's functions that rebuild tensors."""
+    """Whether a node is a call of one of torch's functions that rebuild tensors, or of their classes."""
     if not isinstance(value, Call) or not isinstance(value.function, Global):
         return False
     dotted = value.function.dotted
+    package, _, rest = dotted.partition(".")
+    if package == "torch" and rest.rpartition(".")[2] in _TENSOR_CLASSES:
+        return True
     return dotted.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_"))
 
 
@@ -182,6 +190,8 @@ def _unwrapped(name: str, value: object) -> object:
             value = arguments[0]
         elif is_call_of(value, _PARAMETER_WITH_STATE) and len(arguments) == 4:
             _check_no_state(name, arguments[3])
+            value = arguments[0]
+        elif is_call_of(value, _NEW_PARAMETER) and len(arguments) in (1, 2):
             value = arguments[0]
         elif is_call_of(value, _FROM_TYPE) and len(arguments) == 4:
             function, kind, inner, state = arguments

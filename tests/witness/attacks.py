@@ -1,0 +1,252 @@
+"""Files in which some loader takes other weights than the first look shows, each by one trick.
+
+Written as somebody would who has clipvet's code: whatever its rules read in one way and a loader in
+another. ``clean`` are the weights that are shown, ``evil`` those that a loader should get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import copyreg
+import json
+import sys
+import types
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from tests.witness import shapes
+from tests.witness.cell import CANARY
+from tests.witness.parcels import Parcel
+from tests.witness.shapes import State, one, prefixed, saved
+
+Attack = Callable[[State, State], Parcel]
+
+
+class Computed:
+    """What ``function(*arguments)`` gives, when the file is loaded."""
+
+    def __init__(self, function: Any, *arguments: object, pairs: Iterable[Any] = ()) -> None:
+        self._made = (function, arguments)
+        self._pairs = list(pairs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*self._made, None, None, iter(self._pairs)) if self._pairs else self._made
+
+
+def rot13(word: str) -> Computed:
+    """A string that no pickle spells; torch's restricted unpickler allows the call, too."""
+    return Computed(codecs.encode, codecs.encode(word, "rot13"), "rot13")
+
+
+def computed_string(word: str) -> Computed:
+    return Computed(str, word)
+
+
+class Fresh:
+    """``kind.__new__(kind, *arguments)``, as the opcode NEWOBJ makes it."""
+
+    def __init__(self, kind: type, *arguments: object) -> None:
+        self._kind, self._arguments = kind, arguments
+
+    # pickle looks whether the object is what it says.
+    __class__ = property(lambda self: self._kind)  # type: ignore[assignment]
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (self._kind, *self._arguments)
+
+
+def twice(pairs: Iterable[tuple[object, object]]) -> Computed:
+    """An OrderedDict filled with ``pairs``, whose keys may stand twice."""
+    return Computed(OrderedDict, pairs=pairs)
+
+
+def hidden(state: State) -> dict[str, object]:
+    """The same tensors, as parameters made by NEWOBJ."""
+    return {name: Fresh(torch.nn.Parameter, tensor, False) for name, tensor in state.items()}
+
+
+def junk(count: int) -> State:
+    """Tensors of no family, so that the names around a model hide it."""
+    return {f"junk.{i}.weight": torch.full((2,), float(i)) for i in range(count)}
+
+
+def payload() -> Computed:
+    """A call of a function that only the witnesses' cell knows."""
+    module, name = CANARY
+    return Computed(_named(module, name))
+
+
+def _named(module: str, name: str) -> Any:
+    """A function of that name, which pickle finds where it looks for it."""
+
+    def function() -> None: ...
+
+    function.__module__, function.__qualname__ = module, name
+    held = types.ModuleType(module)
+    setattr(held, name, function)
+    sys.modules[module] = held
+    return function
+
+
+def _copies(clean: State, evil: State, count: int) -> dict[str, object]:
+    same = {f"copy_{i}": {n: t.clone() for n, t in clean.items()} for i in range(count)}
+    return {"state_dict": clean, **same, "zz_last": evil}
+
+
+def _parameter_dict(clean: State, evil: State) -> torch.nn.Module:
+    """A ParameterDict whose ``items()`` are not what its ``state_dict()`` says."""
+    module = torch.nn.ParameterDict({n.replace(".", "_"): t for n, t in clean.items()})
+    for name, tensor in evil.items():
+        module.__dict__[name.replace(".", "_")] = tensor
+    return module
+
+
+def _both_formats(clean: State, evil: State) -> Parcel:
+    files = {"model.safetensors": safetensors.torch.save(clean), "pytorch_model.bin": saved(evil)}
+    return Parcel({**files, "config.json": b'{"architecture": "x"}'}, True)
+
+
+def _config(clean: State, evil: State) -> Parcel:
+    weights = {"model.safetensors": safetensors.torch.save(clean)}
+    weights["other.safetensors"] = safetensors.torch.save(evil)
+    config = json.dumps({"transformers_weights": "other.safetensors"}).encode()
+    return Parcel({**weights, "config.json": config}, True)
+
+
+def _pointed(clean: State, evil: State) -> Parcel:
+    files = {"pytorch_model.bin": saved(clean), "aside/readme": safetensors.torch.save(evil)}
+    return Parcel({**files, "@model.safetensors": b"aside/readme", "config.json": b"{}"}, True)
+
+
+def _many_epochs(clean: State, evil: State) -> Parcel:
+    files = {f"epoch={i}.ckpt": saved({"state_dict": clean}) for i in range(10)}
+    last = {"last.ckpt": saved({"state_dict": clean}), "z.ckpt": saved({"state_dict": evil})}
+    config = {"open_clip_config.json": b"{}", "model.pth": saved(evil)}
+    return Parcel({**files, **last, **config}, True)
+
+
+def _nested_rival(clean: State, evil: State) -> Parcel:
+    """The second file's default is the same; what timm takes in it is no family's by its names."""
+    second = {"state_dict": clean, "state_dict_ema": {**evil, **junk(2 * len(evil))}}
+    first = safetensors.torch.save(clean)
+    config = {"config.json": b'{"architecture": "x"}'}
+    return Parcel({"model.safetensors": first, "pytorch_model.bin": saved(second), **config}, True)
+
+
+def _rival_that_runs(clean: State, _evil: State) -> Parcel:
+    second = saved({"state_dict": clean, "epoch": payload()})
+    files = {"last.ckpt": saved({"state_dict": clean}), "epoch=1.ckpt": second}
+    return Parcel(files, True)
+
+
+def _renamed(state: State, other: Mapping[str, object], spell: Spell) -> dict[object, object]:
+    """``state`` with one entry more, whose key becomes the first name of ``other`` only on loading."""
+    name, value = next(iter(other.items()))
+    return {**state, spell(name): value}
+
+
+def _padded(state: State) -> State:
+    """A model among twice as many tensors of no family."""
+    return {**state, **junk(2 * len(state))}
+
+
+Spell = Callable[[str], Computed]
+Content = Callable[[State, State], object]
+_SPELLED: dict[str, Callable[[State, State, Spell], object]] = {
+    "top key": lambda c, e, s: {"state_dict": c, s("state_dict"): e},
+    "top key, among others": lambda c, e, s: {"state_dict": c, s("state_dict"): _padded(e)},
+    "averages": lambda c, e, s: {"state_dict": c, s("state_dict_ema"): _padded(e)},
+    "name": lambda c, e, s: {"state_dict": _renamed(c, e, s)},
+    "name in averages": lambda c, e, s: {"state_dict": c, "state_dict_ema": _renamed(c, e, s)},
+    "name, hidden tensor": lambda c, e, s: {"state_dict": _renamed(c, hidden(e), s)},
+}
+"""Keys that a call makes when the file is loaded."""
+_CONTENTS: dict[str, Content] = {
+    "among others, by hand": lambda c, e: {"state_dict": c, "model_state_dict": _padded(e)},
+    "parameters by NEWOBJ": lambda c, e: {"state_dict": {**c, **hidden(e)}},
+    "averages by NEWOBJ": lambda c, e: {"state_dict": c, "state_dict_ema": hidden(e)},
+    "averages by NEWOBJ, by hand": lambda c, e: {"state_dict": c, "ema": hidden(e)},
+    "tensor by NEWOBJ": lambda c, e: {
+        "state_dict": {n: Fresh(torch.Tensor, e[n]) if "." in n else t for n, t in c.items()}
+    },
+    "a Counter": lambda c, e: {"state_dict": c, "model_ema": Computed(Counter, pairs=e.items())},
+    "a Counter, by hand": lambda c, e: {
+        "state_dict": c, "model": Computed(Counter, pairs=e.items()),
+    },
+    "a dictionary from pairs": lambda c, e: {
+        "state_dict": c, "state_dict_ema": Computed(dict, list(e.items())),
+    },
+    "a dictionary from pairs, by hand": lambda c, e: {
+        "state_dict": c, "net": Computed(OrderedDict, tuple(e.items())),
+    },
+    "a name twice": lambda c, e: {"state_dict": twice([*c.items(), *e.items()])},
+    "averages twice": lambda c, e: twice(
+        [("state_dict", c), ("state_dict_ema", None), ("state_dict_ema", e)]
+    ),
+    "behind module., twice": lambda c, e: {"state_dict": {**c, **prefixed(e, "module.")}},
+    "behind model., twice": lambda c, e: {"state_dict": {**c, **prefixed(e, "model.")}},
+    "cut after module": lambda c, e: {
+        "state_dict": {"module_": 1, **c, **prefixed(e, "1234567")},
+    },
+    "cut, names as they stand": lambda c, e: {"state_dict": {"module": 0, **c}},
+    "nine copies": lambda c, e: _copies(c, e, 9),
+    "three copies": lambda c, e: _copies(c, e, 3),
+    "a module in the averages": lambda c, e: {"state_dict": c, "model": shapes.as_module(e)},
+    "items of a ParameterDict": lambda c, e: {"state_dict": _parameter_dict(c, e)},
+    "bare ParameterDict": _parameter_dict,
+    "unknown tensors in the averages": lambda c, e: {
+        "state_dict": c, "state_dict_ema": {**c, "more": torch.ones(4)},
+    },
+    "weights beside the whole": lambda c, e: {**c, "model": e},
+    "weights in an argument": lambda c, e: {"state_dict": c, "args": [{"ema": e}]},
+    "weights in an object": lambda c, e: {"state_dict": c, "args": argparse.Namespace(model=e)},
+    "code": lambda c, e: {"state_dict": c, "epoch": payload()},
+}  # fmt: skip
+_SECOND = ("state_dict_ema", "model_ema", "model", "net", "ema_state_dict", "module")
+_FOLDERS: dict[str, Attack] = {
+    "the other format": _both_formats,
+    "another file for transformers": _config,
+    "a link": _pointed,
+    "many epochs": _many_epochs,
+    "averages of the other file": _nested_rival,
+    "code in another epoch": _rival_that_runs,
+}
+
+
+def _saved_as(make: Content) -> Attack:
+    return lambda clean, evil: one(make(clean, evil))
+
+
+def _spelled(make: Callable[[State, State, Spell], object], spell: Spell) -> Attack:
+    return lambda clean, evil: one(make(clean, evil, spell))
+
+
+def _second(key: str) -> Attack:
+    return lambda clean, evil: one({"state_dict": clean, key: evil})
+
+
+def _by_suffix(loader: str, aside: str) -> Attack:
+    """A folder in which ``loader`` takes the file ``aside``, which is no model by its name."""
+    write = saved if aside.endswith("bin") else safetensors.torch.save
+    config = {"open_clip": "open_clip_config.json", "timm": "config.json"}[loader]
+    shown = {"open_clip": "weights.pth", "timm": "z.pth.tar"}[loader]
+    stated = {config: b'{"architecture": "x"}'}
+    return lambda clean, evil: Parcel({shown: saved(clean), aside: write(evil), **stated}, True)
+
+
+def attacks() -> dict[str, Attack]:
+    """Every attack by its name."""
+    every = {f"second model under {key}": _second(key) for key in _SECOND}
+    for how, spell in (("encode", rot13), ("str", computed_string)):
+        every |= {f"{how}: {what}": _spelled(make, spell) for what, make in _SPELLED.items()}
+    every |= {what: _saved_as(make) for what, make in _CONTENTS.items()}
+    every |= _FOLDERS
+    for aside in ("images.safetensors", "optimizer.bin", "._a.safetensors", "a.safetensors"):
+        for loader in ("open_clip", "timm"):
+            every[f"{loader} takes {aside}"] = _by_suffix(loader, aside)
+    return every
