@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inspector.checkpoint import bundle, content, several
 from inspector.checkpoint.bundle import Box, Part
-from inspector.checkpoint.choice import Choice, choose
+from inspector.checkpoint.choice import Choice, choose, is_candidate
 from inspector.checkpoint.content import Content
 from inspector.checkpoint.draft import Draft
 from inspector.checkpoint.formats import (
@@ -37,7 +37,7 @@ from inspector.checkpoint.wording import printable
 from inspector.errors import ArtifactError, LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 MEMBER_NAME, TAR_NAME, RIVAL_NAME = "member.tmp", "archive.tmp", "rival.tmp"
-_IGNORED_SHOWN = 200
+_IGNORED_SHOWN, _LINKS_SHOWN = 200, 10
 TEMPORARY_NAMES = (MEMBER_NAME, TAR_NAME, RIVAL_NAME)
 _NESTED = ("gzip", "xz", "bzip2", "tar")
 
@@ -189,7 +189,7 @@ def _decompressed(
 
 def _chosen(box: Box, scratch: Path, draft: Draft, stack: ExitStack, member: str | None) -> Opened:
     """The chosen file of a folder or archive, opened."""
-    choice = choose(box.names, member)
+    choice = _choose(box, member)
     draft.container = _contained(box, choice)
     path, parts = box.take(choice.parts or (choice.member,), scratch / MEMBER_NAME)
     opened = _inner(path, parts, box, choice, draft, stack)
@@ -197,6 +197,21 @@ def _chosen(box: Box, scratch: Path, draft: Draft, stack: ExitStack, member: str
         # A folder has no bytes of its own; those of the chosen file stand for it.
         draft.size, draft.sha256 = opened.source.size, sha256_of(opened.source)
     return opened
+
+
+def _choose(box: Box, member: str | None) -> Choice:
+    try:
+        return choose(box.names, member)
+    except UnsupportedFormat as error:
+        links = [name for name in box.others if is_candidate(name)]
+        if error.finding_id != "archive-no-checkpoint" or not links:
+            raise
+        shown = ", ".join(map(printable, links[:_LINKS_SHOWN]))
+        raise UnsupportedFormat(
+            error.finding_id,
+            f"{error.detail}, but links to files, which are not followed: {shown}",
+            remedy="Copy the folder with its links resolved (cp -rL) and give the copy.",
+        ) from error
 
 
 def _inner(

@@ -237,38 +237,52 @@ class _Part:
 
 def _split(shapes: Shapes) -> tuple[list[_Part], tuple[str, ...]]:
     """The models that lie in one mapping, the first one first, and the names of none of them."""
-    whole = _peeled("", {name: name for name in shapes}, shapes)
-    if whole is not None:
-        unknown = whole.outcome.unknown if isinstance(whole.outcome, Recognition) else ()
-        left = [whole.names[name] for name in unknown]
-        copies = list(_groups(left, shapes))
-        kept = [name for name in left if not any(name in c.names.values() for c in copies)]
-        if copies and isinstance(whole.outcome, Recognition):
-            gone = {n for c in copies for n in c.names.values()}
-            own = {ours: theirs for ours, theirs in whole.names.items() if theirs not in gone}
-            whole = _Part(whole.prefix, own, _attempt(own, shapes))
-        return [whole, *copies], tuple(kept)
-    copies = list(_groups(list(shapes), shapes))
-    inside = {name for part in copies for name in part.names.values()}
-    if not copies:
-        names = {name: name for name in shapes}
-        return [_Part("", names, _attempt(names, shapes))], ()
-    own = {name: name for name in shapes if name not in inside}
-    own_outcome = _attempt(own, shapes)
-    if isinstance(own_outcome, Recognition):
-        return [_Part("", own, own_outcome), *copies], own_outcome.unknown
-    return copies, tuple(own)
+    every = {name: name for name in shapes}
+    whole = _peeled("", every, shapes)
+    if whole is None:
+        prefix, inner = _without_common("", every)
+        parts = _in_groups(prefix, inner, shapes)
+        return parts or [_Part("", every, _attempt(every, shapes))], _left(every, parts)
+    unknown = whole.outcome.unknown if isinstance(whole.outcome, Recognition) else ()
+    copies = list(_groups(whole.prefix, {name: whole.names[name] for name in unknown}, shapes))
+    if copies:
+        gone = {theirs for part in copies for theirs in part.names.values()}
+        own = {ours: theirs for ours, theirs in whole.names.items() if theirs not in gone}
+        whole = _Part(whole.prefix, own, _attempt(own, shapes))
+    kept = {whole.names[name]: "" for name in unknown if name in whole.names}
+    return [whole, *copies], tuple(kept)
 
 
-def _groups(names: Sequence[str], shapes: Shapes) -> Iterator[_Part]:
+def _in_groups(prefix: str, names: Mapping[str, str], shapes: Shapes) -> list[_Part]:
+    """Models side by side, such as a student and its teacher; what is in no group may be another."""
+    copies = list(_groups(prefix, names, shapes))
+    gone = {theirs for part in copies for theirs in part.names.values()}
+    own = {ours: theirs for ours, theirs in names.items() if theirs not in gone}
+    outcome = _attempt(own, shapes)
+    is_own = bool(copies) and isinstance(outcome, Recognition)
+    return [_Part(prefix, own, outcome), *copies] if is_own else copies
+
+
+def _left(every: Mapping[str, str], parts: Sequence[_Part]) -> tuple[str, ...]:
+    """Names of the file that no part has, or that its family does not know."""
+    known = {
+        theirs
+        for part in parts
+        for ours, theirs in part.names.items()
+        if not (isinstance(part.outcome, Recognition) and ours in part.outcome.unknown)
+    }
+    return tuple(name for name in every if name not in known) if parts else ()
+
+
+def _groups(prefix: str, names: Mapping[str, str], shapes: Shapes) -> Iterator[_Part]:
     """Groups of names with one first component that are some family's by themselves."""
-    by_head: dict[str, list[str]] = {}
-    for name in names:
-        head, dot, _ = name.partition(".")
-        if dot:
-            by_head.setdefault(head, []).append(name)
+    by_head: dict[str, dict[str, str]] = {}
+    for ours, theirs in names.items():
+        head, dot, rest = ours.partition(".")
+        if dot and rest:
+            by_head.setdefault(f"{head}.", {})[rest] = theirs
     for head, group in by_head.items():
-        part = _peeled(f"{head}.", {n.removeprefix(f"{head}."): n for n in group}, shapes)
+        part = _peeled(prefix + head, group, shapes)
         if part and not (isinstance(part.outcome, Recognition) and part.outcome.unknown):
             yield part
 
@@ -279,15 +293,28 @@ def _peeled(prefix: str, names: dict[str, str], shapes: Shapes) -> _Part | None:
         outcome = _attempt(names, shapes)
         if not isinstance(outcome, UnknownFamily):
             return _Part(prefix, names, outcome)
-        heads = {name.partition(".")[0] if "." in name else None for name in names}
-        head = heads.pop() if len(heads) == 1 else None
-        if head is None:
+        longer, names = _without_head(prefix, names)
+        if longer == prefix:
             return None
-        prefix += f"{head}."
-        names = {ours.removeprefix(f"{head}."): theirs for ours, theirs in names.items()}
-        if "" in names:
-            return None
+        prefix = longer
     return None
+
+
+def _without_common(prefix: str, names: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The names without all that they have in common at the front."""
+    for _ in range(_PREFIXES):
+        prefix, names = _without_head(prefix, names)
+    return prefix, names
+
+
+def _without_head(prefix: str, names: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The names without the first component that all of them share; the same where there is none."""
+    heads = {name.partition(".")[0] if "." in name else None for name in names}
+    head = heads.pop() if len(heads) == 1 else None
+    if head is None or f"{head}." in names:
+        return prefix, names
+    inner = {ours.removeprefix(f"{head}."): theirs for ours, theirs in names.items()}
+    return f"{prefix}{head}.", inner
 
 
 def _attempt(names: Mapping[str, str], shapes: Shapes) -> Recognition | ArtifactError:

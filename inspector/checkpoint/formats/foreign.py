@@ -17,10 +17,12 @@ _MODELS = (
     (b"ggml", "GGML"),
     (b"TFL3", "TensorFlow Lite"),
     (b"\x08\x01\x12", "ONNX or another protocol buffer"),
-    (b"\x37\x7a\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\x28\xb5\x2f\xfd", "zstd-compressed data"),
-    (b"\x04\x22\x4d\x18", "lz4-compressed data"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
+)
+_PACKED = (
+    (b"\x37\x7a\xbc\xaf\x27\x1c", "a 7z archive", "7z x FILE"),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed data", "zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "lz4-compressed data", "lz4 -d FILE"),
+    (b"Rar!\x1a\x07", "a RAR archive", "unrar x FILE"),
 )
 _OTHERS = (
     (b"\x7fELF", "a program (ELF)"),
@@ -46,6 +48,13 @@ _INSIDE_ZIP = (
 
 def refusal(head: bytes) -> UnsupportedFormat:
     """Why a file that begins with ``head`` is not read."""
+    for mark, name, command in _PACKED:
+        if head.startswith(mark):
+            return UnsupportedFormat(
+                "unsupported-format",
+                f"{name}, which we do not read",
+                remedy=f"Unpack it ({command}) and give what is inside.",
+            )
     for mark, name in _MODELS:
         if head.startswith(mark):
             return UnsupportedFormat("unsupported-format", f"{name}, which we do not read")

@@ -188,3 +188,16 @@ def test_too_many_files(folder: Path, read: Read) -> None:
 def test_nothing_temporary_is_left(folder: Path, tmp_path: Path, read: Read) -> None:
     read(packed(folder, "tar.gz"))
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["canonical.safetensors"]
+
+
+def test_a_folder_of_links_says_what_to_do(tmp_path: Path, read: Read) -> None:
+    """As the hub's cache has them."""
+    blob = tmp_path / "blobs" / "abc"
+    blob.parent.mkdir()
+    save_dassl(blob, coop_state())
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "model.safetensors").symlink_to(blob)
+    (finding,) = read(tmp_path / "snapshot").findings
+    assert finding.id == "archive-no-checkpoint"
+    assert "model.safetensors" in finding.message
+    assert "cp -rL" in finding.remedy

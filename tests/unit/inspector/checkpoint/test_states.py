@@ -91,6 +91,17 @@ def test_two_wrapped_models(saved: Any) -> None:
     assert ids(saved({"state_dict": both}))[:1] == ["other-model"]
 
 
+def test_prompts_and_an_encoder_inside_one_module(saved: Any, plain: str) -> None:
+    """A Lightning module that holds a whole CLIP beside its prompts: both are models."""
+    clip = {name: torch.ones(2, 3) for name in ("visual.proj", "token_embedding.weight")}
+    both = {f"model.clip.{k}": v for k, v in clip.items()}
+    both |= {f"model.prompt_learner.{k}": v for k, v in HONEST.items()}
+    reading = saved({"state_dict": both})
+    assert {other.state for other in reading.others} == {"state_dict/model.prompt_learner."}
+    chosen = saved({"state_dict": both}, state="state_dict/model.prompt_learner.")
+    assert (chosen.family, chosen.canonical_sha256) == ("CoOp", plain)
+
+
 def test_the_only_mapping_whatever_its_key(saved: Any, plain: str) -> None:
     reading = saved(
         {"anything": {"at": [{"all": HONEST}]}, "optimizer": {"state": {0: OTHER["ctx"]}}}
