@@ -13,7 +13,7 @@ import pytest
 
 from inspector.checkpoint.formats import safetensors, zipfiles
 from inspector.checkpoint.formats import tars as tar_reader
-from inspector.checkpoint.pickles import walker
+from inspector.checkpoint.pickles import machine
 from tests.fuzz import headers, pickles, readers, tars, zips
 from tests.fuzz.target import Disagreement, Target
 
@@ -83,13 +83,13 @@ def test_an_exception_of_another_kind_comes_through(
 
 
 def test_a_walker_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(walker._STEPS, ord("a"), lambda walker: walker.stack.pop() and None)
+    monkeypatch.setitem(machine._STEPS, ord("a"), lambda walker: walker.pop() and None)
     with pytest.raises(Disagreement):
         run(pickles.TARGET, 500)
 
 
 def test_a_walker_that_overwrites_a_state_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(walker: walker.Walker) -> None:
+    def build(walker: machine.Walker) -> None:
         state = walker.pop()
         target = walker.filled("BUILD")
         if not isinstance(target, list):
@@ -97,7 +97,7 @@ def test_a_walker_that_overwrites_a_state_is_noticed(monkeypatch: pytest.MonkeyP
 
     twice = b"ccollections\nOrderedDict\n)R}X\x01\x00\x00\x00aK\x01sbNb."
     assert pickles.check(twice) is False
-    monkeypatch.setitem(walker._STEPS, ord("b"), build)
+    monkeypatch.setitem(machine._STEPS, ord("b"), build)
     with pytest.raises(Disagreement):
         pickles.check(twice)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.hostile import assemble as a
 from tests.hostile.boxes import torch_zip
-from tests.hostile.entry import Entry, bad
+from tests.hostile.entry import Entry, bad, code
 
 
 def _npy(array: object, **options: bool) -> bytes:
@@ -70,8 +70,6 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], str], ...] = (
     ("pe", "a program for Windows", lambda: b"MZ\x90\x00" + bytes(64), _NO),
     ("script", "a script", lambda: b"#!/bin/sh\nrm -rf /\n", _NO),
     ("npy", "a numpy array", lambda: _npy(np.zeros(4)), _KNOWN),
-    ("npy-object", "a numpy array of objects, which is a pickle",
-     lambda: _npy(np.array([_Evil()], dtype=object), allow_pickle=True), _KNOWN),
     ("npz", "a numpy archive", _npz, _KNOWN),
     ("onnx", "an ONNX model", lambda: b"\x08\x01\x12\x07pytorch" + bytes(64), _KNOWN),
     ("hdf5", "a Keras model", lambda: b"\x89HDF\r\n\x1a\n" + bytes(64), _KNOWN),
@@ -100,7 +98,12 @@ _FILES: tuple[tuple[str, str, Callable[[], bytes], str], ...] = (
      "no-state-dict"),
 )  # fmt: skip
 
-ENTRIES: tuple[Entry, ...] = tuple(
-    bad(f"foreign-{name}", what, "original", content, finding)
-    for name, what, content, finding in _FILES
-)
+ENTRIES: tuple[Entry, ...] = (
+    *(
+        bad(f"foreign-{name}", what, "original", content, finding)
+        for name, what, content, finding in _FILES
+    ),
+    code("foreign-npy-object", "a numpy array of objects: the pickle behind its header would run",
+         "original", lambda: _npy(np.array([_Evil()], dtype=object), allow_pickle=True),
+         "pickle-malformed"),
+)  # fmt: skip

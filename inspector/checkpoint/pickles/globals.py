@@ -95,7 +95,9 @@ def is_attack(entry: Mentions, *, is_sure: bool) -> bool:
     dotted = real_name(entry.module, entry.name)
     if not entry.uses or is_honest(dotted) or judge(entry) != "critical":
         return False
-    return is_sure or is_denied(dotted) or ("REDUCE" in entry.uses and is_published(dotted))
+    if is_sure or (is_denied(dotted) and entry.uses & _CALLING):
+        return True
+    return "REDUCE" in entry.uses and is_published(dotted)
 
 
 def summarise(ledger: Ledger) -> tuple[tuple[GlobalUse, ...], tuple[Finding, ...]]:

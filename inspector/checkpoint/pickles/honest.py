@@ -140,7 +140,7 @@ _FILLED = re.compile(
     rf"|torchmetrics{_CLASS}|dassl{_CLASS}"
 )
 """Classes that pickles make empty and fill, types and functions that they only name."""
-_IDLE = frozenset({*PARTIALS, "builtins.type"})
+_IDLE = frozenset({*PARTIALS, "builtins.type", "builtins.getattr"})
 """Run nothing in the one way in which honest pickles call them."""
 
 

@@ -109,8 +109,10 @@ class _Patient(Walker):
         return items
 
     def remember(self, index: int) -> None:
-        if index in self.memo or len(self.memo) < self.limits.memo_entries:
+        # Indices without a bound could be chosen so that all of them have one hash.
+        if 0 <= index <= self.limits.opcodes and len(self.memo) <= self.limits.memo_entries:
             self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
-        self.push_again(self.memo.get(index, _LOST))
+        in_reach = 0 <= index <= self.limits.opcodes
+        self.push_again(self.memo.get(index, _LOST) if in_reach else _LOST)

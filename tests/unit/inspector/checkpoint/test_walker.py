@@ -225,7 +225,7 @@ def test_an_honest_pickle_that_is_cut_off() -> None:
     whole = program(
         mapping(
             (text("args"), call("functools", "partial", named("torch.optim.sgd", "SGD"))),
-            (text("kind"), call("builtins", "getattr", named("lib.o", "Kind"), text("VIT"))),
+            (text("kind"), call("builtins", "getattr", named("aaa.o", "Kind"), text("VIT"))),
             (text("ctx"), CTX),
         )
     )
