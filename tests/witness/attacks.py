@@ -25,6 +25,7 @@ from tests.witness.parcels import Parcel
 from tests.witness.shapes import State, one, prefixed, saved
 
 Attack = Callable[[State, State], Parcel]
+_NEWOBJ: Any = vars(copyreg)["__newobj__"]
 
 
 class Computed:
@@ -54,10 +55,10 @@ class Fresh:
         self._kind, self._arguments = kind, arguments
 
     # pickle looks whether the object is what it says.
-    __class__ = property(lambda self: self._kind)  # type: ignore[assignment]
+    __class__ = property(lambda self: self._kind)
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (self._kind, *self._arguments)
+        return _NEWOBJ, (self._kind, *self._arguments)
 
 
 def twice(pairs: Iterable[tuple[object, object]]) -> Computed:
@@ -147,7 +148,9 @@ def _rival_that_runs(clean: State, _evil: State) -> Parcel:
 def _renamed(state: State, other: Mapping[str, object], spell: Spell) -> dict[object, object]:
     """``state`` with one entry more, whose key becomes the first name of ``other`` only on loading."""
     name, value = next(iter(other.items()))
-    return {**state, spell(name): value}
+    renamed: dict[Any, Any] = dict(state)
+    renamed[spell(name)] = value
+    return renamed
 
 
 def _padded(state: State) -> State:

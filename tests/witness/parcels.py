@@ -9,9 +9,10 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _MEMBERS, _BYTES = 64, 4 << 20
 """The largest archive that is unpacked."""
@@ -23,7 +24,11 @@ _KNOWN = frozenset(
     }
 )  # fmt: skip
 _SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar", ""})
-_OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+_OPENERS: dict[bytes, Callable[[io.BytesIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"BZh": bz2.open,
+}
 
 
 @dataclass(frozen=True, slots=True)
