@@ -9,6 +9,7 @@ import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,11 @@ def customers(path: Path) -> list[Path]:
         _unpack(path.read_bytes(), opened)
     except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError):
         pass
-    except (NotImplementedError, RuntimeError):  # zipfile: encrypted, or another method.
+    except (
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ):  # zipfile: encrypted, or another method.
         pass
     inside = customers(opened) if opened.is_dir() and any(opened.iterdir()) else []
     twin = path.with_name("model.safetensors")

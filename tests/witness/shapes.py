@@ -137,6 +137,21 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def records(data: bytes) -> dict[str, bytes]:
+    """The records of a torch zip, by name without its folder."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+def torch_zip(named: Mapping[str, bytes]) -> bytes:
+    """A torch zip of these records, whatever they hold."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in named.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+    return buffer.getvalue()
+
+
 def one(content: object, protocol: int = 2, legacy: bool = False, name: str = "m.pth") -> Parcel:
     return Parcel({name: saved(content, protocol, legacy)})
 

@@ -23,7 +23,7 @@ from inspector.checkpoint.pickles.inert import (
     Node,
     Persistent,
 )
-from inspector.checkpoint.pickles.known import called_in_turn, is_fixed
+from inspector.checkpoint.pickles.known import called_in_turn, is_fixed, sets_a_tensor
 from inspector.checkpoint.pickles.operands import LITERALS, Cursor
 from inspector.errors import LimitExceeded
 
@@ -190,7 +190,10 @@ class Walker:
         self.ledger.use(function, opcode)
         for argument in called_in_turn(function, arguments):
             self.ledger.use(argument, opcode)
-        self.stack.append(Call(function=function, arguments=arguments))
+        if sets_a_tensor(function, arguments):
+            raise self.cursor.fail("a tensor is changed after it was made")
+        taken = len(arguments[0]) if arguments and isinstance(arguments[0], list) else 0
+        self.stack.append(Call(function=function, arguments=arguments, taken=taken))
 
     def filled(self, opcode: str) -> Node | list[object]:
         """The container on top of the stack that an opcode is about to fill."""
@@ -258,6 +261,7 @@ def _build(walker: Walker) -> None:
         # The second would hide the first from us, but both take effect on the real object.
         raise walker.cursor.fail("an object is given two states")
     target.state = state
+    target.taken = len(state.pairs) if isinstance(state, Node) else 0
 
 
 def _stack_global(walker: Walker) -> None:
