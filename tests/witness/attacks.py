@@ -14,17 +14,19 @@ import sys
 import types
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
 
+from tests.fuzz import programs
 from tests.witness import shapes
 from tests.witness.cell import CANARY
 from tests.witness.parcels import Parcel
 from tests.witness.shapes import State, one, prefixed, saved
 
 Attack = Callable[[State, State], Parcel]
+_NEWOBJ: Any = vars(copyreg)["__newobj__"]
 
 
 class Computed:
@@ -54,10 +56,10 @@ class Fresh:
         self._kind, self._arguments = kind, arguments
 
     # pickle looks whether the object is what it says.
-    __class__ = property(lambda self: self._kind)  # type: ignore[assignment]
+    __class__ = property(lambda self: self._kind)
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (self._kind, *self._arguments)
+        return _NEWOBJ, (self._kind, *self._arguments)
 
 
 def twice(pairs: Iterable[tuple[object, object]]) -> Computed:
@@ -147,7 +149,9 @@ def _rival_that_runs(clean: State, _evil: State) -> Parcel:
 def _renamed(state: State, other: Mapping[str, object], spell: Spell) -> dict[object, object]:
     """``state`` with one entry more, whose key becomes the first name of ``other`` only on loading."""
     name, value = next(iter(other.items()))
-    return {**state, spell(name): value}
+    renamed: dict[Any, Any] = dict(state)
+    renamed[spell(name)] = value
+    return renamed
 
 
 def _padded(state: State) -> State:
@@ -166,7 +170,85 @@ _SPELLED: dict[str, Callable[[State, State, Spell], object]] = {
     "name, hidden tensor": lambda c, e, s: {"state_dict": _renamed(c, hidden(e), s)},
 }
 """Keys that a call makes when the file is loaded."""
+
+
+def _reaching(attribute: str, clean: State, evil: State) -> dict[str, object]:
+    """Elsewhere in the file, an attribute that writes into the storage of a shown tensor is set."""
+    name = next(iter(clean))
+    written = {attribute: evil[name]}
+    same = (clean[name], torch.float32, "cpu", False)
+    rebuild = torch._utils._rebuild_device_tensor_from_cpu_tensor
+    other = Computed(torch._tensor._rebuild_from_type_v2, rebuild, torch.Tensor, same, written)
+    return {"state_dict": clean, "epoch": [other]}
+
+
+def _with_real(clean: State, evil: State) -> dict[str, object]:
+    name = next(iter(clean))
+    rebuild = torch._utils._rebuild_parameter_with_state
+    other = Computed(rebuild, clean[name], False, OrderedDict(), {"real": evil[name]})
+    return {"state_dict": clean, "epoch": [other]}
+
+
+class _Aside:
+    """``thing`` with ``pairs`` set as items once it is whole."""
+
+    def __init__(self, kind: type, arguments: tuple[object, ...], pairs: object) -> None:
+        self.made = (kind, arguments, pairs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, arguments, pairs = self.made
+        return _NEWOBJ, (kind, *arguments), None, None, iter(cast("Any", pairs))
+
+    __class__ = property(lambda self: self.made[0])
+
+
+def _filled_alias(clean: State, evil: State) -> dict[str, object]:
+    name = next(iter(clean))
+    return {
+        "state_dict": clean,
+        "epoch": [_Aside(torch.Tensor, (clean[name],), [((), evil[name])])],
+    }
+
+
+def _counter_child(module: torch.nn.Module) -> None:
+    child = module.image_encoder
+    pairs = [*child._parameters.items(), *child._buffers.items()]
+    child.__dict__.update(_buffers={}, _parameters=Computed(Counter, pairs=pairs))
+
+
+class _OrderedState(torch.nn.Module):
+    """Its state is an OrderedDict, which ``__setstate__`` takes as well."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _NEWOBJ, (torch.nn.Module,), OrderedDict(self.__dict__)
+
+    __class__ = property(lambda self: torch.nn.Module)  # type: ignore[assignment]
+
+
+def _ordered_child(module: torch.nn.Module) -> None:
+    child = _OrderedState()
+    child.__dict__.update(module.image_encoder.__dict__)
+    module._modules["image_encoder"] = child
+
+
+def _hidden_child(change: Callable[[torch.nn.Module], None]) -> Content:
+    """A whole model with a module below it whose tensors are not where they should be."""
+
+    def build(clean: State, evil: State) -> object:
+        module = shapes.as_module({**clean, "image_encoder.more": torch.ones(3)})
+        change(module)
+        return {"state_dict": module}
+
+    return build
+
+
 _CONTENTS: dict[str, Content] = {
+    "data of a tensor is set": lambda c, e: _reaching("data", c, e),
+    "real of a tensor is set": lambda c, e: _reaching("real", c, e),
+    "real of a parameter is set": _with_real,
+    "an alias is filled": _filled_alias,
+    "a child's parameters in a Counter": _hidden_child(_counter_child),
+    "a child's state in order": _hidden_child(_ordered_child),
     "among others, by hand": lambda c, e: {"state_dict": c, "model_state_dict": _padded(e)},
     "parameters by NEWOBJ": lambda c, e: {"state_dict": {**c, **hidden(e)}},
     "averages by NEWOBJ": lambda c, e: {"state_dict": c, "state_dict_ema": hidden(e)},
@@ -207,10 +289,30 @@ _CONTENTS: dict[str, Content] = {
     "weights in an object": lambda c, e: {"state_dict": c, "args": argparse.Namespace(model=e)},
     "code": lambda c, e: {"state_dict": c, "epoch": payload()},
 }  # fmt: skip
+
+
+def _late_state(clean: State, evil: State) -> Parcel:
+    """A module takes its state, and then the pickle writes other parameters into the dictionary."""
+    module = torch.nn.Module()
+    for name, tensor in evil.items():
+        module.register_buffer(name.replace(".", "_"), tensor)
+    shown = {name.replace(".", "_"): tensor for name, tensor in clean.items()}
+    records = shapes.records(saved({"aside": shown, "state_dict": module}))
+    pieces = programs.split(records["data.pkl"])
+    kept = pieces[pieces.index(programs.text("aside")) + 3]
+    made = pieces.index(b"\x81")
+    later = [b"h" + pieces[made + 3][1:], programs.text("_buffers"), b"h" + kept[1:], b"s0"]
+    last = max(place for place, piece in enumerate(pieces) if piece == b"b") + 1
+    pieces[last:last] = later
+    records["data.pkl"] = b"".join(pieces)
+    return Parcel({"m.pth": shapes.torch_zip(records)})
+
+
 _SECOND = ("state_dict_ema", "model_ema", "model", "net", "ema_state_dict", "module")
 _FOLDERS: dict[str, Attack] = {
     "the other format": _both_formats,
     "another file for transformers": _config,
+    "a state that is filled later": _late_state,
     "a link": _pointed,
     "many epochs": _many_epochs,
     "averages of the other file": _nested_rival,

@@ -158,8 +158,8 @@ def _transformers_folder(folder: Path) -> Any:
     """``modeling_utils._get_resolved_checkpoint_files`` for a local folder."""
     config = json.loads((folder / "config.json").read_text())
     stated = config.get("transformers_weights")
-    names = ("model.safetensors", "model.safetensors.index.json")
-    names += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+    formats = ("model.safetensors", "pytorch_model.bin")
+    names = [f"{name}{suffix}" for name in formats for suffix in ("", ".index.json")]
     name = stated or next(name for name in names if (folder / name).is_file())
     if not name.endswith(".json"):
         return _by_suffix(folder / name)

@@ -119,7 +119,7 @@ def _viewed(tensor: Tensor, rng: Random) -> Tensor:
 
 def _mapping(state: State, rng: Random) -> object:
     """The tensors in some kind of object."""
-    pairs: dict[object, object] = dict(state)
+    pairs: dict[Any, Any] = dict(state)
     if rng.random() < 0.25:
         key = rng.choice(list(state))
         word = attacks.rot13 if rng.random() < 0.5 else attacks.computed_string
@@ -127,9 +127,9 @@ def _mapping(state: State, rng: Random) -> object:
         pairs[odd] = rng.choice((torch.ones_like(state[key].to_dense()), state[key], "x", None))
     if rng.random() < 0.2:
         kind = rng.choice((torch.nn.Parameter, torch.Tensor))
-        pairs = {n: Fresh(kind, t) if rng.random() < 0.6 else t for n, t in pairs.items()}
+        pairs |= {n: Fresh(kind, t) for n, t in pairs.items() if rng.random() < 0.6}
     if rng.random() < 0.2:
-        first = {rng.choice(_FIRST): rng.choice((1, None, "x"))}
+        first: dict[object, object] = {rng.choice(_FIRST): rng.choice((1, None, "x"))}
         pairs = {**first, **pairs} if rng.random() < 0.7 else {**pairs, **first}
     kinds: tuple[Callable[[Any], object], ...] = (
         dict, dict, dict, OrderedDict, lambda p: defaultdict(list, p), lambda p: [p], _as_module,
@@ -149,9 +149,8 @@ def _as_module(pairs: Mapping[object, object]) -> object:
 
 def _content(clean: State, evil: State, rng: Random) -> object:
     """What is given to ``torch.save``: models under several keys, one of them mostly shown."""
-    content: dict[object, object] = {}
-    if rng.random() < 0.2:
-        content |= _state(clean, evil, rng)
+    shown_at_top = _state(clean, evil, rng) if rng.random() < 0.2 else {}
+    content: dict[Any, Any] = dict(shown_at_top)
     keys = rng.sample(shapes.KEYS, rng.choice((1, 1, 2, 2, 3)))
     if rng.random() < 0.5 and "state_dict" not in keys:
         keys.insert(rng.randrange(len(keys) + 1), "state_dict")

@@ -9,9 +9,11 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _MEMBERS, _BYTES = 64, 4 << 20
 """The largest archive that is unpacked."""
@@ -23,7 +25,11 @@ _KNOWN = frozenset(
     }
 )  # fmt: skip
 _SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".tar", ""})
-_OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+_OPENERS: dict[bytes, Callable[[io.BytesIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"BZh": bz2.open,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,11 @@ def customers(path: Path) -> list[Path]:
         _unpack(path.read_bytes(), opened)
     except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError):
         pass
-    except (NotImplementedError, RuntimeError):  # zipfile: encrypted, or another method.
+    except (
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ):  # zipfile: encrypted, or another method.
         pass
     inside = customers(opened) if opened.is_dir() and any(opened.iterdir()) else []
     twin = path.with_name("model.safetensors")

@@ -15,7 +15,9 @@ import lzma
 import tarfile
 import zipfile
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from random import Random
 
 import safetensors.torch
@@ -26,6 +28,8 @@ from tests.support.checkpoints import cocoop_state, coop_state, dassl_content
 from tests.witness.parcels import Parcel
 
 State = dict[str, Tensor]
+Content = Callable[[State], object]
+Shape = Callable[[State], Parcel]
 PREFIXES = ("module.", "_orig_mod.", "model.", "clip_model.", "prompt_learner.", "net.", "ema.")
 """What wrappers put before every key."""
 KEYS = (
@@ -98,7 +102,7 @@ def as_module(state: Mapping[str, Tensor]) -> torch.nn.Module:
 
 def averaged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``AveragedModel.state_dict()``."""
-    return torch.optim.swa_utils.AveragedModel(as_module(state)).state_dict()  # type: ignore[no-any-return]
+    return torch.optim.swa_utils.AveragedModel(as_module(state)).state_dict()
 
 
 def lightning(state: Mapping[str, Tensor], prefix: str = "model.") -> dict[str, object]:
@@ -133,15 +137,26 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def records(data: bytes) -> dict[str, bytes]:
+    """The records of a torch zip, by name without its folder."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+def torch_zip(named: Mapping[str, bytes]) -> bytes:
+    """A torch zip of these records, whatever they hold."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in named.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+    return buffer.getvalue()
+
+
 def one(content: object, protocol: int = 2, legacy: bool = False, name: str = "m.pth") -> Parcel:
     return Parcel({name: saved(content, protocol, legacy)})
 
 
-def _rounded(value: Tensor) -> Tensor:
-    return value.half().float()
-
-
-_CONTENTS: dict[str, Callable[[State], object]] = {
+_CONTENTS: dict[str, Content] = {
     "Dassl": lambda s: dassl_content(s, 10),
     "bare": dict,
     "ordered": OrderedDict,
@@ -184,18 +199,27 @@ def _sharing(state: State) -> State:
     return views
 
 
-def contents() -> dict[str, Callable[[State], object]]:
+def contents() -> dict[str, Content]:
     """By what they are called, all objects that people give to ``torch.save``."""
     every = dict(_CONTENTS)
-    for key in KEYS:
-        every[f"under {key}"] = lambda s, key=key: {key: s, "epoch": 3}
-    for first in PREFIXES:
-        every[f"behind {first}"] = lambda s, first=first: {"state_dict": prefixed(s, first)}
-        for second in PREFIXES:
-            every[f"behind {first}{second}"] = lambda s, p=first + second: prefixed(s, p)
-    chain = ("_orig_mod.", "module.", "_orig_mod.", "model.")
-    every["behind four"] = lambda s: {"state_dict": prefixed(s, *chain)}
+    every |= {f"under {key}": _under(key) for key in KEYS}
+    every |= {f"behind {first}": _behind(first) for first in PREFIXES}
+    for pair in product(PREFIXES, PREFIXES):
+        every["bare, behind " + "".join(pair)] = partial(_with_prefixes, pair)
+    every["behind four"] = _behind("_orig_mod.", "module.", "_orig_mod.", "model.")
     return every
+
+
+def _under(key: str) -> Content:
+    return lambda state: {key: state, "epoch": 3}
+
+
+def _behind(*prefixes: str) -> Content:
+    return lambda state: {"state_dict": prefixed(state, *prefixes)}
+
+
+def _with_prefixes(prefixes: Sequence[str], state: State) -> object:
+    return prefixed(state, *prefixes)
 
 
 def containers() -> dict[str, Callable[[bytes], Parcel]]:
@@ -224,13 +248,12 @@ def containers() -> dict[str, Callable[[bytes], Parcel]]:
     }
 
 
-def sharded(state: State, values: Mapping[str, Tensor] | None = None) -> Parcel:
+def sharded(state: State) -> Parcel:
     """A folder of two shards and their index, as transformers writes it."""
     names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     places = {name: names[index % 2] for index, name in enumerate(state)}
-    held = {**state, **(values or {})}
     files = {
-        file: safetensors.torch.save({n: t for n, t in held.items() if places.get(n) == file})
+        file: safetensors.torch.save({n: t for n, t in state.items() if places.get(n) == file})
         for file in names
     }
     index = json.dumps({"metadata": {"total_size": 1}, "weight_map": places}).encode()
@@ -238,19 +261,26 @@ def sharded(state: State, values: Mapping[str, Tensor] | None = None) -> Parcel:
     return Parcel(files, True)
 
 
-def honest() -> dict[str, Callable[[State], Parcel]]:
+def _dassl(state: State) -> object:
+    return dassl_content(state, 3)
+
+
+def _saved_as(make: Content, protocol: int = 2, legacy: bool = False) -> Shape:
+    return lambda state: one(make(state), protocol, legacy)
+
+
+def _wrapped(wrap: Callable[[bytes], Parcel]) -> Shape:
+    return lambda state: wrap(saved(_dassl(state)))
+
+
+def honest() -> dict[str, Shape]:
     """Every honest shape by its name."""
-    every: dict[str, Callable[[State], Parcel]] = {
-        name: lambda s, make=make: one(make(s)) for name, make in contents().items()
-    }
-    for protocol in range(2, 6):
-        every[f"protocol {protocol}"] = lambda s, p=protocol: one({"state_dict": s}, p)
+    every: dict[str, Shape] = {name: _saved_as(make) for name, make in contents().items()}
     for protocol in range(1, 6):
-        every[f"legacy, protocol {protocol}"] = lambda s, p=protocol: one(
-            dassl_content(s, 3), p, True
-        )
-    for name, wrap in containers().items():
-        every[f"in {name}"] = lambda s, wrap=wrap: wrap(saved(dassl_content(s, 3)))
+        every[f"legacy, protocol {protocol}"] = _saved_as(_dassl, protocol, True)
+        if protocol > 1:
+            every[f"protocol {protocol}"] = _saved_as(_under("state_dict"), protocol)
+    every |= {f"in {name}": _wrapped(wrap) for name, wrap in containers().items()}
     every["safetensors"] = lambda s: Parcel({"m.safetensors": safetensors.torch.save(s)})
     every["safetensors, module."] = lambda s: Parcel(
         {"m.safetensors": safetensors.torch.save(prefixed(s, "module."), {"format": "pt"})}

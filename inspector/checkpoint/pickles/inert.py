@@ -26,11 +26,16 @@ class Global:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """Anything that a pickle may fill after making it: pairs, items, a state."""
+    """Anything that a pickle may fill after making it: pairs, items, a state.
+
+    ``taken`` is how many entries the state had when it was given, or the list when it was made a set:
+    what the pickle adds to these later does not reach the object any more.
+    """
 
     pairs: Sequence[tuple[object, object]] = ()
     items: Sequence[object] = ()
     state: object = None
+    taken: int = 0
 
     def add_pairs(self, pairs: Iterable[tuple[object, object]]) -> None:
         if not isinstance(self.pairs, list):

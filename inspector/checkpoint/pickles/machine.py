@@ -31,6 +31,7 @@ from inspector.checkpoint.pickles.known import (
     is_partial,
     is_plain,
     is_state_of_partial,
+    sets_a_tensor,
 )
 from inspector.checkpoint.pickles.ledger import Ledger
 from inspector.checkpoint.pickles.operands import LITERALS, Cursor
@@ -181,8 +182,12 @@ class Walker:
                 self.ledger.use(argument, "in turn")
         if isinstance(function, Global) and opcode in _MAKING:
             self._note_objects(function, arguments)
+        if sets_a_tensor(function, arguments):
+            raise self.cursor.fail("a tensor is changed after it was made")
+        taken = len(arguments[0]) if arguments and isinstance(arguments[0], list) else 0
         is_made = opcode in _MAKING
-        self.stack.append(Call(function=function, arguments=arguments, is_made=is_made))
+        made = Call(function=function, arguments=arguments, is_made=is_made, taken=taken)
+        self.stack.append(made)
 
     def _note_objects(self, function: Global, arguments: tuple[object, ...]) -> None:
         entry = self.ledger.of(function)
@@ -276,6 +281,7 @@ def _build(walker: Walker) -> None:
     if isinstance(target, Call):
         walker.note_state(target, state)
     target.state = state
+    target.taken = len(state.pairs) if isinstance(state, Node) else 0
 
 
 def _stack_global(walker: Walker) -> None:

@@ -23,7 +23,7 @@ from inspector.checkpoint.pickles.inert import (
 )
 from inspector.checkpoint.pickles.rebuild import is_tensor
 from inspector.checkpoint.wording import printable
-from inspector.errors import LimitExceeded, MalformedArtifact
+from inspector.errors import LimitExceeded, MalformedArtifact, UnsupportedFormat
 
 _DEPTH = 8
 """Keys from the top to a mapping; training tools nest four."""
@@ -189,8 +189,11 @@ def _module_parts(value: object) -> dict[str, object] | None:
     """The attributes of an object that was pickled as a module is; None for anything else."""
     if not isinstance(value, Call) or not isinstance(value.state, Mapping):
         return None
-    parts = {key: entry for key, entry in value.state.pairs if isinstance(key, str)}
-    return parts if {_TENSORS, _BUFFERS, _CHILDREN} <= parts.keys() else None
+    stated = value.state.pairs[: value.taken]
+    parts = {key: entry for key, entry in stated if isinstance(key, str)}
+    if not parts.keys() >= {_TENSORS, _BUFFERS, _CHILDREN}:
+        return None
+    return parts
 
 
 def _check_module(parts: dict[str, object], own: Iterable[str]) -> None:
@@ -224,16 +227,17 @@ def _module_entries(value: object) -> dict[str, object]:
             return entries
         prefix, module = waiting.pop()
         parts = _module_parts(module)
-        if parts is None:
-            entries[prefix.removesuffix(".")] = module
-            continue
+        if parts is None or not isinstance(module, Node) or module.pairs or module.items:
+            raise UnsupportedFormat(
+                "unsupported-tensor", f"{printable(prefix)} is no module that we can read"
+            )
         for name, entry in _own_entries(parts):
             if prefix + name in entries:
                 raise MalformedArtifact("duplicate-key", f"{printable(name)} stands twice")
             entries[prefix + name] = entry
-        children = unique_keys(plain_pairs(parts[_CHILDREN]) or ())
+        children = dict(_registered(parts, (_CHILDREN,)))
         _check_module(parts, (*(name for name, _ in _own_entries(parts)), *children))
-        held = [(f"{prefix}{name}.", child) for name, child in children.items() if child]
+        held = [(f"{prefix}{name}.", child) for name, child in children.items()]
         waiting += reversed(held)
     raise LimitExceeded("modules", _MODULES, _MODULES + 1)
 
@@ -249,7 +253,10 @@ def _own_entries(parts: dict[str, object]) -> Iterator[tuple[str, object]]:
 
 def _registered(parts: dict[str, object], kinds: Sequence[str]) -> Iterator[tuple[str, object]]:
     for kind in kinds:
-        for name, entry in unique_keys(plain_pairs(parts[kind]) or ()).items():
+        pairs = plain_pairs(parts[kind])
+        if pairs is None:
+            raise MalformedArtifact("tensor-malformed", f"{kind} of a module is no dictionary")
+        for name, entry in unique_keys(pairs).items():
             if entry is not None:
                 yield name, entry
 
@@ -259,11 +266,18 @@ def _names_in(value: object) -> frozenset[str]:
     items: object = ()
     if isinstance(value, Group):
         items = value.items
-    elif is_call_of(value, "builtins.set", "__builtin__.set") and isinstance(value, Call):
-        items = value.arguments[0] if isinstance(value.arguments, tuple) and value.arguments else ()
-    if not isinstance(items, list | tuple):
-        return frozenset()
-    return frozenset(item for item in items if isinstance(item, str))
+    elif isinstance(value, Call) and is_call_of(value, "builtins.set", "__builtin__.set"):
+        arguments = value.arguments if isinstance(value.arguments, tuple) else (None,)
+        items = arguments[0] if arguments else ()
+        if isinstance(items, list):
+            items = items[: value.taken]
+        items = None if value.items or value.state is not None else items
+    elif value is not None:
+        raise MalformedArtifact("tensor-malformed", f"{_NOT_SAVED} of a module is no set")
+    names = items if isinstance(items, list | tuple) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise MalformedArtifact("tensor-malformed", f"{_NOT_SAVED} of a module is no set of names")
+    return frozenset(map(str, names))
 
 
 def _is_versions(state: object) -> bool:

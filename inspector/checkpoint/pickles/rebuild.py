@@ -23,6 +23,7 @@ from inspector.checkpoint.pickles.inert import (
     is_call_of,
     module_class,
 )
+from inspector.checkpoint.pickles.known import is_tensor_class
 from inspector.checkpoint.tensors import ITEM_SIZES, Storage, View, check_name, check_view
 from inspector.errors import MalformedArtifact, UnsupportedFormat
 
@@ -57,10 +58,6 @@ _TENSOR = "torch._utils._rebuild_tensor"
 _TENSOR_V2 = "torch._utils._rebuild_tensor_v2"
 _TENSOR_V3 = "torch._utils._rebuild_tensor_v3"
 _NEW_PARAMETER = "torch.nn.parameter.Parameter"
-_TENSOR_CLASSES = frozenset(
-    {"Tensor", "Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer"}
-)
-"""What an opcode can make without a function; many of torch's modules know them by these names."""
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 _KEY_LIMIT = 64
 """Characters of a storage key; torch counts or uses addresses."""
@@ -138,11 +135,8 @@ def is_tensor(value: object) -> bool:
     """Whether a node is a call of one of torch's functions that rebuild tensors, or of their classes."""
     if not isinstance(value, Call) or not isinstance(value.function, Global):
         return False
-    dotted = value.function.dotted
-    package, _, rest = dotted.partition(".")
-    if package == "torch" and rest.rpartition(".")[2] in _TENSOR_CLASSES:
-        return True
-    return dotted.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_"))
+    functions = ("torch._utils._rebuild_", "torch._tensor._rebuild_")
+    return is_tensor_class(value.function) or value.function.dotted.startswith(functions)
 
 
 def tensor_view(
