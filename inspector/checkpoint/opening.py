@@ -116,7 +116,10 @@ def content_of(opened: Opened, draft: Draft) -> Content:
     except ArtifactError as error:
         # Without its frames, which hold what was walked.
         problem = error.with_traceback(None)
-    if not would_run(draft.ledger):
+    # A pickle that is too long has cost its share, and was looked through as far as it goes.
+    is_known = isinstance(problem, LimitExceeded) and problem.resource.startswith("pickle")
+    is_known |= would_run(draft.ledger) or torchzip.is_left_to_torchscript(opened.members)
+    if not is_known:
         _gather_all(opened.source, draft)
     raise problem
 

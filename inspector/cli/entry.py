@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from inspector.checkpoint.reasons import report
 from inspector.cli.calibrate import calibrate
 from inspector.cli.exits import ERROR, INCONCLUSIVE, INTERRUPTED, USAGE
 from inspector.cli.index import index
@@ -27,6 +28,7 @@ from inspector.errors import (
     ReaderCrashed,
     RequestError,
 )
+from inspector.findings import NEXT_STEP
 
 cli = typer.Typer(
     name="clipvet",
@@ -64,6 +66,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = USAGE
     except ArtifactError as problem:
         note(f"clipvet: {problem}")
+        finding = report(problem.finding_id, problem.detail, problem.remedy)
+        note(f"  {NEXT_STEP}: {finding.remedy}")
         code = INCONCLUSIVE
     except InspectorError as problem:
         note(f"clipvet: {problem}")

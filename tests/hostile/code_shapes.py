@@ -352,7 +352,7 @@ _PLACES: tuple[Entry, ...] = (
     code("flag-encrypted-payload", "a payload in a record that is marked as encrypted",
         "CVE-2025-1945",
         lambda: _with(0, flags=1), "zip-encrypted"),
-    bad("name-differs-payload", "a payload whose two headers have two names", "CVE-2025-1944",
+    code("name-differs-payload", "a payload whose two headers have two names", "CVE-2025-1944",
         lambda: _with(0, local_name=b"archive/data.txt"), "zip-header-mismatch"),
     bad("pkl-elsewhere", "a second pickle in the torch zip, under another name", "CVE-2025-1889",
         lambda: zip_of([*torch_parts(), Part("archive/config.p", a.program(a.system()))]),

@@ -56,6 +56,14 @@ def is_program(members: tuple[Member, ...]) -> bool:
     return "constants.pkl" in inner or any(name.startswith("code/") for name in inner)
 
 
+def is_left_to_torchscript(members: tuple[Member, ...]) -> bool:
+    """Whether torch hands a zip to TorchScript's own reader, which runs no Python.
+
+    The name of this one record is compared as it stands.
+    """
+    return any(member.name.partition("/")[2] == "constants.pkl" for member in members)
+
+
 def open_torch_zip(source: Source, members: tuple[Member, ...], limits: Limits) -> TorchZip:
     """Check every record of a torch zip, checksums included where it has any.
 

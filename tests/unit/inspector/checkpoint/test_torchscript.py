@@ -72,9 +72,9 @@ def test_every_tensor_by_the_name_that_torch_gives_it(archive: Path, tmp_path: P
 
 def test_a_vendor_is_told_how_to_convert_it(archive: Path, tmp_path: Path) -> None:
     reading = read(archive, tmp_path / "out")
-    (finding,) = reading.findings
+    (finding,) = reading.findings  # Nor is its list of numbers taken for a call.
     assert (reading.canonical, finding.id) == (None, "unsupported-format")
-    command = finding.message.partition("the vendor runs: ")[2]
+    command = finding.remedy.partition("tensors alone: ")[2]
     place = {"f": str(archive), "torch": torch}
     exec(command.replace("state.pth", str(tmp_path / "state.pth")), place)
     assert (
