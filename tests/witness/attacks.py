@@ -228,7 +228,7 @@ def _filled_alias(clean: State, evil: State) -> dict[str, object]:
 
 
 def _counter_child(module: torch.nn.Module) -> None:
-    child = module.image_encoder
+    child = module.get_submodule("image_encoder")
     pairs = [*child._parameters.items(), *child._buffers.items()]
     child.__dict__.update(_buffers={}, _parameters=Computed(Counter, pairs=pairs))
 
@@ -239,12 +239,12 @@ class _OrderedState(torch.nn.Module):
     def __reduce__(self) -> tuple[Any, ...]:
         return _NEWOBJ, (torch.nn.Module,), OrderedDict(self.__dict__)
 
-    __class__ = property(lambda self: torch.nn.Module)  # type: ignore[assignment]
+    __class__ = property(lambda self: torch.nn.Module)
 
 
 def _ordered_child(module: torch.nn.Module) -> None:
     child = _OrderedState()
-    child.__dict__.update(module.image_encoder.__dict__)
+    child.__dict__.update(module.get_submodule("image_encoder").__dict__)
     module._modules["image_encoder"] = child
 
 
