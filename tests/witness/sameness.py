@@ -3,7 +3,7 @@
 A loader's mapping is a dictionary of tensors as it would go into ``load_state_dict``. It is *judged* when
 it can be divided into models that clipvet judged: each model's names, behind one prefix of the mapping's
 own (none, ``module.``, ``model.`` or any other), with the same dtype, shape and bits. What is left over
-must be the counter ``n_averaged``. A mapping does not count in which no tensor has more than one value:
+must be the counter ``n_averaged``, or what a cut has left of this name. A mapping does not count in which no tensor has more than one value:
 epochs and losses are kept as tensors, too.
 
 Of a file that ``torch.load`` opens, the customer takes ``state_dict`` or, where there is none, the whole.
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 Bits = str
 """Dtype, shape and SHA-256 of one tensor; its second word is the number of values."""
 Tensors = Mapping[str, Bits]
-_COUNTERS = frozenset({"n_averaged"})
+_COUNTER = "n_averaged"
 
 
 def counts(mapping: Tensors) -> bool:
@@ -38,7 +38,7 @@ def is_judged(theirs: Tensors, models: Sequence[Tensors]) -> bool:
             if all(left.get(prefix + name) == bits for name, bits in model.items()):
                 for name in model:
                     del left[prefix + name]
-    return left.keys() <= _COUNTERS
+    return all(name and _COUNTER.endswith(name) for name in left)
 
 
 def is_twin(theirs: Tensors, required: Iterable[frozenset[str]]) -> bool:
