@@ -3,13 +3,13 @@
 A loader's mapping is a dictionary of tensors as it would go into ``load_state_dict``. It is *judged* when
 it can be divided into models that clipvet judged: each model's names, behind one prefix of the mapping's
 own (none, ``module.``, ``model.`` or any other), with the same dtype, shape and bits. What is left over
-must be the counter ``n_averaged``, or what a cut has left of this name. A mapping does not count in which no tensor has more than one value:
-epochs and losses are kept as tensors, too.
+must be the counter ``n_averaged``, or what open_clip's cut has left of this name. A mapping does not
+count in which no tensor has more than one value: epochs and losses are kept as tensors, too.
 
 Of a file that ``torch.load`` opens, the customer takes ``state_dict`` or, where there is none, the whole.
-Every other mapping in it is a *twin* when, behind one prefix that ends in a full stop, it holds all names that the family of a
-judged model requires: somebody may take it. Twins must be judged as well. State of an optimiser has
-no such names and therefore does not count.
+Every other mapping in it is a *twin* when, behind one prefix that is empty or ends in a full stop, it
+holds all names that the family of a judged model requires: somebody may take it. Twins must be judged
+as well. State of an optimiser has no such names and therefore does not count.
 
 clipvet *did not call the file clean* when the verdict of any of its models cannot be that, be the
 search as it may (:func:`tests.witness.judging.judged`).
