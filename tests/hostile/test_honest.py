@@ -23,7 +23,7 @@ def loaded(path: Path) -> Mapping[str, Tensor]:
     if path.read_bytes()[8:9] == b"{":
         return safetensors.torch.load_file(path)
     content = torch.load(path, map_location="cpu", weights_only=False)
-    return content.get("state_dict", content)  # type: ignore[no-any-return]
+    return content.get("state_dict", content.get("model", content))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("entry", [pytest.param(row, id=row.id) for row in ENTRIES])

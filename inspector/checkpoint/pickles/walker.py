@@ -15,17 +15,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.pickles.inert import (
-    Call,
-    Global,
-    Group,
-    Mapping,
-    Node,
-    Persistent,
-)
+from inspector.checkpoint.pickles.inert import Call, Global, Group, Mapping, Node, Persistent
 from inspector.checkpoint.pickles.known import called_in_turn, is_fixed, sets_a_tensor
 from inspector.checkpoint.pickles.operands import LITERALS, Cursor
-from inspector.errors import LimitExceeded
+from inspector.errors import LimitExceeded, UnsupportedFormat
 
 _N = TypeVar("_N")
 
@@ -92,6 +85,7 @@ class Walker:
         Raises:
             MalformedArtifact: the pickle breaks a rule of its protocol.
             LimitExceeded: opcodes, memo, depth, stack, strings or integers are too many or big.
+            UnsupportedFormat: a tensor carries other tensors, which may become its values.
         """
         cursor, data, stop = self.cursor, self.cursor.data, ord(".")
         for _ in range(self.limits.opcodes):
@@ -191,7 +185,7 @@ class Walker:
         for argument in called_in_turn(function, arguments):
             self.ledger.use(argument, opcode)
         if sets_a_tensor(function, arguments):
-            raise self.cursor.fail("a tensor is changed after it was made")
+            raise UnsupportedFormat("unsupported-tensor", "a tensor carries tensors as attributes")
         taken = len(arguments[0]) if arguments and isinstance(arguments[0], list) else 0
         self.stack.append(Call(function=function, arguments=arguments, taken=taken))
 
@@ -394,7 +388,7 @@ def walk(data: bytes, ledger: Ledger, limits: Limits, start: int = 0) -> Walked:
     ``ledger`` receives every global, also when the walk fails.
 
     Raises:
-        MalformedArtifact, LimitExceeded: see :meth:`Walker.run`.
+        MalformedArtifact, LimitExceeded, UnsupportedFormat: see :meth:`Walker.run`.
     """
     cursor = Cursor(data, limits, start)
     walker = Walker(cursor, ledger)
