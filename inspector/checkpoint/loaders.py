@@ -24,8 +24,10 @@ ADAPTER_CONFIG = peft_config.STATEMENT
 TIP_PARTS = ("best_F", "keys", "values")
 _SHOTS = re.compile(r"(best_F|keys|values)_([0-9]{1,6})shots\.pt")
 _DASSL_BEST = "model-best.pth.tar"
-_DASSL_EPOCH = re.compile(r"model\.pth\.tar-([0-9]{1,9})")
-_OPEN_CLIP_EPOCH = re.compile(r"epoch_([0-9]{1,9}|latest)\.pt")
+# As loaders spell a number: without a zero in front, which would make two files of one number.
+_NUMBER = r"0|[1-9][0-9]{0,8}"
+_DASSL_EPOCH = re.compile(rf"model\.pth\.tar-({_NUMBER})")
+_OPEN_CLIP_EPOCH = re.compile(rf"epoch_({_NUMBER}|latest)\.pt")
 _INDEXES = {
     "model.safetensors.index.json": re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors"),
     "pytorch_model.bin.index.json": re.compile(r"pytorch_model-[0-9]{5}-of-[0-9]{5}\.bin"),
@@ -55,7 +57,7 @@ LEFTOVERS = re.compile(
     r"|custom_checkpoint_[0-9]+\.pkl|zero_pp_rank_.*|.*_optim_states\.pt|dataloader.*\.pt"
 )
 """State of a training run beside its model, as transformers, accelerate and DeepSpeed call it."""
-CHECKPOINT_FOLDER = re.compile(r"checkpoint[-_]([0-9]{1,9})")
+CHECKPOINT_FOLDER = re.compile(rf"checkpoint[-_]({_NUMBER})")
 """Folders of earlier steps below a model's, as transformers and accelerate call them."""
 
 

@@ -131,7 +131,7 @@ ENTRIES: tuple[Entry, ...] = (
         _ctx(a.CTX + b"}" + a.text("data") + _VALUE + b"sb"), "pickle-malformed"),
     bad("parameter-state", "a parameter whose state replaces its data", "original",
         _ctx(_parameter(a.CTX, b"\x88", b"}", b"}" + a.text("data") + _VALUE + b"s")),
-        "pickle-malformed"),
+        "unsupported-tensor"),
     bad("parameters-deep", "20 parameters around one another", "original",
         _ctx(_parameters(20)), "unsupported-tensor"),
     bad("tensor-negation", "lazy negation: the values are not those of the storage", "original",

@@ -14,10 +14,12 @@ import sys
 import types
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, cast
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from tests.fuzz import programs
 from tests.witness import shapes
@@ -77,12 +79,21 @@ def junk(count: int) -> State:
     return {f"junk.{i}.weight": torch.full((2,), float(i)) for i in range(count)}
 
 
+def _by_old_name(tensor: Tensor) -> Computed:
+    """torch finds the function of a module that is gone."""
+    copied = (tensor, torch.float32, "cpu", False)
+    rebuild = torch._utils._rebuild_device_tensor_from_cpu_tensor
+    function = _named("torch.tensor", "_rebuild_from_type")
+    return Computed(function, rebuild, torch.Tensor, copied, {})
+
+
 def payload() -> Computed:
     """A call of a function that only the witnesses' cell knows."""
     module, name = CANARY
     return Computed(_named(module, name))
 
 
+@cache
 def _named(module: str, name: str) -> Any:
     """A function of that name, which pickle finds where it looks for it."""
 
@@ -123,6 +134,12 @@ def _config(clean: State, evil: State) -> Parcel:
 def _pointed(clean: State, evil: State) -> Parcel:
     files = {"pytorch_model.bin": saved(clean), "aside/readme": safetensors.torch.save(evil)}
     return Parcel({**files, "@model.safetensors": b"aside/readme", "config.json": b"{}"}, True)
+
+
+def _one_epoch_twice(clean: State, evil: State) -> Parcel:
+    epochs = {f"model.pth.tar-{'0' * zeros}10": clean for zeros in range(1, 7)}
+    files = {name: saved({"state_dict": state}) for name, state in epochs.items()}
+    return Parcel({**files, "model.pth.tar-10": saved({"state_dict": evil})}, True)
 
 
 def _many_epochs(clean: State, evil: State) -> Parcel:
@@ -211,7 +228,7 @@ def _filled_alias(clean: State, evil: State) -> dict[str, object]:
 
 
 def _counter_child(module: torch.nn.Module) -> None:
-    child = module.image_encoder
+    child = module.get_submodule("image_encoder")
     pairs = [*child._parameters.items(), *child._buffers.items()]
     child.__dict__.update(_buffers={}, _parameters=Computed(Counter, pairs=pairs))
 
@@ -222,12 +239,12 @@ class _OrderedState(torch.nn.Module):
     def __reduce__(self) -> tuple[Any, ...]:
         return _NEWOBJ, (torch.nn.Module,), OrderedDict(self.__dict__)
 
-    __class__ = property(lambda self: torch.nn.Module)  # type: ignore[assignment]
+    __class__ = property(lambda self: torch.nn.Module)
 
 
 def _ordered_child(module: torch.nn.Module) -> None:
     child = _OrderedState()
-    child.__dict__.update(module.image_encoder.__dict__)
+    child.__dict__.update(module.get_submodule("image_encoder").__dict__)
     module._modules["image_encoder"] = child
 
 
@@ -253,6 +270,9 @@ _CONTENTS: dict[str, Content] = {
     "parameters by NEWOBJ": lambda c, e: {"state_dict": {**c, **hidden(e)}},
     "averages by NEWOBJ": lambda c, e: {"state_dict": c, "state_dict_ema": hidden(e)},
     "averages by NEWOBJ, by hand": lambda c, e: {"state_dict": c, "ema": hidden(e)},
+    "a tensor by its function's old name": lambda c, e: {
+        "state_dict": {n: _by_old_name(e[n]) if "." in n else t for n, t in c.items()}
+    },
     "tensor by NEWOBJ": lambda c, e: {
         "state_dict": {n: Fresh(torch.Tensor, e[n]) if "." in n else t for n, t in c.items()}
     },
@@ -315,6 +335,7 @@ _FOLDERS: dict[str, Attack] = {
     "a state that is filled later": _late_state,
     "a link": _pointed,
     "many epochs": _many_epochs,
+    "one epoch twice": _one_epoch_twice,
     "averages of the other file": _nested_rival,
     "code in another epoch": _rival_that_runs,
 }

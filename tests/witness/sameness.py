@@ -3,13 +3,13 @@
 A loader's mapping is a dictionary of tensors as it would go into ``load_state_dict``. It is *judged* when
 it can be divided into models that clipvet judged: each model's names, behind one prefix of the mapping's
 own (none, ``module.``, ``model.`` or any other), with the same dtype, shape and bits. What is left over
-must be the counter ``n_averaged``. A mapping does not count in which no tensor has more than one value:
-epochs and losses are kept as tensors, too.
+must be the counter ``n_averaged``, or what open_clip's cut has left of this name. A mapping does not
+count in which no tensor has more than one value: epochs and losses are kept as tensors, too.
 
 Of a file that ``torch.load`` opens, the customer takes ``state_dict`` or, where there is none, the whole.
-Every other mapping in it is a *twin* when, behind one prefix that ends in a full stop, it holds all names that the family of a
-judged model requires: somebody may take it. Twins must be judged as well. State of an optimiser has
-no such names and therefore does not count.
+Every other mapping in it is a *twin* when, behind one prefix that is empty or ends in a full stop, it
+holds all names that the family of a judged model requires: somebody may take it. Twins must be judged
+as well. State of an optimiser has no such names and therefore does not count.
 
 clipvet *did not call the file clean* when the verdict of any of its models cannot be that, be the
 search as it may (:func:`tests.witness.judging.judged`).
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 Bits = str
 """Dtype, shape and SHA-256 of one tensor; its second word is the number of values."""
 Tensors = Mapping[str, Bits]
-_COUNTERS = frozenset({"n_averaged"})
+_COUNTER = "n_averaged"
 
 
 def counts(mapping: Tensors) -> bool:
@@ -38,7 +38,7 @@ def is_judged(theirs: Tensors, models: Sequence[Tensors]) -> bool:
             if all(left.get(prefix + name) == bits for name, bits in model.items()):
                 for name in model:
                     del left[prefix + name]
-    return left.keys() <= _COUNTERS
+    return all(name and _COUNTER.endswith(name) for name in left)
 
 
 def is_twin(theirs: Tensors, required: Iterable[frozenset[str]]) -> bool:

@@ -57,7 +57,9 @@ _OF_ANOTHER = frozenset(
 """They call their first argument with their third, and give the result a state, their fourth."""
 _WITH_STATE = _OF_ANOTHER | {"torch._utils._rebuild_parameter_with_state"}
 _STATE_PLACE, _DEPTH = 3, 8
-_FIXED_MODULES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter")
+_FIXED_MODULES = (
+    "torch", "torch._utils", "torch._tensor", "torch.tensor", "torch.storage", "torch.nn.parameter",
+)  # fmt: skip
 """What these modules make is complete when it is made: tensors, storages, shapes, dtypes."""
 PARTIALS = ("functools.partial", "hydra._internal.target_policy._DeferredTarget")
 _BUILTINS = ("builtins", "__builtin__")

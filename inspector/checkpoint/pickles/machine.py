@@ -35,7 +35,7 @@ from inspector.checkpoint.pickles.known import (
 )
 from inspector.checkpoint.pickles.ledger import Ledger
 from inspector.checkpoint.pickles.operands import LITERALS, Cursor
-from inspector.errors import LimitExceeded
+from inspector.errors import LimitExceeded, UnsupportedFormat
 
 _N = TypeVar("_N")
 _PLAIN_ARGUMENTS, _PLAIN_IN_ALL = 256, 1_000_000
@@ -183,7 +183,7 @@ class Walker:
         if isinstance(function, Global) and opcode in _MAKING:
             self._note_objects(function, arguments)
         if sets_a_tensor(function, arguments):
-            raise self.cursor.fail("a tensor is changed after it was made")
+            raise UnsupportedFormat("unsupported-tensor", "a tensor carries tensors as attributes")
         taken = len(arguments[0]) if arguments and isinstance(arguments[0], list) else 0
         is_made = opcode in _MAKING
         made = Call(function=function, arguments=arguments, is_made=is_made, taken=taken)

@@ -135,7 +135,8 @@ def is_tensor(value: object) -> bool:
     """Whether a node is a call of one of torch's functions that rebuild tensors, or of their classes."""
     if not isinstance(value, Call) or not isinstance(value.function, Global):
         return False
-    functions = ("torch._utils._rebuild_", "torch._tensor._rebuild_")
+    # torch itself still finds what its module tensor held in _tensor.
+    functions = ("torch._utils._rebuild_", "torch._tensor._rebuild_", "torch.tensor._rebuild_")
     return is_tensor_class(value.function) or value.function.dotted.startswith(functions)
 
 
