@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from inspector.checkpoint.canonical import whole_file
 from inspector.checkpoint.formats import tars, zipfiles
@@ -34,6 +34,9 @@ class Part:
     name: str
     offset: int
     size: int
+
+
+_M = TypeVar("_M", Member, tars.TarMember)
 
 
 class Box(Protocol):
@@ -97,14 +100,11 @@ class ZipBox:
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
-        sizes = {name: self._files[name].size for name in files}
-        _check_total(sizes, self._limits)
-        with whole_file(out) as file:
-            for name in files:
-                limit = grown(self._files[name].stored_size, self._limits)
-                for piece in zipfiles.content(self._source, self._files[name], limit):
-                    file.write(piece)
-        return out, _placed(sizes) if len(files) > 1 else ()
+        return _copied([self._files[name] for name in files], self._content, out, self._limits)
+
+    def _content(self, member: Member) -> Iterator[bytes]:
+        limit = grown(member.stored_size, self._limits)
+        return zipfiles.content(self._source, member, limit)
 
 
 class TarBox:
@@ -125,13 +125,10 @@ class TarBox:
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
-        sizes = {name: self._files[name].size for name in files}
-        _check_total(sizes, self._limits)
-        with whole_file(out) as file:
-            for name in files:
-                for piece in self._source.stream(self._files[name].offset, sizes[name]):
-                    file.write(piece)
-        return out, _placed(sizes) if len(files) > 1 else ()
+        return _copied([self._files[name] for name in files], self._content, out, self._limits)
+
+    def _content(self, member: tars.TarMember) -> Iterator[bytes]:
+        return self._source.stream(member.offset, member.size)
 
     def pickles_of_torch(self) -> Iterator[bytes]:
         """What torch 0.1's loader would unpickle, one member after another, if this were its tar."""
@@ -141,6 +138,19 @@ class TarBox:
             member = self._files[name]
             size = min(member.size, self._limits.pickle_bytes)
             yield self._source.read(member.offset, size)
+
+
+def _copied(
+    members: Sequence[_M], content: Callable[[_M], Iterator[bytes]], out: Path, limits: Limits
+) -> tuple[Path, tuple[Part, ...]]:
+    """Write members of an archive to ``out``, one after another; see :meth:`Box.take`."""
+    sizes = {member.name: member.size for member in members}
+    _check_total(sizes, limits)
+    with whole_file(out) as file:
+        for member in members:
+            for piece in content(member):
+                file.write(piece)
+    return out, _placed(sizes) if len(members) > 1 else ()
 
 
 def _check_total(sizes: Mapping[str, int], limits: Limits) -> None:
