@@ -363,8 +363,14 @@ def _is_same_under(rule: KeyRule, model: Model) -> bool:
     first_ours, first_theirs = next(iter(mine.items()), ("", ""))
     names = [new for new, old in renamed.items() if old == first_theirs]
     prefix = names[0].removesuffix(first_ours) if names and names[0].endswith(first_ours) else None
-    return prefix is not None and all(
-        renamed.get(prefix + ours) == their for ours, their in mine.items()
+    if prefix is None or any(renamed.get(prefix + name) != mine[name] for name in mine):
+        return False
+    # Another model of the same mapping may lose so much of its names that it joins this one.
+    joining = [new for new, old in renamed.items() if old not in mine.values()]
+    return not any(
+        name.startswith(prefix) and families.is_known(name.removeprefix(prefix))
+        for name in joining
+        if renamed[name] in model.found.tensors and renamed[name] != name
     )
 
 

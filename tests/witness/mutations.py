@@ -100,6 +100,7 @@ def _state(clean: State, evil: State, rng: Random) -> State:
 
 def _viewed(tensor: Tensor, rng: Random) -> Tensor:
     """Another view, type or kind of the same values, or other ones."""
+    tensor = tensor.to_dense()  # It was made another kind before.
     match rng.randrange(7):
         case 0:
             return tensor.t().contiguous().t() if tensor.dim() == 2 else tensor

@@ -71,7 +71,15 @@ def customers(path: Path) -> list[Path]:
     opened = path.parent / "unpacked"
     try:
         _unpack(path.read_bytes(), opened)
-    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError):
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        IndexError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+    ):
         pass
     except (
         NotImplementedError,

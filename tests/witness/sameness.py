@@ -3,8 +3,9 @@
 A loader's mapping is a dictionary of tensors as it would go into ``load_state_dict``. It is *judged* when
 it can be divided into models that clipvet judged: each model's names, behind one prefix of the mapping's
 own (none, ``module.``, ``model.`` or any other), with the same dtype, shape and bits. What is left over
-must be the counter ``n_averaged``, or what open_clip's cut has left of this name. A mapping does not
-count in which no tensor has more than one value: epochs and losses are kept as tensors, too.
+must be the counter ``n_averaged``, or judged tensors of whose names open_clip's cut has left half a
+word. A mapping does not count in which no tensor has more than one value: epochs and losses are kept
+as tensors, too.
 
 Of a file that ``torch.load`` opens, the customer takes ``state_dict`` or, where there is none, the whole.
 Every other mapping in it is a *twin* when, behind one prefix that is empty or ends in a full stop, it
@@ -38,7 +39,18 @@ def is_judged(theirs: Tensors, models: Sequence[Tensors]) -> bool:
             if all(left.get(prefix + name) == bits for name, bits in model.items()):
                 for name in model:
                     del left[prefix + name]
-    return all(name and _COUNTER.endswith(name) for name in left)
+    return all(
+        name and (_COUNTER.endswith(name) or any(_is_cut(name, bits, model) for model in models))
+        for name, bits in left.items()
+    )
+
+
+def _is_cut(name: str, bits: Bits, model: Tensors) -> bool:
+    """Whether a name is what a cut in the middle of a word has left of one in ``model``."""
+    return any(
+        full.endswith(name) and full[: -len(name)][-1:] not in ("", ".") and own == bits
+        for full, own in model.items()
+    )
 
 
 def is_twin(theirs: Tensors, required: Iterable[frozenset[str]]) -> bool:

@@ -80,6 +80,8 @@ def test_same_and_other() -> None:
     assert is_judged({**model, "n_averaged": "torch.int64 1  9"}, [model])
     assert is_judged({**model, **{f"ema.{n}": b for n, b in model.items()}}, [model])
     assert not is_judged({**model, "ctx": _bits(3)}, [model])
+    assert is_judged({**model, "tx": _bits(1), "ged": "torch.int64 1  9"}, [model])
+    assert not is_judged({**model, "tx": _bits(2)}, [model])
     assert not is_judged({"ctx": _bits(1)}, [model])
     assert not is_judged({**model, "more": _bits(1)}, [model])
     assert not is_judged({**model, "ctx": _bits(1, "4x2")}, [model])

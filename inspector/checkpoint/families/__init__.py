@@ -92,6 +92,11 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Recognition:
     raise UnknownFamily(sorted(shapes), NAMES, described(shapes))
 
 
+def is_known(name: str) -> bool:
+    """Whether a key of this name belongs to some family."""
+    return any(family.knows(name) for family in FAMILIES)
+
+
 def may_be(names: Iterable[str]) -> bool:
     """Whether some family's required keys stand among ``names``, or behind a prefix there."""
     there = set(names)
@@ -105,4 +110,4 @@ def may_be(names: Iterable[str]) -> bool:
     )
 
 
-__all__ = ["FAMILIES", "NAMES", "Family", "Recognition", "may_be", "named", "recognise"]
+__all__ = ["FAMILIES", "NAMES", "Family", "Recognition", "is_known", "may_be", "named", "recognise"]
