@@ -24,8 +24,9 @@ import torch
 _LARGEST = 1 << 24
 """Bytes of a tensor that are hashed."""
 _DEPTH = 12
-_UNSURE = "timm folder"
-"""timm takes the first file of a suffix, a proof's pictures, say; it matters where that is a twin."""
+_UNSURE = ("timm folder", "transformers folder, stated file")
+"""timm takes the first file of a suffix, a proof's pictures, say, and transformers one that its
+configuration names, which clipvet does not read: it matters where that is a twin."""
 
 
 class Seen(NamedTuple):
@@ -69,7 +70,7 @@ def _tried(name: str, load: Callable[[Path], Any], path: Path) -> Iterator[Seen]
 
 def _mappings(name: str, content: Any) -> Iterator[Seen]:
     if not name.startswith("torch"):
-        yield Seen(name, name != _UNSURE, _tensors(content))
+        yield Seen(name, name not in _UNSURE, _tensors(content))
         return
     taken = (
         content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
@@ -156,15 +157,21 @@ def _timm_folder(folder: Path) -> Any:
 
 def _transformers_folder(folder: Path) -> Any:
     """``modeling_utils._get_resolved_checkpoint_files`` for a local folder."""
-    config = json.loads((folder / "config.json").read_text())
-    stated = config.get("transformers_weights")
+    assert (folder / "config.json").is_file()
     formats = ("model.safetensors", "pytorch_model.bin")
     names = [f"{name}{suffix}" for name in formats for suffix in ("", ".index.json")]
-    name = stated or next(name for name in names if (folder / name).is_file())
+    name = next(name for name in names if (folder / name).is_file())
     if not name.endswith(".json"):
         return _by_suffix(folder / name)
     shards = sorted(set(json.loads((folder / name).read_text())["weight_map"].values()))
     return {k: v for shard in shards for k, v in _by_suffix(folder / shard).items()}
+
+
+def _stated_file(folder: Path) -> Any:
+    """transformers' ``transformers_weights`` in a configuration."""
+    return _by_suffix(
+        folder / json.loads((folder / "config.json").read_text())["transformers_weights"]
+    )
 
 
 def _by_suffix(path: Path) -> Any:
@@ -205,6 +212,7 @@ _FOLDER_LOADERS: Mapping[str, Callable[[Path], Any]] = {
     "open_clip folder": _open_clip_folder,
     "timm folder": _timm_folder,
     "transformers folder": _transformers_folder,
+    "transformers folder, stated file": _stated_file,
     "Dassl folder": _dassl_folder,
     "Dassl folder, last epoch": _dassl_last,
     "open_clip's training": _open_clip_training,
