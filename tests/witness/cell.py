@@ -209,7 +209,10 @@ def _watch(ran: list[str]) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         is_write = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & 3)
-        if event.startswith(_DANGEROUS) or is_write:
+        # torch compares a module's source with the one beside it, for which ast parses the file. What
+        # is only parsed does nothing, and running it would be an event of its own.
+        is_parsed = event == "compile" and arguments[1] == "<unknown>"
+        if (event.startswith(_DANGEROUS) and not is_parsed) or is_write:
             ran.append(event)
             raise PermissionError(event)
 
