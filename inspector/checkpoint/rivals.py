@@ -20,7 +20,7 @@ from inspector.checkpoint.reading import OtherModel
 from inspector.checkpoint.source import Source
 from inspector.checkpoint.states import TOP, Model
 from inspector.checkpoint.wording import printable
-from inspector.errors import ArtifactError
+from inspector.errors import ArtifactError, UnknownFamily, UnsupportedFormat
 from inspector.findings import Severity
 
 _COMPARED = 8
@@ -98,6 +98,8 @@ def _compare_member(opened: Opened, rival: Choice, own: str, scratch: Path, draf
                 problem = "other tensors"
         except ArtifactError as error:
             problem = f"what cannot be read ({error.detail})"
+            # What breaks a rule here may be a model to a loader that asks less.
+            is_model |= not isinstance(error, UnsupportedFormat | UnknownFamily)
     is_running = would_run(aside.ledger) and not is_leftover
     if is_running:
         problem = "what would run code"
