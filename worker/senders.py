@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
@@ -63,10 +64,24 @@ class _Turns:
         self._count = 0
         self._prompt: set[str] = set()
 
-    def key(self, line: service.Waiting) -> tuple[int, int, float]:
-        """Sorts: the receiver that waited longest for its turn, then its endpoint, then the time."""
+    def ordered(self, lines: list[service.Waiting]) -> deque[service.Waiting]:
+        """Receivers never served first, then those whose turn is longest ago, likewise endpoints.
+
+        Of those never served every other one is the newest, as a backlog may be all dead addresses.
+        """
+        lines = sorted(lines, key=self._key)
+        fresh = deque(line for line in lines if receiver_of(line.url) not in self._served)
+        turns: deque[service.Waiting] = deque()
+        while fresh:
+            turns.append(fresh.popleft())
+            if fresh:
+                turns.append(fresh.pop())
+        turns.extend(line for line in lines if receiver_of(line.url) in self._served)
+        return turns
+
+    def _key(self, line: service.Waiting) -> tuple[int, int, datetime]:
         of_receiver = self._served.get(receiver_of(line.url), 0)
-        return of_receiver, self._served.get(line.endpoint_id, 0), line.due_at.timestamp()
+        return of_receiver, self._served.get(line.endpoint_id, 0), line.due_at
 
     def serve(self, *names: str) -> None:
         self._count += 1
@@ -138,7 +153,7 @@ class Senders:
         if len(self._running) >= self._settings.webhook_senders:
             return
         self._notice_late_ones()
-        lines = deque(sorted(service.waiting(self._database), key=self._turns.key))
+        lines = self._turns.ordered(service.waiting(self._database))
         while lines and len(self._running) < self._settings.webhook_senders:
             line = lines.popleft()
             if self._may_start(receiver_of(line.url)) and self._start(line):

@@ -12,10 +12,12 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+import psycopg
+from sqlalchemy import make_url, select
 
 from app.db.base import utcnow
 from app.db.ids import new_id
+from app.db.migrate import upgrade
 from app.db.session import Database
 from app.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.settings import Settings
@@ -25,7 +27,7 @@ from app.webhooks.signing import new_secret
 from tests.support.ledger import settings_in
 from tests.support.outbox import take_any
 from tests.support.receiver import Receiver, plain
-from tests.support.servers import wait_for
+from tests.support.servers import new_database, shared_servers, wait_for
 from worker.housekeeping import Housekeeping
 from worker.runner import Runner
 
@@ -209,14 +211,16 @@ def test_endpoints_of_one_receiver_take_turns(database: Database, tmp_path: Path
 def test_a_crowd_that_never_answers_leaves_senders_to_those_who_do(
     database: Database, tmp_path: Path
 ) -> None:
-    """More silent receivers than senders; one that has answered before is told at once."""
+    """More silent receivers than senders: a worker that knows nobody yet, and one that does."""
     settings = settings_for(tmp_path, webhook_senders=8, webhook_timeout_s=3)
     with Receiver() as receiver, Receiver(silent) as crowd:
+        for number in range(30):
+            add(database, f"{crowd.url}/{number}", [utcnow() - timedelta(hours=1)])
         add(database, receiver.url, [utcnow()])
+        begun = time.monotonic()
         with workers(database, settings, 1):
             wait_for("the first event", lambda: len(receiver.received) == 1)
-            for number in range(30):
-                add(database, f"{crowd.url}/{number}", [utcnow() - timedelta(hours=1)])
+            assert time.monotonic() - begun < 2
             wait_for("the crowd", lambda: len(crowd.received) >= 6)
             add(database, receiver.url, [utcnow()])
             begun = time.monotonic()
@@ -267,3 +271,44 @@ def test_contenders_never_hold_one_delivery_at_the_same_time(database: Database)
         counts = session.scalars(select(WebhookDelivery.attempts)).all()
         logged = session.scalars(select(WebhookAttempt.id)).all()
     assert sum(counts) == len(logged) > 5
+
+
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """A PostgreSQL database that ends all its connections and takes no new one."""
+    parts = make_url(url)
+    server = parts.set(drivername="postgresql", database="postgres")
+    name = parts.database
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname=%s", [name]
+        )
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
+
+def test_a_database_that_is_away_costs_no_record_and_no_repeat(tmp_path: Path) -> None:
+    answering = threading.Event()
+
+    def slow(request: BaseHTTPRequestHandler) -> None:
+        answering.set()
+        time.sleep(0.5)
+        plain(204)(request)
+
+    url = new_database(shared_servers().postgres)
+    settings = settings_for(tmp_path, database_url=url)
+    database = Database(settings.resolved_database_url)
+    upgrade(database)
+    with Receiver(slow) as receiver:
+        (name,) = add(database, receiver.url, [utcnow()])
+        with workers(database, settings, 1):
+            assert answering.wait(10)
+            with away(url):
+                time.sleep(1.5)
+            wait_for("the record", lambda: rows_of(database, [name])[0].status == "delivered")
+        assert len(receiver.received) == 1
+    assert len(attempts_of(database, [name])[name]) == 1
+    database.close()
