@@ -16,6 +16,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 
+RETRY_SCHEDULE_S = (
+    0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400,
+)  # fmt: skip
+"""Wait before webhook attempt n (Standard Webhooks 1.0): 0 s, 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
+
 SandboxLevel = Literal["plain", "rlimits", "landlock", "seccomp", "namespaces"]
 """How well the reader of uploads is caged, from the weakest; SECURITY.md says what each means."""
 
@@ -79,7 +84,14 @@ class Settings(BaseSettings):
 
     webhook_allow_cidrs: Annotated[list[str], AfterValidator(_check_cidrs)] = []
     webhook_allow_http: bool = False
-    webhook_timeout_s: float = 15
+    webhook_timeout_s: Annotated[float, Field(gt=0)] = 15
+    """One attempt, from resolving the name to the end of what is read of the answer."""
+    webhook_senders: Annotated[int, Field(ge=4)] = 128
+    """Attempts that one worker makes at a time; nearly all of them only wait."""
+    webhook_retry_s: Annotated[
+        list[Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(min_length=1)
+    ] = list(RETRY_SCHEDULE_S)
+    """Wait before each attempt at a delivery; after the last it is given up."""
 
     @property
     def is_embedded(self) -> bool:

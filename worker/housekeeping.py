@@ -1,6 +1,6 @@
 """What every worker does beside its jobs: relay, reap, beat, deliver webhooks.
 
-Two threads, so that a slow webhook receiver cannot hold up the reaper. All of it is safe to run in
+Two threads, so that webhooks cannot hold up the reaper. All of it is safe to run in
 any number of workers at once: each step is one conditional transaction. Knows no inspection content.
 """
 
@@ -21,8 +21,8 @@ from app.db.session import Database
 from app.inspections import lease
 from app.models import Dispatch, WorkerBeat
 from worker.celery_app import INSPECT_TASK
-from worker.delivery import deliver_due
 from worker.runner import Runner
+from worker.senders import Senders
 
 logger = logging.getLogger("clipvet.worker")
 
@@ -71,6 +71,7 @@ class Housekeeping:
     def __init__(self, runner: Runner, celery: Celery | None) -> None:
         self._runner = runner
         self._celery = celery
+        self._senders = Senders(runner.database, runner.settings)
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)
             for name, step in (("housekeeping", self._tick), ("webhooks", self._deliver))
@@ -81,9 +82,14 @@ class Housekeeping:
             thread.start()
 
     def stop(self) -> None:
-        """Wait for the running step of each thread; ``runner.shutdown`` must be set."""
+        """Wait for the running step of each thread, then for webhooks under way until their deadline.
+
+        ``runner.shutdown`` must be set.
+        """
         for thread in self._threads:
             thread.join(timeout=20)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._senders.drain()
 
     def _loop(self, step: Callable[[], None]) -> None:
         shutdown = self._runner.shutdown
@@ -105,4 +111,4 @@ class Housekeeping:
             pass
 
     def _deliver(self) -> None:
-        deliver_due(self._runner.database, self._runner.settings, self._runner.shutdown)
+        self._senders.send_due(self._runner.shutdown)

@@ -1,8 +1,8 @@
 """Endpoints, events and deliveries as rows; the delivery rows are the webhook outbox.
 
 ``publish`` runs inside the transaction that changes the state, so an event exists exactly when the
-change does. Sending is the worker's part (``worker.delivery``); it takes due rows by lease and
-records each attempt here. Knows no HTTP. Retry schedule: Standard Webhooks 1.0.
+change does. Sending is the worker's part (``worker.senders``); it asks which endpoints have something
+due, takes one row at a time by lease and records each attempt here. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.db.base import DEFAULT_TENANT, utcnow
+from app.db.base import DEFAULT_TENANT, UtcDateTime, utcnow
 from app.db.ids import new_id
 from app.db.session import Database
 from app.errors import Conflict, NotFound
 from app.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.webhooks.signing import new_secret
-
-RETRY_SCHEDULE_S = (
-    0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400,
-)  # fmt: skip
-"""Wait before attempt n: 0 s, 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
 
 _JITTER = 0.1
 
@@ -158,7 +153,7 @@ def list_deliveries(
 
 
 def redeliver(session: Session, delivery_id: str) -> WebhookDelivery:
-    """Send again, now, under the same ``webhook-id``.
+    """Send again, now, under the same ``webhook-id``; an attempt that is under way will do.
 
     Raises:
         NotFound: no such delivery.
@@ -173,7 +168,6 @@ def redeliver(session: Session, delivery_id: str) -> WebhookDelivery:
     delivery.status = "pending"
     delivery.attempts = 0
     delivery.next_attempt_at = utcnow()
-    delivery.lease_until = None
     return delivery
 
 
@@ -186,6 +180,8 @@ class DueDelivery:
     secret: str
     event_id: str
     payload: bytes
+    lease_until: datetime | None = None
+    """Tells whether the row is still ours when the attempt is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,38 +201,78 @@ class AttemptResult:
         return self.status_code is not None and 200 <= self.status_code < 300
 
 
-def take_due(database: Database, lease_s: float) -> DueDelivery | None:
-    """Lease the delivery that has waited longest past its time."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An endpoint that something is due for, and since when."""
+
+    endpoint_id: str
+    url: str
+    due_at: datetime
+
+
+def waiting(database: Database) -> list[Waiting]:
+    """One line per endpoint that has a due delivery which nobody is sending."""
+    with database.read() as session:
+        rows = session.execute(
+            select(
+                WebhookDelivery.endpoint_id,
+                WebhookEndpoint.url,
+                func.min(WebhookDelivery.next_attempt_at, type_=UtcDateTime),
+            )
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .where(*_is_due(utcnow()))
+            .group_by(WebhookDelivery.endpoint_id, WebhookEndpoint.url)
+        )
+        return [Waiting(name, url, due_at) for name, url, due_at in rows if due_at is not None]
+
+
+def take_due(database: Database, endpoint_id: str, lease_s: float) -> DueDelivery | None:
+    """Lease the endpoint's delivery that has waited longest past its time; None if there is none.
+
+    Of any number of workers that ask at once one gets it. ``lease_s`` must outlast the attempt.
+    """
     with database.begin() as session:
         now = utcnow()
-        is_free = or_(WebhookDelivery.lease_until.is_(None), WebhookDelivery.lease_until < now)
         due = session.scalar(
             select(WebhookDelivery)
-            .where(
-                WebhookDelivery.status == "pending", WebhookDelivery.next_attempt_at <= now, is_free
-            )
+            .where(WebhookDelivery.endpoint_id == endpoint_id, *_is_due(now))
             .order_by(WebhookDelivery.next_attempt_at)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
         if due is None:
             return None
+        until = now + timedelta(seconds=lease_s)
         taken: CursorResult[Any] = session.execute(  # type: ignore[assignment]
             update(WebhookDelivery)
-            .where(WebhookDelivery.id == due.id, is_free)
-            .values(lease_until=now + timedelta(seconds=lease_s))
+            .where(WebhookDelivery.id == due.id, *_is_due(now))
+            .values(lease_until=until)
             .execution_options(synchronize_session=False)
         )
         if taken.rowcount != 1:
             return None
-        endpoint = session.get_one(WebhookEndpoint, due.endpoint_id)
+        endpoint = session.get_one(WebhookEndpoint, endpoint_id)
         return DueDelivery(
-            due.id, endpoint.url, endpoint.secret, due.event_id, due.payload.encode()
+            due.id, endpoint.url, endpoint.secret, due.event_id, due.payload.encode(), until
         )
 
 
-def record_attempt(database: Database, due: DueDelivery, result: AttemptResult) -> None:
-    """Log the attempt; settle the delivery or plan the next one. 410 disables the endpoint."""
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        WebhookDelivery.status == "pending",
+        WebhookDelivery.next_attempt_at <= now,
+        or_(WebhookDelivery.lease_until.is_(None), WebhookDelivery.lease_until < now),
+    )
+
+
+def record_attempt(
+    database: Database, due: DueDelivery, result: AttemptResult, retry_s: Sequence[float]
+) -> None:
+    """Log the attempt; settle the delivery or plan the next one. 410 disables the endpoint.
+
+    ``retry_s``: the wait before each attempt, as many as there may be. Who lost the row meanwhile, or
+    whose endpoint is gone, only logs, unless the receiver took the event.
+    """
     with database.begin() as session:
         delivery = session.get(WebhookDelivery, due.delivery_id, with_for_update=True)
         if delivery is None:
@@ -248,31 +284,40 @@ def record_attempt(database: Database, due: DueDelivery, result: AttemptResult) 
                 finished_at=result.finished_at,
                 address=result.address,
                 status_code=result.status_code,
-                error=result.error[:255] if result.error else None,
-                response_excerpt=result.response_excerpt[:1024],
+                error=_storable(result.error, 255) if result.error else None,
+                response_excerpt=_storable(result.response_excerpt, 1024),
             )
         )
-        delivery.attempts += 1
-        delivery.lease_until = None
-        if result.is_delivered:
-            delivery.status, delivery.next_attempt_at = "delivered", None
-        elif result.status_code == 410:
-            endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
-            endpoint.disabled_at = utcnow()
-            endpoint.disabled_reason = "the receiver answered 410 Gone"
-            session.flush()
-            _drop_pending(session, endpoint.id)
-        elif delivery.attempts >= len(RETRY_SCHEDULE_S):
-            delivery.status, delivery.next_attempt_at = "failed", None
-        else:
-            delivery.next_attempt_at = result.finished_at + timedelta(
-                seconds=_wait_s(delivery.attempts, result.retry_after_s)
-            )
+        is_held = delivery.lease_until == due.lease_until
+        if is_held:
+            delivery.lease_until = None
+        if result.is_delivered or (is_held and delivery.status == "pending"):
+            delivery.attempts += 1
+            _settle(session, delivery, result, retry_s)
 
 
-def _wait_s(attempts: int, retry_after_s: float | None) -> float:
-    planned = RETRY_SCHEDULE_S[attempts] * (1 + random.uniform(0, _JITTER))
-    return max(planned, min(retry_after_s or 0.0, RETRY_SCHEDULE_S[-1]))
+def _settle(
+    session: Session, delivery: WebhookDelivery, result: AttemptResult, retry_s: Sequence[float]
+) -> None:
+    if result.is_delivered:
+        delivery.status, delivery.next_attempt_at = "delivered", None
+    elif result.status_code == 410:
+        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+        endpoint.disabled_at = utcnow()
+        endpoint.disabled_reason = "the receiver answered 410 Gone"
+        session.flush()
+        _drop_pending(session, endpoint.id)
+    elif delivery.attempts >= len(retry_s):
+        delivery.status, delivery.next_attempt_at = "failed", None
+    else:
+        planned = retry_s[delivery.attempts] * (1 + random.uniform(0, _JITTER))
+        wait_s = max(planned, min(result.retry_after_s or 0.0, retry_s[-1]))
+        delivery.next_attempt_at = result.finished_at + timedelta(seconds=wait_s)
+
+
+def _storable(text: str, length: int) -> str:
+    """What every database takes: no NUL (PostgreSQL), no lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "")[:length]
 
 
 def _drop_pending(session: Session, endpoint_id: str) -> None:

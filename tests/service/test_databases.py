@@ -17,6 +17,7 @@ from app.db.session import Database
 from app.inspections import lease, service
 from app.models import Dispatch, Inspection, Report, Upload, WebhookDelivery
 from app.webhooks import service as webhooks
+from tests.support.outbox import take_any
 
 OUTCOME = lease.Outcome("clean", "{}", "0" * 64, {}, [])
 
@@ -102,7 +103,7 @@ def test_contending_deliverers_take_each_delivery_once(database: Database) -> No
 
     def work() -> None:
         for _ in range(12):
-            if due := webhooks.take_due(database, 60):
+            if due := take_any(database):
                 taken.append(due.delivery_id)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -121,6 +122,6 @@ def test_a_rolled_back_change_tells_nobody(database: Database) -> None:
     with pytest.raises(RuntimeError), database.begin() as session:
         service.cancel(session, identifier)
         raise RuntimeError
-    assert webhooks.take_due(database, 60) is None
+    assert take_any(database) is None
     with database.read() as session:
         assert session.get_one(Inspection, identifier).status == "queued"

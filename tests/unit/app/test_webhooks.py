@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from app.db.base import utcnow
+from app.settings import RETRY_SCHEDULE_S, Settings
 from app.webhooks import service
 from tests.support.ledger import Ledger
+from tests.support.outbox import take_any
 
 URL = "https://example.org/hook"
 
@@ -38,10 +40,18 @@ def result(status_code: int | None, **fields: Any) -> service.AttemptResult:
 
 
 def attempt(ledger: Ledger, status_code: int | None, **fields: Any) -> service.DueDelivery:
-    due = service.take_due(ledger.context.database, 60)
+    due = take(ledger)
     assert due is not None
-    service.record_attempt(ledger.context.database, due, result(status_code, **fields))
+    record(ledger, due, result(status_code, **fields))
     return due
+
+
+def take(ledger: Ledger) -> service.DueDelivery | None:
+    return take_any(ledger.context.database)
+
+
+def record(ledger: Ledger, due: service.DueDelivery, outcome: service.AttemptResult) -> None:
+    service.record_attempt(ledger.context.database, due, outcome, RETRY_SCHEDULE_S)
 
 
 def test_the_secret_is_shown_once(ledger: Ledger) -> None:
@@ -101,14 +111,14 @@ def test_success_ends_a_delivery(ledger: Ledger) -> None:
     (item,) = deliveries(ledger)
     assert (item["status"], item["next_attempt_at"]) == ("delivered", None)
     assert item["attempts"][0]["status_code"] == 204
-    assert service.take_due(ledger.context.database, 60) is None
+    assert take(ledger) is None
 
 
 def test_a_taken_delivery_is_taken_once(ledger: Ledger) -> None:
     add(ledger)
     canceled(ledger)
-    assert service.take_due(ledger.context.database, 60) is not None
-    assert service.take_due(ledger.context.database, 60) is None
+    assert take(ledger) is not None
+    assert take(ledger) is None
 
 
 @pytest.mark.parametrize("status_code", [None, 302, 400, 500])
@@ -119,21 +129,21 @@ def test_failures_follow_the_schedule_and_then_end(
     canceled(ledger)
     now, ids, waits = utcnow(), set(), []
     monkeypatch.setattr(service, "utcnow", lambda: now)
-    for _ in service.RETRY_SCHEDULE_S:
-        due = service.take_due(ledger.context.database, 60)
+    for _ in RETRY_SCHEDULE_S:
+        due = take(ledger)
         assert due is not None
         ids.add(due.event_id)
         outcome = service.AttemptResult(now, now, None, status_code, "error")
-        service.record_attempt(ledger.context.database, due, outcome)
+        record(ledger, due, outcome)
         (item,) = deliveries(ledger)
         if item["next_attempt_at"] is not None:
             at = datetime.fromisoformat(item["next_attempt_at"])
             waits.append((at - now).total_seconds())
             now = at + timedelta(seconds=1)
     assert item["status"] == "failed"
-    assert len(item["attempts"]) == len(service.RETRY_SCHEDULE_S)
+    assert len(item["attempts"]) == len(RETRY_SCHEDULE_S)
     assert len(ids) == 1
-    for planned, real in zip(service.RETRY_SCHEDULE_S[1:], waits, strict=True):
+    for planned, real in zip(RETRY_SCHEDULE_S[1:], waits, strict=True):
         assert planned <= real <= planned * 1.1
 
 
@@ -168,6 +178,52 @@ def test_redelivery_keeps_the_message_id(ledger: Ledger) -> None:
     assert attempt(ledger, 200).event_id == first.event_id
     (item,) = deliveries(ledger)
     assert len(item["attempts"]) == 2
+
+
+def test_redelivery_of_what_is_being_sent_is_not_sent_beside_it(ledger: Ledger) -> None:
+    add(ledger)
+    canceled(ledger)
+    due = take(ledger)
+    assert due is not None
+    assert ledger.api.post(f"/v1/deliveries/{due.delivery_id}/redeliver").status_code == 202
+    assert take(ledger) is None
+    record(ledger, due, result(None))
+    (item,) = deliveries(ledger)
+    assert (item["status"], len(item["attempts"])) == ("pending", 1)
+
+
+def test_who_lost_the_row_logs_and_leaves_it_to_the_next(ledger: Ledger) -> None:
+    add(ledger)
+    canceled(ledger)
+    late = take_any(ledger.context.database, lease_s=-1)
+    heir = take(ledger)
+    assert late is not None
+    assert heir is not None
+    record(ledger, late, result(None))
+    assert take(ledger) is None
+    record(ledger, heir, result(204))
+    (item,) = deliveries(ledger)
+    assert [one["status_code"] for one in item["attempts"]] == [None, 204]
+    assert item["status"] == "delivered"
+
+
+def test_an_attempt_that_ends_after_its_endpoint_revives_nothing(ledger: Ledger) -> None:
+    made = add(ledger)
+    canceled(ledger)
+    due = take(ledger)
+    assert due is not None
+    ledger.api.delete(f"/v1/webhook_endpoints/{made['id']}")
+    record(ledger, due, result(500))
+    (item,) = deliveries(ledger)
+    assert (item["status"], item["next_attempt_at"]) == ("failed", None)
+    assert len(item["attempts"]) == 1
+
+
+@pytest.mark.parametrize("bad", ["[]", "[-1]", "[NaN]"])
+def test_a_schedule_that_is_none_is_refused(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPVET_WEBHOOK_RETRY_S", bad)
+    with pytest.raises(ValueError, match="webhook_retry_s"):
+        Settings()
 
 
 def test_deliveries_can_be_filtered(ledger: Ledger) -> None:

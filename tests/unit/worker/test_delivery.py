@@ -68,6 +68,41 @@ def test_an_odd_host_is_an_error_of_its_own_delivery(tmp_path: Path, url: str, e
     assert (result.error or "").startswith(error)
 
 
+@pytest.mark.parametrize(
+    ("secret", "event_id", "error"),
+    [
+        ("hunter2", "evt_1", "ValueError: "),
+        ("whsec_short", "evt_1", "ValueError: "),
+        ("whsec_é", "evt_1", "ValueError: "),
+        (SECRET, "evt_ü", "TypeError: "),
+        (SECRET, "evt_1\r\nx-evil: 1", "LocalProtocolError: "),
+    ],
+)
+def test_what_no_request_can_be_built_from_is_an_error(
+    loopback: Settings, secret: str, event_id: str, error: str
+) -> None:
+    with Receiver() as receiver:
+        result = attempt(DueDelivery("del_1", receiver.url, secret, event_id, BODY), loopback)
+    assert (result.error or "").startswith(error)
+    assert receiver.received == []
+
+
+def test_a_resolver_that_comes_back_late_sends_nothing(
+    loopback: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+
+    def resolve(*args: Any, **options: Any) -> list[Any]:
+        time.sleep(1.2)
+        return real(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Receiver() as receiver:
+        result = attempt(due(receiver.url), loopback)
+    assert (result.error or "").startswith("ConnectTimeout: ")
+    assert receiver.received == []
+
+
 def test_without_the_switch_loopback_is_refused_unsent(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, webhook_allow_http=True)
     with Receiver() as receiver:
