@@ -20,10 +20,11 @@ from app.dependencies import Context, ContextDep
 from app.errors import StoreUnavailable
 from app.inspections.policy import Profile, Verdict
 from app.models import WorkerBeat
+from app.strict import StrictRoute
 from inspector.names import BUILT_IN
 
-router = APIRouter(tags=["service"])
-metadata_router = APIRouter(prefix="/v1", tags=["service"])
+router = APIRouter(tags=["service"], route_class=StrictRoute)
+metadata_router = APIRouter(prefix="/v1", tags=["service"], route_class=StrictRoute)
 
 _ALIVE = timedelta(seconds=60)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from app import health, problems
 from app.db.session import Database
-from app.dependencies import Context, require_token
+from app.dependencies import Context
+from app.gate import Authentication, Methods
 from app.inspections.endpoints import router as inspections_router
 from app.reports.endpoints import router as reports_router
 from app.settings import Settings
@@ -45,13 +46,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.context = context
     problems.install(app, int(settings.max_body_bytes))
-    app.include_router(health.router)
-    for router in (
+    routers = [
+        health.router,
         health.metadata_router,
         uploads_router,
         inspections_router,
         reports_router,
         webhooks_router,
-    ):
-        app.include_router(router, dependencies=[Depends(require_token)])
+    ]
+    for router in routers:
+        app.include_router(router)
+    # From the inside out: a request gets its id, then shows its token, then finds its method.
+    app.add_middleware(Methods, routers=routers)
+    app.add_middleware(Authentication, settings=settings)
+    app.add_middleware(problems.RequestId)
     return app
