@@ -35,7 +35,10 @@ def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    responses={503: {"description": "What is missing", "content": {"application/json": {}}}},
+)
 def readyz(context: ContextDep) -> JSONResponse:
     """200 when database, schema and store work; a missing worker is told, not fatal."""
     checks = {"database": _database(context), "store": _store(context)}

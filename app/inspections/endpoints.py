@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.documented import problems
 from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.inspections import service
@@ -43,7 +44,7 @@ _RETRY_AFTER_S = "2"
 _PREFER_WAIT = re.compile(r"""\s*wait\s*=\s*"?([0-9]{1,9})"?\s*""", re.ASCII | re.IGNORECASE)
 
 
-@router.post("", status_code=202, response_model=InspectionView)
+@router.post("", status_code=202, response_model=InspectionView, responses=problems(404))
 def create_inspection(
     body: InspectionCreate, context: ContextDep, once: IdempotencyDep
 ) -> Response:
@@ -133,7 +134,7 @@ def list_inspections(
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
 
 
-@router.get("/{inspection_id}")
+@router.get("/{inspection_id}", response_model=InspectionView)
 async def get_inspection(
     inspection_id: str,
     request: Request,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from app.dependencies import Context, ContextDep
+from app.documented import problems
 from app.errors import NotFound
 from app.inspections import service as inspections
 from app.inspections.schemas import InspectionView
@@ -27,14 +28,14 @@ _CHUNK = 1 << 20
 _CLOSED_POLICY = "default-src 'none'; sandbox"
 
 
-@router.get("/inspections/{inspection_id}/verdict")
+@router.get("/inspections/{inspection_id}/verdict", responses=problems(409))
 def get_verdict(inspection_id: str, context: ContextDep) -> VerdictView:
     """200 with the verdict, 409 ``not_ready`` until there is one."""
     with context.database.read() as session:
         return VerdictView.of(service.finished(session, inspection_id))
 
 
-@router.get("/inspections/{inspection_id}/report.json")
+@router.get("/inspections/{inspection_id}/report.json", responses=problems(409))
 def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     """The report, byte for byte as the inspection wrote it."""
     with context.database.read() as session:
@@ -44,7 +45,11 @@ def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     )
 
 
-@router.get("/inspections/{inspection_id}/report.html", response_class=HTMLResponse)
+@router.get(
+    "/inspections/{inspection_id}/report.html",
+    response_class=HTMLResponse,
+    responses=problems(409),
+)
 def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
     """The report as one page to read, save or mail."""
     with context.database.read() as session:
@@ -63,7 +68,11 @@ def list_artifacts(inspection_id: str, context: ContextDep) -> ArtifactList:
     return ArtifactList(items=[ArtifactView.of(item, base_url) for item in items])
 
 
-@router.get("/inspections/{inspection_id}/artifacts/{name}")
+@router.get(
+    "/inspections/{inspection_id}/artifacts/{name}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"*/*": {}}}},
+)
 def get_artifact(inspection_id: str, name: str, context: ContextDep) -> StreamingResponse:
     """Download one file."""
     with context.database.read() as session:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.documented import problems
 from app.errors import TooLarge, Unprocessable
 from app.idempotency import Answer
 from app.models import Upload
@@ -20,7 +21,7 @@ from app.uploads.spool import spool_part
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=StrictRoute)
 
 
-@router.post("", status_code=201, response_model=UploadView)
+@router.post("", status_code=201, response_model=UploadView, responses=problems(507))
 def begin_upload(body: UploadCreate, context: ContextDep, once: IdempotencyDep) -> Response:
     """Declare an artifact; the answer lists where each of its parts goes."""
     base_url = context.base_url
@@ -45,6 +46,8 @@ def get_upload(upload_id: str, context: ContextDep) -> UploadView:
 
 @router.put(
     "/{upload_id}/parts/{number}",
+    response_class=Response,
+    responses=problems(413, 507),
     openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}, "required": True}},
 )
 async def put_part(
@@ -66,7 +69,7 @@ async def put_part(
     return Response(status_code=200, headers={"ETag": f'"{part.sha256}"'})
 
 
-@router.post("/{upload_id}/complete")
+@router.post("/{upload_id}/complete", responses=problems(507))
 def complete_upload(upload_id: str, context: ContextDep) -> UploadView:
     """All parts are there: join and hash them. Safe to repeat."""
     upload = service.complete(context.database, context.store, upload_id)
