@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 
 from app import cli
+from app.client import Client
 from app.submit import read_classes, read_manifest
 from inspector.errors import ManifestError
 from inspector.manifest import parse_class_list
@@ -150,3 +151,20 @@ def test_a_manifest_is_an_object(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ValueError, match="no JSON object"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("base", "link", "opened", "path"),
+    [
+        ("http://here:1/", "/v1/a", "http://here:1/v1/a", "/v1/a"),
+        ("http://here/x", "/v1/a", "http://here/x/v1/a", "/v1/a"),
+        ("http://here/x/", "https://there/x/v1/a", "https://there/x/v1/a", "/v1/a"),
+        ("http://here", "https://there/v1/a?b", "https://there/v1/a?b", "/v1/a?b"),
+    ],
+)
+def test_links_are_followed_below_the_url_that_was_given(
+    base: str, link: str, opened: str, path: str
+) -> None:
+    with Client(base) as client:
+        assert client.url_of(link) == opened
+        assert client._path_of(link) == path
