@@ -41,7 +41,6 @@ _MOST_ERRORS = 100
 _BY_STATUS = {
     400: ("bad_request", "Bad request"),
     404: ("not_found", "Not found"),
-    405: ("method_not_allowed", "Method not allowed"),
     413: ("too_large", "Too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
 }

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from app.errors import Unprocessable, UnsupportedMediaType
 
@@ -47,7 +48,7 @@ class StrictRoute(APIRoute):
         return strict
 
 
-def invalid(location: list[str], message: str) -> Unprocessable:
+def invalid(location: Iterable[object], message: str) -> Unprocessable:
     """A request that does not match, told as a schema's violation is."""
     return Unprocessable(
         "the request does not match the schema",
@@ -104,28 +105,31 @@ async def _check_body(request: Request) -> None:
     if not re.fullmatch(r"application/([^/]+\+)?json", media_type):
         raise UnsupportedMediaType("send the body as application/json")
     # Starlette keeps a parsed body here; FastAPI then does not parse it by its own, laxer rules.
-    request._json = parse_json(body)
+    request._json = await run_in_threadpool(parse_json, body)
 
 
 def _check_value(value: Any) -> None:
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    # A list around it, so that a body which is one string is looked at like any other.
+    waiting: list[tuple[tuple[object, ...], Any]] = [((), [value])]
     while waiting:
         path, item = waiting.pop()
         if len(path) > MAX_DEPTH:
-            raise invalid(["body", *path[:5], "…"], f"nested deeper than {MAX_DEPTH} levels")
-        if isinstance(item, str):
-            _check_text(item, path)
-        elif isinstance(item, dict):
-            for key, inner in item.items():
-                _check_text(key, (*path, key))
+            raise invalid(["body", *path[1:6], "…"], f"nested deeper than {MAX_DEPTH} levels")
+        for key, inner in _members(item):
+            if _is_unstorable(key) or _is_unstorable(inner):
+                raise invalid(
+                    ["body", *path[1:], key], "text holds NUL or half of a surrogate pair"
+                )
+            if inner and isinstance(inner, dict | list):
                 waiting.append(((*path, key), inner))
-        elif isinstance(item, list):
-            waiting += (((*path, str(index)), inner) for index, inner in enumerate(item))
 
 
-def _check_text(text: str, path: tuple[str, ...]) -> None:
-    if _UNSTORABLE.search(text):
-        raise invalid(["body", *path], "text holds NUL or half of a surrogate pair")
+def _members(value: Any) -> Iterable[tuple[object, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)
+
+
+def _is_unstorable(value: object) -> bool:
+    return isinstance(value, str) and _UNSTORABLE.search(value) is not None
 
 
 def _no_number(name: str) -> NoReturn:

@@ -132,7 +132,16 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     monkeypatch.setenv("CLIPVET_LEASE_S", "soon")
     assert run(monkeypatch, "migrate") == 4
-    assert "lease_s" in capsys.readouterr().err.lower()
+    assert "CLIPVET_LEASE_S: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "api", "migrate"])
+def test_an_empty_token_does_not_start(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLIPVET_API_TOKEN", "")
+    assert run(monkeypatch, command) == 4
+    assert "CLIPVET_API_TOKEN: is set but empty" in capsys.readouterr().err
 
 
 def test_what_nobody_foresaw_is_no_verdict(
