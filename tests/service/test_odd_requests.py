@@ -7,6 +7,7 @@ document, with a status that the OpenAPI document names for that route.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -260,10 +261,15 @@ HEADERS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
+@functools.cache
+def paths_of(service: Ledger) -> dict[str, Any]:
+    return dict(service.api.get("/openapi.json").json()["paths"])
+
+
 def statuses_of(service: Ledger, method: str, path: str) -> set[str]:
     """What the OpenAPI document says of the route that a path belongs to; nothing where it has none."""
     asked = path.partition("?")[0].replace("{", "").replace("}", "")
-    for template, item in service.api.get("/openapi.json").json()["paths"].items():
+    for template, item in paths_of(service).items():
         if compile_path(template)[0].fullmatch(asked):
             return set(item[method.lower()]["responses"])
     return set()
