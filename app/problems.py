@@ -62,12 +62,15 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                _mark(MutableHeaders(scope=message), request_id)
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+def _mark(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
 
 
 class BodyLimit:
@@ -202,9 +205,12 @@ def _gone(request: Request, _error: Exception) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     logger.error("unhandled error on %s", request.scope["path"], exc_info=error)
-    return problem(
+    answer = problem(
         request, 500, "internal_error", "our fault; quote the request_id when you report it"
     )
+    # Starlette sends this one from outside of all layers, RequestId's too.
+    _mark(answer.headers, getattr(request.state, "request_id", ""))
+    return answer
 
 
 def install(app: FastAPI, max_body_bytes: int) -> None:

@@ -63,7 +63,9 @@ PublicUrl = Annotated[
 class Settings(BaseSettings):
     """The environment of API and worker alike; both must see the same values."""
 
-    model_config = SettingsConfigDict(env_prefix="CLIPVET_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CLIPVET_", extra="ignore", hide_input_in_errors=True
+    )
 
     data_dir: Path = Path("clipvet-data")
     database_url: str | None = None

@@ -32,6 +32,12 @@ def test_a_token_that_keeps_nobody_out_is_refused(tmp_path: Path, token: str) ->
         settings_in(tmp_path, api_token=token)
 
 
+def test_a_refused_secret_is_not_told(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings_in(tmp_path, api_token="hunter2 ")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_an_empty_token_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPVET_API_TOKEN", raising=False)
     assert Settings().api_token is None
