@@ -197,6 +197,9 @@ def main() -> NoReturn:
 
 
 def _wrong_settings(problem: ValidationError) -> str:
-    """By the names of those that are wrong; their values may be secret."""
-    wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problem.errors())
+    """By the names of those that are wrong, as the environment has them; values may be secret."""
+    wrong = (
+        f"CLIPVET_{'.'.join(map(str, one['loc'])).upper()}: {one['msg'].removeprefix('Value error, ')}"
+        for one in problem.errors()
+    )
     return "wrong settings: " + "; ".join(wrong)

@@ -20,10 +20,11 @@ from app.dependencies import Context, ContextDep
 from app.errors import StoreUnavailable
 from app.inspections.policy import Profile, Verdict
 from app.models import WorkerBeat
+from app.strict import StrictRoute
 from inspector.names import BUILT_IN
 
-router = APIRouter(tags=["service"])
-metadata_router = APIRouter(prefix="/v1", tags=["service"])
+router = APIRouter(tags=["service"], route_class=StrictRoute)
+metadata_router = APIRouter(prefix="/v1", tags=["service"], route_class=StrictRoute)
 
 _ALIVE = timedelta(seconds=60)
 
@@ -34,7 +35,10 @@ def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    responses={503: {"description": "What is missing", "content": {"application/json": {}}}},
+)
 def readyz(context: ContextDep) -> JSONResponse:
     """200 when database, schema and store work; a missing worker is told, not fatal."""
     checks = {"database": _database(context), "store": _store(context)}

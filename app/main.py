@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
 
-from app import health, problems
+from app import description, health, problems
 from app.db.session import Database
-from app.dependencies import Context, require_token
+from app.dependencies import Context
+from app.gate import Authentication, Methods
 from app.inspections.endpoints import router as inspections_router
 from app.reports.endpoints import router as reports_router
 from app.settings import Settings
 from app.storage import open_store
+from app.strict import StrictRoute
 from app.uploads.endpoints import router as uploads_router
 from app.webhooks.endpoints import router as webhooks_router
 
@@ -42,16 +47,49 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Vets prompt-tuned CLIP checkpoints for backdoors.",
         lifespan=lifespan,
         redirect_slashes=False,
+        # Ours instead of FastAPI's, which load their scripts from another server.
+        openapi_url=None,
     )
     app.state.context = context
     problems.install(app, int(settings.max_body_bytes))
-    app.include_router(health.router)
-    for router in (
+    routers = [
+        health.router,
         health.metadata_router,
         uploads_router,
         inspections_router,
         reports_router,
         webhooks_router,
-    ):
-        app.include_router(router, dependencies=[Depends(require_token)])
+    ]
+    for router in routers:
+        app.include_router(router)
+    if settings.docs:
+        routers.append(_documentation(app, needs_token=settings.api_token is not None))
+        app.include_router(routers[-1])
+    # From the inside out: a request gets its id, then shows its token, then finds its method.
+    app.add_middleware(Methods, routers=routers)
+    app.add_middleware(Authentication, settings=settings)
+    app.add_middleware(problems.RequestId)
     return app
+
+
+def _documentation(app: FastAPI, *, needs_token: bool) -> APIRouter:
+    """``/openapi.json`` and ``/docs``; both are made once, as nothing in them changes."""
+    router = APIRouter(route_class=StrictRoute, include_in_schema=False)
+
+    @functools.cache
+    def document() -> dict[str, Any]:
+        return description.describe(app, needs_token=needs_token)
+
+    @functools.cache
+    def page() -> str:
+        return description.render(document())
+
+    @router.get("/openapi.json")
+    def openapi() -> JSONResponse:
+        return JSONResponse(document())
+
+    @router.get("/docs")
+    def docs() -> HTMLResponse:
+        return HTMLResponse(page(), headers=description.HEADERS)
+
+    return router

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
@@ -14,6 +15,11 @@ from pydantic import BaseModel
 from app.errors import Unprocessable
 
 Item = TypeVar("Item")
+
+ID = re.compile(r"[a-z]{3,4}_[0-9a-f]{32}")
+"""As ``app.db.ids`` makes them."""
+SEQ = re.compile(r"[0-9]{1,9}")
+"""Of events; within what a column of integers holds."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -35,14 +41,15 @@ def encode_token(last: str) -> str:
     return base64.urlsafe_b64encode(f"v1:{last}".encode()).decode().rstrip("=")
 
 
-def decode_token(token: str | None) -> str | None:
-    """Raises ``Unprocessable`` for a token we did not make."""
+def decode_token(token: str | None, shape: re.Pattern[str] = ID) -> str | None:
+    """The last id of a page, of that shape. Raises ``Unprocessable`` for a token we did not make."""
     if token is None:
         return None
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, ValueError):
         text = ""
-    if not text.startswith("v1:"):
+    last = text.removeprefix("v1:")
+    if not shape.fullmatch(last) or token != encode_token(last):
         raise Unprocessable("page_token is not one of ours", code="invalid_page_token")
-    return text.removeprefix("v1:")
+    return last

@@ -9,10 +9,18 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -20,23 +28,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.ids import new_id
+from app.documented import PROBLEM
 from app.errors import AppError
+from app.strict import declared_length, shown
 from app.uploads.spool import no_space
 
 logger = logging.getLogger("clipvet.api")
 
 _SANE_ID = re.compile(r"^[A-Za-z0-9._-]{8,128}$")
+_MOST_ERRORS = 100
+"""Told of one request; a list of 50,000 wrong names has as many."""
 _BY_STATUS = {
     400: ("bad_request", "Bad request"),
     404: ("not_found", "Not found"),
-    405: ("method_not_allowed", "Method not allowed"),
     413: ("too_large", "Too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
 }
 
 
 class RequestId:
-    """Accept a sane ``X-Request-ID``, else make one; echo it on every answer."""
+    """Accept a sane ``X-Request-ID``, else make one; echo it on every answer, beside ``nosniff``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,10 +62,15 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                _mark(MutableHeaders(scope=message), request_id)
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+def _mark(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
 
 
 class BodyLimit:
@@ -68,8 +84,8 @@ class BodyLimit:
         if scope["type"] != "http" or "/parts/" in scope["path"]:
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > self._limit:
+        declared = declared_length(Headers(scope=scope))
+        if declared is not None and declared > self._limit:
             await self._refuse(scope)(scope, receive, send)
             return
         seen = 0
@@ -103,15 +119,15 @@ def problem(
         "title": title or code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": quote(request.scope["path"])[:500],
         "code": code,
         "request_id": getattr(request.state, "request_id", None),
     }
-    return JSONResponse(body, status, media_type="application/problem+json")
+    return JSONResponse(body, status, media_type=PROBLEM)
 
 
-def _app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)
+def answer_of(request: Request, error: AppError) -> Response:
+    """The problem document of one of our errors, with its headers."""
     answer = problem(
         request, error.status, error.code, error.detail, title=error.title, extra=error.extra
     )
@@ -119,16 +135,17 @@ def _app_error(request: Request, error: Exception) -> Response:
     return answer
 
 
+def _app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    return answer_of(request, error)
+
+
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"location": [str(part) for part in item["loc"]], "message": item["msg"]}
-        for item in error.errors()
+        {"location": [shown(part) for part in item["loc"]], "message": item["msg"]}
+        for item in error.errors()[:_MOST_ERRORS]
     ]
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    has_body = request.headers.get("content-length", "0") != "0"
-    if has_body and not (media_type == "application/json" or media_type.endswith("+json")):
-        return problem(request, 415, "unsupported_media_type", "send the body as application/json")
     return problem(
         request,
         422,
@@ -154,8 +171,29 @@ def _full_disk(request: Request, error: Exception) -> Response:
     return _app_error(request, known)
 
 
+def _unstorable(request: Request, error: Exception) -> Response:
+    # The last net: routes refuse such values by name, so each one here is worth a look.
+    logger.warning("the database refused a value on %s", request.scope["path"], exc_info=error)
+    return problem(
+        request, 422, "unstorable_value", "the request holds a value that cannot be kept"
+    )
+
+
+def _statement_error(request: Request, error: Exception) -> Response:
+    # SQLAlchemy's name for what a value did before any database saw it; anything else is our fault.
+    assert isinstance(error, StatementError)
+    if isinstance(error.orig, ValueError | OverflowError):
+        return _unstorable(request, error)
+    return _unexpected(request, error)
+
+
+def _overtaken(request: Request, error: Exception) -> Response:
+    logger.warning("two requests collided on %s", request.scope["path"], exc_info=error)
+    return problem(request, 409, "conflict", "another request was faster; look, then try again")
+
+
 def _no_database(request: Request, error: Exception) -> Response:
-    logger.error("the database failed on %s", request.url.path, exc_info=error)
+    logger.error("the database failed on %s", request.scope["path"], exc_info=error)
     answer = problem(request, 503, "database_unavailable", "the database does not answer")
     answer.headers["Retry-After"] = "5"
     return answer
@@ -166,20 +204,26 @@ def _gone(request: Request, _error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unhandled error on %s", request.url.path, exc_info=error)
-    return problem(
+    logger.error("unhandled error on %s", request.scope["path"], exc_info=error)
+    answer = problem(
         request, 500, "internal_error", "our fault; quote the request_id when you report it"
     )
+    # Starlette sends this one from outside of all layers, RequestId's too.
+    _mark(answer.headers, getattr(request.state, "request_id", ""))
+    return answer
 
 
 def install(app: FastAPI, max_body_bytes: int) -> None:
-    """Register handlers and middleware."""
+    """Register handlers and the limit on bodies. ``RequestId`` is for the caller, outside of all."""
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(OSError, _full_disk)
-    app.add_exception_handler(OperationalError, _no_database)
+    app.add_exception_handler(DataError, _unstorable)
+    app.add_exception_handler(StatementError, _statement_error)
+    app.add_exception_handler(IntegrityError, _overtaken)
+    for away in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(away, _no_database)
     app.add_exception_handler(Exception, _unexpected)
     app.add_middleware(BodyLimit, limit_bytes=max_body_bytes)
-    app.add_middleware(RequestId)

@@ -10,8 +10,16 @@ import ipaddress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -31,10 +39,38 @@ def _check_cidrs(values: list[str]) -> list[str]:
     return values
 
 
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not text.strip():
+        raise ValueError("is set but empty, which would let anybody in; give a token, or unset it")
+    if text != text.strip() or not (text.isascii() and text.isprintable()):
+        raise ValueError("is printable ASCII without spaces around it, as it travels in a header")
+    return token
+
+
+def _check_public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("begins with http:// or https:// and names a host")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("has no query, fragment or credentials")
+    return url.rstrip("/")
+
+
+ApiToken = Annotated[SecretStr, AfterValidator(_check_token)]
+PublicUrl = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]*$", max_length=400),
+    AfterValidator(_check_public_url),
+]
+
+
 class Settings(BaseSettings):
     """The environment of API and worker alike; both must see the same values."""
 
-    model_config = SettingsConfigDict(env_prefix="CLIPVET_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CLIPVET_", extra="ignore", hide_input_in_errors=True
+    )
 
     data_dir: Path = Path("clipvet-data")
     database_url: str | None = None
@@ -46,10 +82,14 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
 
-    api_token: SecretStr | None = None
-    """One static bearer token; None leaves the API open (bind it to loopback then)."""
-    public_url: str | None = None
-    """Base of absolute links in answers and webhooks; None: taken from the request."""
+    api_token: ApiToken | None = None
+    """One static bearer token; unset leaves the API open (bind it to loopback then). Set but empty is an
+    error: whoever sets it means to keep strangers out."""
+    public_url: Annotated[PublicUrl | None, BeforeValidator(lambda given: given or None)] = None
+    """Base of absolute links in answers and webhooks; None: links begin with a slash. What a request says
+    in ``Host`` shapes none."""
+    docs: bool = True
+    """Whether ``/docs`` and ``/openapi.json`` are answered."""
 
     max_upload_bytes: ByteSize = ByteSize(4 * 1024 * MIB)
     part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)

@@ -7,6 +7,7 @@ carries the result alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def submit(client: Client, wanted: Submission) -> int:
         row = client.create_inspection(wanted.body | {"upload_id": upload["id"]})
         if wanted.wait:
             row = _wait(client, row, bars, wanted.timeout_s)
-    _print(row, wanted.as_json)
+    _print(row, wanted.as_json, client.url_of)
     if not wanted.wait:
         return EXIT_PASS
     critical = (row["summary"] or {}).get("critical_findings", [])
@@ -96,12 +97,13 @@ def _wait(
     return latest
 
 
-def _print(row: dict[str, Any], as_json: bool) -> None:
+def _print(row: dict[str, Any], as_json: bool, url_of: Callable[[str], str]) -> None:
     if as_json:
         print(json.dumps(row, indent=2))
         return
     summary = row["summary"] or {}
     target = summary.get("target")
+    links = row["links"]
     lines = {
         "inspection": row["id"],
         "status": row["status"],
@@ -111,8 +113,8 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
         "excess ASR": summary.get("excess_asr"),
         "findings": summary.get("finding_counts") or None,
         "error": row["error"] and f"{row['error']['code']}: {row['error']['message']}",
-        "report": row["links"].get("report_html"),
-        "look at": None if row["status"] == "succeeded" else row["links"]["self"],
+        "report": url_of(links["report_html"]) if "report_html" in links else None,
+        "look at": None if row["status"] == "succeeded" else url_of(links["self"]),
     }
     table = Table(show_header=False)
     table.add_column(no_wrap=True)

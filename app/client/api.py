@@ -112,14 +112,23 @@ class Client:
         except httpx2.TransportError as error:
             raise Unreachable(str(error)) from error
 
+    def url_of(self, link: str) -> str:
+        """A link of an answer as one can open it here: most of them begin with a slash."""
+        return f"{self._http.base_url}".rstrip("/") + link if link.startswith("/") else link
+
+    def _path_of(self, link: str) -> str:
+        """Below our own URL: the server's idea of its name may not be reachable from here."""
+        path = httpx2.URL(link).raw_path.decode()
+        below = self._http.base_url.raw_path.decode().rstrip("/")
+        return path.removeprefix(below) if path.startswith(f"{below}/") else path
+
     def _send_part(self, path: Path, part: Json) -> None:
         start, end = part["start_offset"], part["end_offset"]
         headers = {
             "Content-Length": str(end - start),
             "Content-Type": "application/octet-stream",
         }
-        # Only the path: the server's own idea of its name may not be reachable from here.
-        where = httpx2.URL(part["upload_url"]).raw_path.decode()
+        where = self._path_of(part["upload_url"])
         self._patiently(
             lambda: self._request("PUT", where, content=_slice(path, start, end), headers=headers)
         )

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -40,6 +42,16 @@ def _tune_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
 
+def _name_data_errors(engine: Engine) -> None:
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> None:
+        # PostgreSQL refuses such values itself; sqlite3 raises Python's own errors, which nobody
+        # who catches database errors expects.
+        error = context.original_exception
+        if isinstance(error, OverflowError | UnicodeError):
+            raise DataError(context.statement, context.parameters, error) from error
+
+
 class Database:
     """Engine plus the two ways to use it: :meth:`begin` to write, :meth:`read` to look."""
 
@@ -50,6 +62,7 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         # Endpoints run in 40 threads; a pool smaller than that would make them wait in turn.
         self.engine = create_engine(url, pool_size=10, max_overflow=40, pool_pre_ping=True)
+        _name_data_errors(self.engine)
         if self.is_sqlite:
             _tune_sqlite(self.engine)
         self._write = sessionmaker(self.engine, expire_on_commit=False)

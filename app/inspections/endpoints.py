@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.documented import problems
 from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.inspections import service
@@ -25,27 +27,29 @@ from app.inspections.schemas import (
     StatusName,
 )
 from app.models import TERMINAL, Inspection
-from app.paging import Page, cut, decode_token
+from app.paging import SEQ, Page, cut, decode_token
 from app.settings import Settings
+from app.strict import StrictRoute
 from app.uploads import service as uploads
 from app.uploads.schemas import Sha256
 from app.webhooks import service as webhooks
 from app.webhooks.endpoints import check_target
 from inspector.names import UnknownName, understand
 
-router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
+router = APIRouter(prefix="/v1/inspections", tags=["inspections"], route_class=StrictRoute)
 
 _LONGEST_WAIT_S = 60.0
 _WAIT_POLL_S = 0.25
 _RETRY_AFTER_S = "2"
+_PREFER_WAIT = re.compile(r"""\s*wait\s*=\s*"?([0-9]{1,9})"?\s*""", re.ASCII | re.IGNORECASE)
 
 
-@router.post("", status_code=202, response_model=InspectionView)
+@router.post("", status_code=202, response_model=InspectionView, responses=problems(404))
 def create_inspection(
-    body: InspectionCreate, request: Request, context: ContextDep, once: IdempotencyDep
+    body: InspectionCreate, context: ContextDep, once: IdempotencyDep
 ) -> Response:
     """Queue an inspection of stored bytes; watch it under ``Location``."""
-    base_url = context.base_url(request)
+    base_url = context.base_url
     if body.webhook is not None:
         check_target(body.webhook.url, context.settings)
 
@@ -119,23 +123,23 @@ class ListQuery(BaseModel):
 
 @router.get("")
 def list_inspections(
-    request: Request, context: ContextDep, query: Annotated[ListQuery, Query()]
+    context: ContextDep, query: Annotated[ListQuery, Query()]
 ) -> Page[InspectionView]:
     """Newest first."""
     wanted = service.Filter(query.status, query.verdict, query.sha256)
     before_id, limit = decode_token(query.page_token), query.limit
     with context.database.read() as session:
         rows = service.newest_first(session, wanted, before_id=before_id, limit=limit + 1)
-    base_url = context.base_url(request)
+    base_url = context.base_url
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
 
 
-@router.get("/{inspection_id}")
+@router.get("/{inspection_id}", response_model=InspectionView)
 async def get_inspection(
     inspection_id: str,
     request: Request,
     context: ContextDep,
-    wait: Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S)] = 0,
+    wait: Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, allow_inf_nan=False)] = 0,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
     """200 as long as it exists; ``wait`` (or ``Prefer: wait=N``) holds until it has ended."""
@@ -147,7 +151,7 @@ async def get_inspection(
         if await request.is_disconnected():
             break
         await asyncio.sleep(min(_WAIT_POLL_S, max(until - time.monotonic(), 0)))
-    view = InspectionView.of(row, context.base_url(request))
+    view = InspectionView.of(row, context.base_url)
     headers = {} if row.status in TERMINAL else {"Retry-After": _RETRY_AFTER_S}
     return JSONResponse(view.model_dump(mode="json"), headers=headers)
 
@@ -156,15 +160,13 @@ async def get_inspection(
 def list_events(
     inspection_id: str,
     context: ContextDep,
-    after: Annotated[int, Query(ge=0, description="The last seq you have.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="The last seq you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     page_token: str | None = None,
 ) -> Page[EventView]:
     """The history in order. ``page_token`` goes on where a page ended, as ``after`` does."""
-    token = decode_token(page_token)
+    token = decode_token(page_token, SEQ)
     if token is not None:
-        if not token.isdigit():
-            raise Unprocessable("page_token is not one of ours", code="invalid_page_token")
         after = int(token)
     with context.database.read() as session:
         service.get(session, inspection_id)
@@ -174,11 +176,11 @@ def list_events(
 
 
 @router.post("/{inspection_id}/cancel", status_code=202)
-def cancel_inspection(inspection_id: str, request: Request, context: ContextDep) -> InspectionView:
+def cancel_inspection(inspection_id: str, context: ContextDep) -> InspectionView:
     """Ask for the end; repeating it is harmless."""
     with context.database.begin() as session:
         row = service.cancel(session, inspection_id)
-    return InspectionView.of(row, context.base_url(request))
+    return InspectionView.of(row, context.base_url)
 
 
 def _read(context: Context, inspection_id: str) -> Inspection:
@@ -187,8 +189,8 @@ def _read(context: Context, inspection_id: str) -> Inspection:
 
 
 def _preferred_wait_s(prefer: str | None) -> float:
+    """RFC 7240; what is no preference of ours, or no number, is ignored as the RFC has it."""
     for item in (prefer or "").split(","):
-        name, _, value = item.strip().partition("=")
-        if name.lower() == "wait" and value.strip().isdigit():
-            return min(float(value), _LONGEST_WAIT_S)
+        if found := _PREFER_WAIT.fullmatch(item.partition(";")[0]):
+            return min(float(found[1]), _LONGEST_WAIT_S)
     return 0.0

@@ -25,6 +25,7 @@ ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Selector = Annotated[
     str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]+$")
 ]
+_LONGEST_S = 30 * 86400
 Label = Annotated[str, StringConstraints(max_length=200)]
 
 
@@ -58,7 +59,7 @@ class InspectionCreate(BaseModel):
     ] = None
     profile: Profile = "standard"
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
-    targets: Literal["all"] | Annotated[int, Field(ge=2)] = "all"
+    targets: Literal["all"] | Annotated[int, Field(ge=2, le=50_000)] = "all"
     probes: Annotated[
         Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
     ] = "builtin"
@@ -67,10 +68,19 @@ class InspectionCreate(BaseModel):
     ] = False
     repair: bool = False
     budget_s: Annotated[
-        float | None, Field(gt=0, description="Stop honestly (inconclusive) after so long.")
+        float | None,
+        Field(
+            gt=0,
+            le=_LONGEST_S,
+            allow_inf_nan=False,
+            description="Stop honestly (inconclusive) after so long.",
+        ),
     ] = None
     deadline_s: Annotated[
-        float | None, Field(gt=0, le=30 * 86400, description="expired if not finished by then.")
+        float | None,
+        Field(
+            gt=0, le=_LONGEST_S, allow_inf_nan=False, description="expired if not finished by then."
+        ),
     ] = None
     fail_on: Literal["suspicious", "backdoored"] = "suspicious"
     webhook: WebhookWish | None = None

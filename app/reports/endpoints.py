@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from app.dependencies import Context, ContextDep
+from app.documented import problems
 from app.errors import NotFound
 from app.inspections import service as inspections
 from app.inspections.schemas import InspectionView
@@ -18,22 +19,23 @@ from app.paging import Page, cut, decode_token
 from app.reports import page, service
 from app.reports.schemas import ArtifactList, ArtifactView, VerdictView
 from app.storage import StoreMissing
+from app.strict import StrictRoute
 from app.uploads.schemas import Sha256
 
-router = APIRouter(prefix="/v1", tags=["reports"])
+router = APIRouter(prefix="/v1", tags=["reports"], route_class=StrictRoute)
 
 _CHUNK = 1 << 20
 _CLOSED_POLICY = "default-src 'none'; sandbox"
 
 
-@router.get("/inspections/{inspection_id}/verdict")
+@router.get("/inspections/{inspection_id}/verdict", responses=problems(409))
 def get_verdict(inspection_id: str, context: ContextDep) -> VerdictView:
     """200 with the verdict, 409 ``not_ready`` until there is one."""
     with context.database.read() as session:
         return VerdictView.of(service.finished(session, inspection_id))
 
 
-@router.get("/inspections/{inspection_id}/report.json")
+@router.get("/inspections/{inspection_id}/report.json", responses=problems(409))
 def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     """The report, byte for byte as the inspection wrote it."""
     with context.database.read() as session:
@@ -43,7 +45,11 @@ def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     )
 
 
-@router.get("/inspections/{inspection_id}/report.html", response_class=HTMLResponse)
+@router.get(
+    "/inspections/{inspection_id}/report.html",
+    response_class=HTMLResponse,
+    responses=problems(409),
+)
 def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
     """The report as one page to read, save or mail."""
     with context.database.read() as session:
@@ -54,15 +60,19 @@ def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
 
 
 @router.get("/inspections/{inspection_id}/artifacts")
-def list_artifacts(inspection_id: str, request: Request, context: ContextDep) -> ArtifactList:
+def list_artifacts(inspection_id: str, context: ContextDep) -> ArtifactList:
     """Trigger pictures, examples, repaired weights."""
     with context.database.read() as session:
         items = service.artifacts(session, inspection_id)
-    base_url = context.base_url(request)
+    base_url = context.base_url
     return ArtifactList(items=[ArtifactView.of(item, base_url) for item in items])
 
 
-@router.get("/inspections/{inspection_id}/artifacts/{name}")
+@router.get(
+    "/inspections/{inspection_id}/artifacts/{name}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"*/*": {}}}},
+)
 def get_artifact(inspection_id: str, name: str, context: ContextDep) -> StreamingResponse:
     """Download one file."""
     with context.database.read() as session:
@@ -70,7 +80,6 @@ def get_artifact(inspection_id: str, name: str, context: ContextDep) -> Streamin
     headers = {
         "Content-Length": str(item.size),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(item.name, safe='')}",
-        "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": _CLOSED_POLICY,
         "ETag": f'"{item.sha256}"',
     }
@@ -82,7 +91,6 @@ def get_artifact(inspection_id: str, name: str, context: ContextDep) -> Streamin
 @router.get("/models/{sha256}")
 def get_model(
     sha256: Sha256,
-    request: Request,
     context: ContextDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     page_token: str | None = None,
@@ -95,7 +103,7 @@ def get_model(
         )
     if not rows and page_token is None:
         raise NotFound("no inspection of these bytes is known")
-    base_url = context.base_url(request)
+    base_url = context.base_url
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
 
 

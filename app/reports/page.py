@@ -35,7 +35,6 @@ HEADERS = {
         f"default-src 'none'; img-src data:; style-src 'sha256-{_style_hash}'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 

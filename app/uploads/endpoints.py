@@ -9,22 +9,22 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
+from app.documented import problems
 from app.errors import TooLarge, Unprocessable
 from app.idempotency import Answer
 from app.models import Upload
+from app.strict import StrictRoute, declared_length
 from app.uploads import service
 from app.uploads.schemas import UploadCreate, UploadView
 from app.uploads.spool import spool_part
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=StrictRoute)
 
 
-@router.post("", status_code=201, response_model=UploadView)
-def begin_upload(
-    body: UploadCreate, request: Request, context: ContextDep, once: IdempotencyDep
-) -> Response:
+@router.post("", status_code=201, response_model=UploadView, responses=problems(507))
+def begin_upload(body: UploadCreate, context: ContextDep, once: IdempotencyDep) -> Response:
     """Declare an artifact; the answer lists where each of its parts goes."""
-    base_url = context.base_url(request)
+    base_url = context.base_url
 
     def work(session: Session) -> Answer:
         new = service.NewUpload(body.filename, body.size, body.sha256)
@@ -36,16 +36,18 @@ def begin_upload(
 
 
 @router.get("/{upload_id}")
-def get_upload(upload_id: str, request: Request, context: ContextDep) -> UploadView:
+def get_upload(upload_id: str, context: ContextDep) -> UploadView:
     """The upload as it stands; use it to resume."""
     with context.database.read() as session:
         upload = service.get(session, upload_id)
         received = service.received_parts(session, upload_id)
-    return UploadView.of(upload, received, context.base_url(request))
+    return UploadView.of(upload, received, context.base_url)
 
 
 @router.put(
     "/{upload_id}/parts/{number}",
+    response_class=Response,
+    responses=problems(413, 507),
     openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}, "required": True}},
 )
 async def put_part(
@@ -67,11 +69,11 @@ async def put_part(
     return Response(status_code=200, headers={"ETag": f'"{part.sha256}"'})
 
 
-@router.post("/{upload_id}/complete")
-def complete_upload(upload_id: str, request: Request, context: ContextDep) -> UploadView:
+@router.post("/{upload_id}/complete", responses=problems(507))
+def complete_upload(upload_id: str, context: ContextDep) -> UploadView:
     """All parts are there: join and hash them. Safe to repeat."""
     upload = service.complete(context.database, context.store, upload_id)
-    return UploadView.of(upload, [], context.base_url(request))
+    return UploadView.of(upload, [], context.base_url)
 
 
 def _expected(context: Context, upload_id: str, number: int) -> tuple[Upload, service.PartRange]:
@@ -81,13 +83,13 @@ def _expected(context: Context, upload_id: str, number: int) -> tuple[Upload, se
 
 
 def _check_declared_length(request: Request, expected_bytes: int) -> None:
-    declared = request.headers.get("content-length")
-    if declared is None or not declared.isdigit():
+    declared = declared_length(request.headers)
+    if declared is None:
         return
-    if int(declared) > expected_bytes:
+    if declared > expected_bytes:
         raise TooLarge(f"this part has {expected_bytes} bytes and not more")
-    if int(declared) < expected_bytes:
+    if declared < expected_bytes:
         raise Unprocessable(
-            f"this part has {expected_bytes} bytes, {int(declared)} are announced",
+            f"this part has {expected_bytes} bytes, {declared} are announced",
             code="part_size_mismatch",
         )

@@ -12,12 +12,14 @@ from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.paging import Page, cut, decode_token
 from app.settings import Settings
+from app.strict import StrictRoute
 from app.webhooks import service
 from app.webhooks.schemas import DeliveryView, EndpointCreate, EndpointView
 from app.webhooks.targets import ForbiddenTarget, check_url
 
-router = APIRouter(prefix="/v1", tags=["webhooks"])
+router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=StrictRoute)
 
+Id = Annotated[str, Query(max_length=100)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -69,8 +71,8 @@ def delete_endpoint(endpoint_id: str, context: ContextDep) -> None:
 @router.get("/deliveries")
 def list_deliveries(
     context: ContextDep,
-    endpoint_id: str | None = None,
-    inspection_id: str | None = None,
+    endpoint_id: Id | None = None,
+    inspection_id: Id | None = None,
     limit: Limit = 50,
     page_token: str | None = None,
 ) -> Page[DeliveryView]:

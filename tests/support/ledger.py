@@ -1,4 +1,4 @@
-"""An API in this process on a fresh SQLite and folder store, and shortcuts through it."""
+"""An API in this process on a fresh database and folder store, and shortcuts through it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class Ledger:
         self.settings = settings
         self.context: Context = app.state.context
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        (settings.data_dir / "clipvet.sqlite3").write_bytes(_migrated())
+        if settings.database_url is None:
+            (settings.data_dir / "clipvet.sqlite3").write_bytes(_migrated())
+        else:
+            upgrade(self.context.database)
         self.api = TestClient(app, raise_server_exceptions=False)
 
     def close(self) -> None:

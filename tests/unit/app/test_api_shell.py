@@ -62,6 +62,8 @@ def test_our_own_fault_is_a_problem_too(ledger: Ledger, monkeypatch: pytest.Monk
     answer = ledger.api.get("/v1/uploads/upl_0")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret detail" not in answer.text
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"] != ""
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_database_that_is_away_is_503(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 
 from app import cli
+from app.client import Client
 from app.submit import read_classes, read_manifest
 from inspector.errors import ManifestError
 from inspector.manifest import parse_class_list
@@ -131,7 +132,16 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     monkeypatch.setenv("CLIPVET_LEASE_S", "soon")
     assert run(monkeypatch, "migrate") == 4
-    assert "lease_s" in capsys.readouterr().err.lower()
+    assert "CLIPVET_LEASE_S: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "api", "migrate"])
+def test_an_empty_token_does_not_start(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLIPVET_API_TOKEN", "")
+    assert run(monkeypatch, command) == 4
+    assert "CLIPVET_API_TOKEN: is set but empty" in capsys.readouterr().err
 
 
 def test_what_nobody_foresaw_is_no_verdict(
@@ -150,3 +160,20 @@ def test_a_manifest_is_an_object(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ValueError, match="no JSON object"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("base", "link", "opened", "path"),
+    [
+        ("http://here:1/", "/v1/a", "http://here:1/v1/a", "/v1/a"),
+        ("http://here/x", "/v1/a", "http://here/x/v1/a", "/v1/a"),
+        ("http://here/x/", "https://there/x/v1/a", "https://there/x/v1/a", "/v1/a"),
+        ("http://here", "https://there/v1/a?b", "https://there/v1/a?b", "/v1/a?b"),
+    ],
+)
+def test_links_are_followed_below_the_url_that_was_given(
+    base: str, link: str, opened: str, path: str
+) -> None:
+    with Client(base) as client:
+        assert client.url_of(link) == opened
+        assert client._path_of(link) == path
