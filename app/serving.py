@@ -27,6 +27,7 @@ from app.uploads.spool import sweep
 
 logger = logging.getLogger("clipvet.serve")
 
+_ANY = ("0.0.0.0", "::", "")
 _LONGEST_PAUSE_S = 30.0
 _GRACE_S = 15
 _STALE_S = 24 * 3600
@@ -53,7 +54,7 @@ def run_api(settings: Settings, host: str, port: int) -> None:
     _warn_if_open(settings, host)
     sweep(settings.spool_dir, older_than_s=_STALE_S)
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(_with_public_url(settings, host, port)),
         host=host,
         port=port,
         log_level="info",
@@ -62,6 +63,18 @@ def run_api(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run()
+
+
+def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
+    """The settings, with the address that is listened on as the public one where none is set.
+
+    Behind a wildcard nobody knows by which of its names the service is reached; links then begin
+    with a stroke.
+    """
+    if settings.public_url is not None or host in _ANY:
+        return settings
+    shown = f"[{host}]" if ":" in host else host
+    return settings.model_copy(update={"public_url": f"http://{shown}:{port}"})
 
 
 def run_embedded(settings: Settings, host: str, port: int) -> None:

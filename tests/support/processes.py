@@ -123,7 +123,7 @@ class Service:
         made = self.post("/v1/uploads", {"filename": path.name, "size": len(data)})
         for part in made["parts"]:
             piece = data[part["start_offset"] : part["end_offset"]]
-            assert httpx2.put(self.url + part["upload_url"], content=piece).status_code == 200
+            assert httpx2.put(part["upload_url"], content=piece).status_code == 200
         return self.post(f"/v1/uploads/{made['id']}/complete")
 
     def submit(self, artifact: Path, orders: dict[str, Any], **wishes: Any) -> str:

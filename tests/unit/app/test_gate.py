@@ -11,6 +11,7 @@ import anyio
 import pytest
 from pydantic import ValidationError
 
+from app import serving
 from app.description.document import operations
 from app.models import Artifact
 from app.settings import Settings
@@ -216,3 +217,19 @@ def test_a_body_in_pieces_is_judged_by_its_type(ledger: Ledger) -> None:
         "/v1/uploads", content=chunks(), headers={"Content-Type": "application/json; charset=utf-8"}
     )
     assert taken.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "links"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:8000"),
+        ("::1", None, "http://[::1]:8000"),
+        ("0.0.0.0", None, None),
+        ("127.0.0.1", "https://clipvet.example", "https://clipvet.example"),
+    ],
+)
+def test_links_begin_with_what_is_listened_on(
+    tmp_path: Path, host: str, public: str | None, links: str | None
+) -> None:
+    settings = settings_in(tmp_path, public_url=public)
+    assert serving._with_public_url(settings, host, 8000).public_url == links
