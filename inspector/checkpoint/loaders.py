@@ -229,6 +229,10 @@ def _timm_key(top: Mapping[str, object]) -> str | None:
     for key in ("state_dict_ema", "model_ema"):
         if top.get(key) is not None:
             return key
+    return _timm_plain_key(top)
+
+
+def _timm_plain_key(top: Mapping[str, object]) -> str | None:
     return next((key for key in ("state_dict", "model") if key in top), None)
 
 
@@ -263,4 +267,5 @@ KEY_RULES = (
     KeyRule("timm", _timm_key, _timm_names),
     KeyRule("open_clip", _state_dict, _open_clip_names),
     KeyRule("Dassl", _state_dict, list),
+    KeyRule("timm without averages", _timm_plain_key, _timm_names),
 )

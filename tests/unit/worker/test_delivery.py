@@ -77,6 +77,7 @@ def test_an_odd_host_is_an_error_of_its_own_delivery(tmp_path: Path, url: str, e
         (SECRET, "evt_ü", "TypeError: "),
         (SECRET, "evt_1\r\nx-evil: 1", "LocalProtocolError: "),
     ],
+    ids=["no-secret", "short", "not-ascii", "id-not-ascii", "id-two-lines"],
 )
 def test_what_no_request_can_be_built_from_is_an_error(
     loopback: Settings, secret: str, event_id: str, error: str
