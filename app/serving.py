@@ -69,7 +69,7 @@ def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
     """The settings, with the address that is listened on as the public one where none is set.
 
     Behind a wildcard nobody knows by which of its names the service is reached; links then begin
-    with a stroke.
+    with a slash.
     """
     if settings.public_url is not None or host in _ANY:
         return settings

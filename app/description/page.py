@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from app.description.document import operations
+from app.html import pages_of
 
-_environment = Environment(
-    loader=PackageLoader("app.description", "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_style = _environment.get_template("docs.css").render()
-_style_hash = base64.b64encode(hashlib.sha256(_style.encode()).digest()).decode()
+_pages = pages_of("app.description", "docs.css")
 
 HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_style_hash}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _pages.policy(),
 }
 
 
@@ -52,8 +38,8 @@ def render(document: dict[str, Any]) -> str:
         (name, schema.get("description", ""), _fields(schema))
         for name, schema in document["components"]["schemas"].items()
     ]
-    return _environment.get_template("docs.html").render(
-        info=document["info"], style=_style, operations=listed, schemas=schemas
+    return _pages.templates.get_template("docs.html").render(
+        info=document["info"], style=_pages.style, operations=listed, schemas=schemas
     )
 
 

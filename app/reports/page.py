@@ -7,34 +7,21 @@ forbids it to load anything. The verdict is written out and marked by a sign, no
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from app.html import pages_of
 from app.models import Artifact
 
 _MAX_PICTURES = 40
 _MAX_PICTURE_BYTES = 2 * 1024 * 1024
 _PICTURE_TYPES = {"image/png", "image/jpeg"}
 
-_environment = Environment(
-    loader=PackageLoader("app.reports", "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_style = _environment.get_template("report.css").render()
-_style_hash = base64.b64encode(hashlib.sha256(_style.encode()).digest()).decode()
+_pages = pages_of("app.reports", "report.css")
 
 HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{_style_hash}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _pages.policy("img-src data:"),
     "Referrer-Policy": "no-referrer",
 }
 
@@ -48,9 +35,9 @@ def render(report_body: str, artifacts: list[Artifact], read: Callable[[Artifact
         for item in artifacts
         if item.media_type in _PICTURE_TYPES and item.size <= _MAX_PICTURE_BYTES
     ]
-    return _environment.get_template("report.html").render(
+    return _pages.templates.get_template("report.html").render(
         report=report,
-        style=_style,
+        style=_pages.style,
         rows=_ranked(report),
         pictures=pictures[:_MAX_PICTURES],
         artifacts=artifacts,

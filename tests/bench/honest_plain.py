@@ -47,7 +47,7 @@ class Tensor:
 
 
 def _rebuild_tensor_v2(*arguments: object) -> None:
-    raise NotImplementedError("only its name is used")
+    """Only its name is pickled."""
 
 
 class Pickler(pickle._Pickler):

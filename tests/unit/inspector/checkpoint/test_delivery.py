@@ -80,7 +80,7 @@ def test_a_model_in_two_containers(tmp_path: Path, expected: list[str | None]) -
 def test_two_models_whose_ways_look_alike(
     first: str, tmp_path: Path, expected: list[str | None]
 ) -> None:
-    """A key with a stroke, and a key in a key: neither may stand for the other."""
+    """A key with a slash, and a key in a key: neither may stand for the other."""
     flat, nested = (0, 1) if first == "copy first" else (1, 0)
     content = {"state_dict": STATES[0], "x/y": STATES[flat], "x": {"y": STATES[nested]}}
     content |= {"x/y#2": STATES[2], ".": STATES[3]}
