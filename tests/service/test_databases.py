@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.db import clock
 from app.db.base import Base, utcnow
 from app.db.migrate import is_current, upgrade
 from app.db.session import Database
@@ -125,3 +126,12 @@ def test_a_rolled_back_change_tells_nobody(database: Database) -> None:
     assert take_any(database) is None
     with database.read() as session:
         assert session.get_one(Inspection, identifier).status == "queued"
+
+
+def test_the_clock_of_decisions_goes_on_within_a_transaction(database: Database) -> None:
+    with database.begin() as session:
+        first = clock.now(session)
+        second = clock.now(session)
+    assert first.tzinfo is UTC
+    assert first < second
+    assert abs(second - utcnow()) < timedelta(seconds=5)
