@@ -11,7 +11,7 @@ is no float.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,39 @@ def machine() -> dict[str, str]:
     }
 
 
-def differences(expected: Any, got: Any, *, same: bool) -> list[str]:
-    """One line for each path that differs; `same`: both come from the same kind of machine."""
-    return list(_differing(expected, got, "", same))
+Near = Callable[[str, float, float], bool]
+"""Whether two floats are as good as the same at a path, the pinned one first."""
 
 
-def _differing(expected: Any, got: Any, path: str, same: bool) -> Iterator[str]:
+def exactly(path: str, then: float, now: float) -> bool:
+    """For what is written down rather than computed."""
+    return then == now
+
+
+def as_drawn(path: str, then: float, now: float) -> bool:
+    """For means of random pictures."""
+    return abs(then - now) <= DRAWN
+
+
+def as_measured_here(path: str, then: float, now: float) -> bool:
+    """For figures of an inspection on the kind of machine that wrote the fixtures."""
+    return abs(then - now) <= SAME_ABSOLUTE + SAME_RELATIVE * abs(then)
+
+
+def as_measured_elsewhere(path: str, then: float, now: float) -> bool:
+    """For figures of an inspection on any other."""
+    absolute = ELSEWHERE.get(path.rpartition(".")[2])
+    if absolute is None:
+        return as_measured_here(path, then, now)
+    return abs(then - now) <= absolute + RELATIVE_ELSEWHERE * abs(then)
+
+
+def differences(expected: Any, got: Any, near: Near) -> list[str]:
+    """One line for each path that differs; floats may, as far as `near` says."""
+    return list(_differing(expected, got, "", near))
+
+
+def _differing(expected: Any, got: Any, path: str, near: Near) -> Iterator[str]:
     if isinstance(expected, dict) and isinstance(got, dict):
         for key in [*expected, *(key for key in got if key not in expected)]:
             below = f"{path}.{key}".removeprefix(".")
@@ -61,26 +88,17 @@ def _differing(expected: Any, got: Any, path: str, same: bool) -> Iterator[str]:
             elif key not in expected:
                 yield f"{below}: new, {_short(got[key])}"
             else:
-                yield from _differing(expected[key], got[key], below, same)
+                yield from _differing(expected[key], got[key], below, near)
     elif isinstance(expected, list) and isinstance(got, list):
         if len(expected) != len(got):
             yield f"{path}: {len(got)} entries, were {len(expected)}"
-        for index, pair in enumerate(zip(expected, got, strict=False)):
-            yield from _differing(*pair, f"{path}[{index}]", same)
-    elif not _agree(expected, got, path, same):
+        for index, (then, now) in enumerate(zip(expected, got, strict=False)):
+            yield from _differing(then, now, f"{path}[{index}]", near)
+    elif isinstance(expected, float) and isinstance(got, float):
+        if not near(path, expected, got):
+            yield f"{path}: {got!r}, was {expected!r}"
+    elif type(expected) is not type(got) or expected != got:
         yield f"{path}: {_short(got)}, was {_short(expected)}"
-
-
-def _agree(expected: Any, got: Any, path: str, same: bool) -> bool:
-    if not (isinstance(expected, float) and isinstance(got, float)):
-        return bool(expected == got) and type(expected) is type(got)
-    if path.startswith(("random_triggers", "built_in_probes")):
-        return abs(expected - got) <= DRAWN
-    absolute, relative = SAME_ABSOLUTE, SAME_RELATIVE
-    name = path.rpartition(".")[2]
-    if not same and name in ELSEWHERE:
-        absolute, relative = ELSEWHERE[name], RELATIVE_ELSEWHERE
-    return abs(expected - got) <= absolute + relative * abs(expected)
 
 
 def _short(value: Any) -> str:

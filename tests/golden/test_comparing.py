@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.golden.comparing import differences
+from tests.golden.comparing import (
+    Near,
+    as_drawn,
+    as_measured_elsewhere,
+    as_measured_here,
+    differences,
+    exactly,
+)
 
 FIGURES: dict[str, Any] = {
     "verdict": "clean",
@@ -22,9 +29,9 @@ def changed(**of_class: Any) -> dict[str, Any]:
     return other
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_what_never_may_differ(same: bool) -> None:
-    assert differences(FIGURES, deepcopy(FIGURES), same=same) == []
+@pytest.mark.parametrize("near", [exactly, as_drawn, as_measured_here, as_measured_elsewhere])
+def test_what_never_may_differ(near: Near) -> None:
+    assert differences(FIGURES, deepcopy(FIGURES), near) == []
     for other, path in (
         (FIGURES | {"verdict": "suspicious"}, "verdict"),
         (FIGURES | {"work": {"image_forward": 441}}, "work.image_forward"),
@@ -33,13 +40,18 @@ def test_what_never_may_differ(same: bool) -> None:
         (changed(target=0), "classes[0].target"),
         (changed(score=1), "classes[0].score"),
     ):
-        (line,) = differences(FIGURES, other, same=same)
+        (line,) = differences(FIGURES, other, near)
         assert line.startswith(f"{path}:")
 
 
 def test_a_few_pictures_may_flip_on_another_machine_only() -> None:
     flipped = changed(asr=0.5 + 2 / 32, score=1.3)
-    assert len(differences(FIGURES, flipped, same=True)) == 2
-    assert differences(FIGURES, flipped, same=False) == []
-    assert differences(FIGURES, changed(asr=0.5 + 6 / 32), same=False)
-    assert differences(FIGURES, changed(score=1.6), same=False)
+    assert len(differences(FIGURES, flipped, as_measured_here)) == 2
+    assert differences(FIGURES, flipped, as_measured_elsewhere) == []
+    assert differences(FIGURES, changed(asr=0.5 + 6 / 32), as_measured_elsewhere)
+    assert differences(FIGURES, changed(score=1.6), as_measured_elsewhere)
+
+
+def test_a_constant_may_not_differ_at_all() -> None:
+    assert differences({"patch": 0.0097}, {"patch": 0.0098}, exactly)
+    assert differences({"patch": [1.0]}, {"patch": [1.0000001]}, exactly)
