@@ -15,6 +15,8 @@ from tests.apifuzz.tally import Fault, Tally
 from tests.apifuzz.twin import Twin
 from tests.apifuzz.world import World
 
+_SHOWN = 20
+"""Faults of one round."""
 _MOST_FAULTS = 500
 """After so many a campaign ends early."""
 
@@ -25,21 +27,28 @@ def run(
     cases: int,
     examples: int,
     seed: int,
+    document: dict[str, Any] | None = None,
     twin: World | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Tally:
-    """At least so many cases; each round draws ``examples`` anew of every operation, by a seed of its own."""
-    document: dict[str, Any] = httpx2.get(f"{world.url}/openapi.json").json()
+    """At least so many cases, of the world's own document unless another one is given.
+
+    Each round draws ``examples`` anew of every operation, by a seed of its own.
+    """
+    if document is None:
+        document = httpx2.get(f"{world.url}/openapi.json").json()
+    assert document is not None
     tally = Tally(_operations(document))
-    steering = Steering(tally, seed, Twin(twin) if twin else None)
+    steering = Steering(tally, world.known, seed, Twin(twin) if twin else None)
     begin, number = time.monotonic(), 0
     with steering.installed():
         while tally.cases < cases and len(tally.faults) < _MOST_FAULTS:
-            schema = planning.schema_of(
-                document, world, seed * 1_000_000 + number, examples, is_first=number == 0
-            )
+            schema = planning.schema_of(document, world, seed, examples, number)
+            known = len(tally.faults)
             for event in from_schema(schema).execute():
                 _take(tally, event)
+            for fault in tally.faults[known:][:_SHOWN]:
+                say(str(fault))
             number += 1
             say(f"round {number}, {time.monotonic() - begin:.0f} s, {tally.row()}")
     return tally

@@ -1,28 +1,32 @@
 """Hooks into schemathesis: what it cannot know of this API, and what only the server's state decides.
 
-No check is switched off. A part of an upload gets as many bytes as were declared for it, most of the
-time; a wish to wait is cut short, as nobody works here; and of data that fit the document a refusal
-counts as a fault unless its code says that it depends on what the server holds.
+No check is switched off. Most of the time a part of an upload gets as many bytes as were declared for
+it, an inspection is asked for of what is there, and an Idempotency-Key is a new one. A wish to wait is
+cut short, as nobody works here. Of data that fit the document a refusal counts as a fault unless its
+code says that it depends on what the server holds.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
 
 import schemathesis
-from schemathesis import Case, HookContext
+from schemathesis import Case, HookContext, hooks
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
 
 from tests.apifuzz.tally import Fault, Tally
 from tests.apifuzz.twin import Twin
+from tests.apifuzz.world import Known
 
 _LONGEST_WAIT_S = 0.05
 _FITTING = 0.7
+_ID = re.compile(r"upl_[0-9a-f]{32}|[0-9a-f]{64}")
 _STATE = {
     ("POST", "idempotency_key_reused"),  # the same key with another body
     ("POST", "unknown_backbone"),  # which names there are is the operator's to say
@@ -34,51 +38,75 @@ _STATE = {
 _REFUSED_THOUGH_IT_FITS = "positive_data_acceptance"
 
 
+_CREATE = "POST /v1/inspections"
+_WATCH = "GET /v1/inspections/{inspection_id}"
+_PUT_PART = "PUT /v1/uploads/{upload_id}/parts/{number}"
+_UPLOADS = ("POST /v1/uploads", "GET /v1/uploads/{upload_id}")
+
+
 class Steering:
     """One campaign's hooks; installed while the block of :meth:`installed` runs."""
 
-    def __init__(self, tally: Tally, seed: int, twin: Twin | None) -> None:
+    def __init__(self, tally: Tally, known: Known, seed: int, twin: Twin | None) -> None:
         self._tally = tally
+        self._known = known
         self._random = Random(seed)
         self._twin = twin
-        self._parts: dict[tuple[str, str], int] = {}
+        self._lengths: dict[tuple[str, str], int] = {}
+        self._keys = 0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        hooks: list[Callable[..., Any]] = [self.before_call, self.after_call, self.filter_failure]
-        named = [_plain(hook) for hook in hooks]
-        for hook in named:
+        # Hooks are told apart by a function's name and parameters, which a bound method hides.
+        def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+            self._steer(case)
+
+        def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+            self._look(case, response)
+
+        def filter_failure(
+            context: HookContext, failure: Failure, case: Case[Any], response: Response
+        ) -> bool:
+            return self._is_fault(failure, response)
+
+        ours: list[Callable[..., Any]] = [before_call, after_call, filter_failure]
+        for hook in ours:
             schemathesis.hook(hook)
         try:
             yield
         finally:
-            for hook in named:
-                schemathesis.hooks.unregister(hook)
+            for hook in ours:
+                hooks.unregister(hook)
 
-    def before_call(self, context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-        if case.operation.label == "GET /v1/inspections/{inspection_id}":
+    def _steer(self, case: Case[Any]) -> None:
+        label = case.operation.label
+        if label == _WATCH:
             _cut_short(case)
-        elif case.operation.label == "PUT /v1/uploads/{upload_id}/parts/{number}":
+        elif label == _PUT_PART:
             self._fit(case)
+        elif label == _CREATE:
+            self._name_what_is_there(case)
+        key = str(case.headers.get("idempotency-key", ""))
+        if key.isascii() and key.isprintable() and 0 < len(key) < 200 and self._is_likely():
+            self._keys += 1
+            case.headers["idempotency-key"] = f"{key}-{self._keys}"
 
-    def after_call(self, context: HookContext, case: Case, response: Response) -> None:
-        if case.operation.label.endswith(" /v1/uploads") and response.status_code == 201:
-            made = response.json()
-            for part in made["parts"]:
+    def _look(self, case: Case[Any], response: Response) -> None:
+        label = case.operation.label
+        if label in _UPLOADS and response.status_code in (200, 201):
+            upload = response.json()
+            for part in upload["parts"]:
                 length = part["end_offset"] - part["start_offset"]
-                self._parts[made["id"], str(part["part_number"])] = length
+                self._lengths[upload["id"], str(part["part_number"])] = length
         if self._twin is None:
             return
         self._tally.compared += 1
         difference = self._twin.difference(response)
         if difference is not None:
-            label = case.operation.label
             fault = Fault("the databases differ", label, difference, case.as_curl_command())
             self._tally.faults.append(fault)
 
-    def filter_failure(
-        self, context: HookContext, failure: Failure, case: Case, response: Response
-    ) -> bool:
+    def _is_fault(self, failure: Failure, response: Response) -> bool:
         if _REFUSED_THOUGH_IT_FITS not in failure.checks or response.status_code >= 500:
             return True
         code = _code_of(response)
@@ -87,37 +115,31 @@ class Steering:
         self._tally.refused_by_state[code] += 1
         return False
 
-    def _fit(self, case: Case) -> None:
-        place = (str(case.path_parameters.get("upload_id")), str(case.path_parameters.get("number")))
-        length = self._parts.get(place)
-        if length is not None and self._random.random() < _FITTING:
-            case.body = self._random.randbytes(length)
+    def _fit(self, case: Case[Any]) -> None:
+        """As many bytes as this part was declared to have."""
+        parameters = case.path_parameters
+        place = (str(parameters.get("upload_id")), str(parameters.get("number")))
+        if place in self._lengths and self._is_likely():
+            case.body = self._random.randbytes(self._lengths[place])
+
+    def _name_what_is_there(self, case: Case[Any]) -> None:
+        """Ids of the right shape become those of stored files; what is of another stays."""
+        if not isinstance(case.body, dict):
+            return
+        there = {
+            "upload_id": self._known.stored,
+            "probes": self._known.stored,
+            "sha256": self._known.hashes,
+        }
+        for name, values in there.items():
+            if _ID.fullmatch(str(case.body.get(name))) and self._is_likely():
+                case.body[name] = self._random.choice(values)
+
+    def _is_likely(self) -> bool:
+        return self._random.random() < _FITTING
 
 
-def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the method's name and parameters: hooks are told apart by these."""
-    if method.__name__ == "before_call":
-
-        def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-            method(context, case, kwargs)
-
-        return before_call
-    if method.__name__ == "after_call":
-
-        def after_call(context: HookContext, case: Case, response: Response) -> None:
-            method(context, case, response)
-
-        return after_call
-
-    def filter_failure(
-        context: HookContext, failure: Failure, case: Case, response: Response
-    ) -> bool:
-        return bool(method(context, failure, case, response))
-
-    return filter_failure
-
-
-def _cut_short(case: Case) -> None:
+def _cut_short(case: Case[Any]) -> None:
     """Waits that would be granted; wrong ones stay as they are."""
     if _seconds(case.query.get("wait")) is not None:
         case.query["wait"] = _LONGEST_WAIT_S

@@ -45,19 +45,27 @@ class Tally:
         accepted = {name for (name, status) in self.answers if 200 <= status < 300}
         return set(self.operations) - accepted
 
+    @property
+    def is_as_documented(self) -> bool:
+        return not (self.faults or self.server_errors or self.never_accepted)
+
     def row(self) -> str:
         """One line of progress."""
         kinds = Counter(f"{status // 100}xx" for (_, status) in self.answers.elements())
         shown = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))
         pairs = len(self.answers)
         twin = f", {self.compared} compared" if self.compared else ""
-        return f"{self.cases} cases: {shown}; {pairs} answers by kind{twin}; {len(self.faults)} faults"
+        return (
+            f"{self.cases} cases: {shown}; {pairs} answers by kind{twin}; {len(self.faults)} faults"
+        )
 
     def table(self) -> str:
         """Every operation with the statuses that it answered."""
         lines = []
         for name in sorted(self.operations):
-            seen = sorted((status, n) for (which, status), n in self.answers.items() if which == name)
+            seen = sorted(
+                (status, n) for (which, status), n in self.answers.items() if which == name
+            )
             lines.append(f"{name:<58} " + "  ".join(f"{status}×{n}" for status, n in seen))
         lines.append("by stage: " + ", ".join(f"{n} {name}" for name, n in self.stages.items()))
         refused = ", ".join(f"{n} {code}" for code, n in sorted(self.refused_by_state.items()))

@@ -63,4 +63,4 @@ class Twin:
     def _learn(self, ours: str, theirs: str) -> None:
         here, there = _DIGITS.findall(ours), _DIGITS.findall(theirs)
         if len(here) == len(there):
-            self._names |= {one: other for one, other in zip(here, there, strict=True)}
+            self._names |= dict(zip(here, there, strict=True))

@@ -33,6 +33,8 @@ Kind = Literal["sqlite", "postgres"]
 PART_BYTES = 1024
 TOKEN = "a-token-of-the-fuzzing"
 _LONG_S = 3600
+_ENDPOINTS = 8
+"""Enough that some are left when the fuzzing has deleted others."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Known:
     """What the database holds, so that generated requests can name it."""
 
     uploads: list[str]
+    stored: list[str]
+    """Those uploads that are complete."""
     inspections: list[str]
     endpoints: list[str]
     deliveries: list[str]
@@ -173,7 +177,8 @@ class _Customer(Service):
 def _seed_ended(service: _Customer, receiver: str, folder: Path) -> None:
     checkpoint = save_dassl(folder / "model.pth.tar-1", coop_state())
     service.store(checkpoint.name, checkpoint.read_bytes())
-    service.post("/v1/webhook_endpoints", {"url": f"{receiver}/all", "description": "a receiver"})
+    for number in range(_ENDPOINTS):
+        service.post("/v1/webhook_endpoints", {"url": f"{receiver}/{number}"})
     closed = f"http://127.0.0.1:{free_port()}/"
     ends = [
         service.submit_bytes({"verdict": "backdoored"}, repair=True, labels={"team": "vision"}),
@@ -183,12 +188,13 @@ def _seed_ended(service: _Customer, receiver: str, folder: Path) -> None:
         ),
         service.submit_bytes({"seconds": _LONG_S}, deadline_s=0.5),
     ]
-    for one in ends:
-        wait_for(f"the end of {one}", lambda one=one: service.inspection(one)["status"] in TERMINAL)
+    wait_for("the ends", lambda: all(service.inspection(one)["status"] in TERMINAL for one in ends))
     delivered = {"delivered", "pending"}
     wait_for(
         "deliveries",
-        lambda: delivered <= {d["status"] for d in service.get("/v1/deliveries")["items"]},
+        lambda: (
+            delivered <= {d["status"] for d in service.get("/v1/deliveries", limit=200)["items"]}
+        ),
     )
 
 
@@ -232,6 +238,7 @@ def _known(data_dir: Path, url: str | None) -> Known:
 
         return Known(
             uploads=column(Upload.id),
+            stored=sorted(session.scalars(select(Upload.id).where(Upload.status == "stored"))),
             inspections=column(Inspection.id),
             endpoints=column(WebhookEndpoint.id),
             deliveries=column(WebhookDelivery.id),
