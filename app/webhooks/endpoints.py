@@ -19,7 +19,7 @@ from app.webhooks.targets import ForbiddenTarget, check_url
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=StrictRoute)
 
-Id = Annotated[str, Query(max_length=100)]
+Id = Annotated[str, Query(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 

@@ -33,8 +33,7 @@ Kind = Literal["sqlite", "postgres"]
 PART_BYTES = 1024
 TOKEN = "a-token-of-the-fuzzing"
 _LONG_S = 3600
-_ENDPOINTS = 8
-"""Enough that some are left when the fuzzing has deleted others."""
+_ENDPOINTS = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,9 @@ class Known:
     """Those uploads that are complete."""
     inspections: list[str]
     endpoints: list[str]
+    """Standing ones, which the fuzzing deletes."""
     deliveries: list[str]
+    """To endpoints of single inspections, which are left, so that they can be sent again."""
     hashes: list[str]
     artifacts: list[str]
 
@@ -181,10 +182,11 @@ def _seed_ended(service: _Customer, receiver: str, folder: Path) -> None:
         service.post("/v1/webhook_endpoints", {"url": f"{receiver}/{number}"})
     closed = f"http://127.0.0.1:{free_port()}/"
     ends = [
-        service.submit_bytes({"verdict": "backdoored"}, repair=True, labels={"team": "vision"}),
+        service.submit_bytes({"verdict": "backdoored"}, repair=True, webhook={"url": receiver}),
         service.submit_bytes({"verdict": "clean"}, webhook={"url": closed}),
         service.submit_bytes(
-            {"error": {"code": "inspection_failed", "message": "as told", "retry": False}}
+            {"error": {"code": "inspection_failed", "message": "as told", "retry": False}},
+            webhook={"url": receiver},
         ),
         service.submit_bytes({"seconds": _LONG_S}, deadline_s=0.5),
     ]
@@ -236,12 +238,21 @@ def _known(data_dir: Path, url: str | None) -> Known:
         def column(of: Any) -> list[str]:
             return sorted({value for value in session.scalars(select(of)) if value})
 
+        standing = sorted(
+            session.scalars(
+                select(WebhookEndpoint.id).where(WebhookEndpoint.inspection_id.is_(None))
+            )
+        )
         return Known(
             uploads=column(Upload.id),
             stored=sorted(session.scalars(select(Upload.id).where(Upload.status == "stored"))),
             inspections=column(Inspection.id),
-            endpoints=column(WebhookEndpoint.id),
-            deliveries=column(WebhookDelivery.id),
+            endpoints=standing,
+            deliveries=sorted(
+                session.scalars(
+                    select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id.not_in(standing))
+                )
+            ),
             hashes=column(Upload.sha256),
             artifacts=column(Artifact.name),
         )
