@@ -15,6 +15,8 @@ from tests.apifuzz.tally import Fault, Tally
 from tests.apifuzz.twin import Twin
 from tests.apifuzz.world import World
 
+_PATIENCE = 5
+"""Rounds after which an operation that has accepted nothing is given up."""
 _SHOWN = 20
 """Faults of one round."""
 _MOST_FAULTS = 500
@@ -33,6 +35,7 @@ def run(
 ) -> Tally:
     """At least so many cases, of the world's own document unless another one is given.
 
+    There are more where an operation has accepted nothing yet.
     Each round draws ``examples`` anew of every operation, by a seed of its own.
     """
     if document is None:
@@ -42,7 +45,7 @@ def run(
     steering = Steering(tally, world.known, seed, Twin(twin) if twin else None)
     begin, number = time.monotonic(), 0
     with steering.installed():
-        while tally.cases < cases and len(tally.faults) < _MOST_FAULTS:
+        while _goes_on(tally, cases, number):
             schema = planning.schema_of(document, world, seed, examples, number)
             known = len(tally.faults)
             for event in from_schema(schema).execute():
@@ -52,6 +55,12 @@ def run(
             number += 1
             say(f"round {number}, {time.monotonic() - begin:.0f} s, {tally.row()}")
     return tally
+
+
+def _goes_on(tally: Tally, cases: int, rounds: int) -> bool:
+    if len(tally.faults) >= _MOST_FAULTS:
+        return False
+    return tally.cases < cases or (rounds < _PATIENCE and bool(tally.never_accepted))
 
 
 def _operations(document: dict[str, Any]) -> frozenset[str]:

@@ -96,7 +96,8 @@ def schema_of(
 def _values(known: Known) -> dict[str, list[Any]]:
     return _OWN_VALUES | {
         "uploads": known.uploads,
-        "inspections": known.inspections,
+        # One in two has a report.
+        "inspections": known.inspections + known.succeeded * 4,
         "endpoints": known.endpoints,
         "deliveries": known.deliveries,
         "hashes": known.hashes,

@@ -52,7 +52,7 @@ class Steering:
         self._known = known
         self._random = Random(seed)
         self._twin = twin
-        self._lengths: dict[tuple[str, str], int] = {}
+        self._lengths = dict(known.parts)
         self._keys = 0
 
     @contextmanager

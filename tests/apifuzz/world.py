@@ -24,6 +24,7 @@ from app.db.session import Database
 from app.inspections.lease import claim
 from app.models import Artifact, Dispatch, Inspection, Upload, WebhookDelivery, WebhookEndpoint
 from app.settings import Settings
+from app.uploads.service import part_ranges
 from tests.support.checkpoints import coop_state, save_dassl
 from tests.support.processes import TERMINAL, Process, Service, stand_in_environment
 from tests.support.receiver import Receiver
@@ -43,7 +44,11 @@ class Known:
     uploads: list[str]
     stored: list[str]
     """Those uploads that are complete."""
+    parts: dict[tuple[str, str], int]
+    """Length of each part of the open ones, by upload and number."""
     inspections: list[str]
+    succeeded: list[str]
+    """Those inspections that have a report."""
     endpoints: list[str]
     """Standing ones, which the fuzzing deletes."""
     deliveries: list[str]
@@ -246,7 +251,15 @@ def _known(data_dir: Path, url: str | None) -> Known:
         return Known(
             uploads=column(Upload.id),
             stored=sorted(session.scalars(select(Upload.id).where(Upload.status == "stored"))),
+            parts={
+                (upload.id, str(part.number)): part.end - part.start
+                for upload in session.scalars(select(Upload).where(Upload.status == "open"))
+                for part in part_ranges(upload.size, upload.part_bytes)
+            },
             inspections=column(Inspection.id),
+            succeeded=sorted(
+                session.scalars(select(Inspection.id).where(Inspection.status == "succeeded"))
+            ),
             endpoints=standing,
             deliveries=sorted(
                 session.scalars(
