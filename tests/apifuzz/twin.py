@@ -6,7 +6,9 @@ answered are replaced by those that the other did.
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -40,6 +42,8 @@ class Twin:
         theirs = [other.status_code, *(other.headers.get(name, "") for name in _ALIKE)]
         if answer.request.method == "POST" and other.ok:
             self._learn(answer.text_lossy(), other.text)
+        if other.ok and urlsplit(answer.request.url or "").path == "/v1/deliveries":
+            self._learn_deliveries(answer.text_lossy(), other.text)
         if ours == theirs:
             return None
         return f"{ours} here, {theirs} on {self._world.kind}: {other.text[:300]}"
@@ -60,7 +64,27 @@ class Twin:
     def _renamed(self, text: str) -> str:
         return _DIGITS.sub(lambda found: self._names.get(found[0], found[0]), text)
 
+    def _learn_deliveries(self, ours: str, theirs: str) -> None:
+        """What no answer to a POST names: the deliveries of an event, in any order."""
+        there = {_subject(one): one for one in _items(theirs)}
+        for here in _items(ours):
+            other = there.get(self._renamed(_subject(here)))
+            if other is not None:
+                self._names |= {
+                    _DIGITS.findall(here[name])[0]: _DIGITS.findall(other[name])[0]
+                    for name in ("id", "event_id")
+                }
+
     def _learn(self, ours: str, theirs: str) -> None:
         here, there = _DIGITS.findall(ours), _DIGITS.findall(theirs)
         if len(here) == len(there):
             self._names |= dict(zip(here, there, strict=True))
+
+
+def _items(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text)["items"]
+    return found
+
+
+def _subject(delivery: dict[str, Any]) -> str:
+    return f"{delivery['endpoint_id']} {delivery['inspection_id']} {delivery['event_type']}"
