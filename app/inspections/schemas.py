@@ -36,6 +36,8 @@ Selector = Annotated[
 ]
 _LONGEST_S = 30 * 86400
 Label = Annotated[str, StringConstraints(max_length=200, pattern=_NO_NUL)]
+_LABEL_NAMES = {"maxLength": 200, "pattern": _NO_NUL}
+"""Said by hand: of a pattern for names pydantic tells what fits it, and not that others are refused."""
 Manifest = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -137,7 +139,9 @@ class InspectionCreate(BaseModel):
     ] = None
     fail_on: Literal["suspicious", "backdoored"] = "suspicious"
     webhook: WebhookWish | None = None
-    labels: Annotated[dict[Label, Label], Field(max_length=20)] = {}
+    labels: Annotated[
+        dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
+    ] = {}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
