@@ -95,6 +95,18 @@ class Settings(BaseSettings):
     part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)
     max_body_bytes: ByteSize = ByteSize(2 * MIB)
     """Limit on JSON bodies; a class list of 20,000 names is about 400 KB."""
+    header_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """From a connection, or the first byte of its next request, to the end of the header."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 20
+    """Longest silence within a body, and after which its average rate counts."""
+    body_min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
+    """A tenth of what the slowest mobile network carries; a part of 64 MiB would take 18 hours."""
+    answer_timeout_s: Annotated[float, Field(gt=0)] = 60
+    """A client that reads nothing of its answer for so long has gone. TCP tells of progress in steps of up to
+    64 KiB, so this is no less than a slow reader needs for one."""
+    max_connections: Annotated[int, Field(ge=16)] = 2000
+    """At a time, at most; fewer where the process may open fewer files. Beyond it the one that waits
+    longest without a request makes room."""
     upload_ttl_s: float = 24 * 3600
     idempotency_ttl_s: float = 24 * 3600
     default_deadline_s: float = 24 * 3600
