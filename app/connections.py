@@ -32,7 +32,7 @@ LOOK_S = 0.5
 """How often :meth:`Doorkeeper.look` is to be called."""
 _LONGEST_GAP_S = 1.0
 _BRIEF_S = 1.0
-"""So long a newcomer is not taken for one who waits without cause."""
+"""So long a newcomer is taken for one whose request is on its way."""
 _GOOD_PACE = 10
 """Times the minimum rate: from here on a body has as good a claim as who waits for an answer."""
 
@@ -99,6 +99,9 @@ class Connection(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not awaited:
             self._restart()
+            if self.conn.their_state is h11.SEND_BODY:
+                # What came along with the header; no application has run yet.
+                self._came = len(self.cycle.body)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -127,18 +130,19 @@ class Connection(H11Protocol):
             elif self._is_slow():
                 self._end_body()
 
-    def claim(self) -> tuple[int, float]:
-        """What speaks for staying; of all connections the least one goes first."""
+    def claim(self) -> tuple[int, float, float]:
+        """What speaks for staying; of all connections the least one goes first.
+
+        Who asks nothing, then who is still asking, the slowest first, then who waits for an answer.
+        """
         waited = self._door.now() - self._began
-        is_unread = self.transport.get_write_buffer_size() > 0
         is_idle = self.conn.their_state is h11.IDLE or self._is_answered()
-        if is_idle and not is_unread:
-            return (0 if waited > _BRIEF_S else 2), -waited
-        if self.conn.their_state is h11.SEND_BODY and waited > _BRIEF_S:
-            rate = self._came / waited
-            if rate < _GOOD_PACE * self._door.limits.body_rate:
-                return 1, rate
-        return 3, -self._unread_s
+        if is_idle and waited > _BRIEF_S and not self.transport.get_write_buffer_size():
+            return 0, 0, -waited
+        rate, least = self._came / max(waited, _BRIEF_S), self._door.limits.body_rate
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and rate < _GOOD_PACE * least:
+            return 1, max(rate, least), -waited
+        return 2, -self._unread_s, -waited
 
     def _is_answered(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete
