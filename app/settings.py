@@ -93,6 +93,8 @@ class Settings(BaseSettings):
 
     max_upload_bytes: ByteSize = ByteSize(4 * 1024 * MIB)
     part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)
+    min_free_bytes: ByteSize | None = None
+    """Below this much free space ``/readyz`` is 503; None: one part, at least 64 MiB."""
     max_body_bytes: ByteSize = ByteSize(2 * MIB)
     """Limit on JSON bodies; a class list of 20,000 names is about 400 KB."""
     header_timeout_s: Annotated[float, Field(gt=0)] = 10
@@ -159,6 +161,12 @@ class Settings(BaseSettings):
                     return "postgresql+psycopg://" + url.removeprefix(plain)
             return url
         return f"sqlite:///{(self.data_dir / 'clipvet.sqlite3').absolute()}"
+
+    @property
+    def needed_free_bytes(self) -> int:
+        if self.min_free_bytes is not None:
+            return int(self.min_free_bytes)
+        return max(int(self.part_bytes), 64 * MIB)
 
     @property
     def spool_dir(self) -> Path:
