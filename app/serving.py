@@ -61,7 +61,7 @@ def run_api(settings: Settings, host: str, port: int) -> None:
     _warn_if_open(settings, host)
     sweep(settings.spool_dir, older_than_s=_STALE_S)
     app = create_app(_with_public_url(settings, host, port))
-    most = min(settings.max_connections, _room_for_connections())
+    most = min(settings.max_connections, room_for_connections())
     door = Doorkeeper(Limits.of(settings, most))
     config = uvicorn.Config(
         app,
@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _room_for_connections() -> int:
+def room_for_connections() -> int:
     """How many the descriptors suffice for; opens as many to us as we may.
 
     Each connection may hold a file besides, which it sends or receives.
@@ -156,7 +156,8 @@ class WorkerSupervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._environment = os.environ | {"CLIPVET_DATA_DIR": str(settings.data_dir.absolute())}
-        self._grace_s = settings.webhook_timeout_s + _GRACE_S
+        # SIGKILL any earlier would cut off a webhook attempt that is still within its time.
+        self.grace_s = settings.webhook_timeout_s + _GRACE_S
         self._over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="worker-supervisor", daemon=True)
@@ -171,7 +172,7 @@ class WorkerSupervisor:
         if process is not None:
             process.terminate()
             try:
-                process.wait(self._grace_s)
+                process.wait(self.grace_s)
             except subprocess.TimeoutExpired:
                 process.kill()
         self._thread.join()
