@@ -222,7 +222,12 @@ class Doorkeeper:
         passed = min(gap, _LONGEST_GAP_S)
         self._lost += gap - passed
         for connection in list(connections):
-            connection.look(passed)
+            try:
+                connection.look(passed)
+            except Exception:
+                # uvicorn's own loop calls us: one connection must not end the service.
+                logger.exception("a connection cannot be looked at")
+                connection.transport.abort()
 
     def make_room(self, newcomer: Connection, connections: set[Any]) -> None:
         """Hang up on those with the least claim to stay, where there are more than may be."""
