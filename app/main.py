@@ -15,6 +15,7 @@ from app.db.session import Database
 from app.dependencies import Context
 from app.gate import Authentication, Methods
 from app.inspections.endpoints import router as inspections_router
+from app.readiness import Readiness
 from app.reports.endpoints import router as reports_router
 from app.settings import Settings
 from app.storage import open_store
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
+    app.state.readiness = Readiness(context)
     problems.install(app, int(settings.max_body_bytes))
     routers = [
         health.router,

@@ -79,8 +79,9 @@ def _security(is_open: bool, needs_token: bool) -> list[Json]:
 
 
 def _statuses(path: str, method: str, operation: Json, is_open: bool) -> Iterator[int]:
-    # 422: unknown query keys are refused everywhere. 500 is promised nowhere, and yet has a form.
-    yield from (422, 500)
+    # 408: any request may be too slow. 422: unknown query keys are refused everywhere. 500 is promised
+    # nowhere, and yet has a form.
+    yield from (408, 422, 500)
     if not is_open:
         yield from (401, 503)
     if "{" in path:

@@ -157,7 +157,7 @@ async def get_inspection(
         row = await run_in_threadpool(_read, context, inspection_id)
         if row.status in TERMINAL or time.monotonic() >= until:
             break
-        if await request.is_disconnected():
+        if context.closing.is_set() or await request.is_disconnected():
             break
         await asyncio.sleep(min(_WAIT_POLL_S, max(until - time.monotonic(), 0)))
     view = InspectionView.of(row, context.base_url)
