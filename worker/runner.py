@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app import keys
 from app.db.session import Database
 from app.inspections import lease
 from app.models import Artifact
@@ -241,7 +242,7 @@ class _Attempt:
 
     def _store(self, file: FileToKeep) -> Artifact:
         held = self._held
-        key = f"tenants/{held.tenant}/inspections/{held.inspection_id}/{held.attempt}/{file.name}"
+        key = keys.of_artifact(held.tenant, held.inspection_id, held.attempt, file.name)
         self._runner.store.put(key, file.path)
         return Artifact(
             inspection_id=held.inspection_id,
