@@ -1,6 +1,6 @@
-"""What every worker does beside its jobs: relay, reap, beat, deliver webhooks.
+"""What every worker does beside its jobs: relay, reap, beat, deliver webhooks, purge.
 
-Two threads, so that webhooks cannot hold up the reaper. All of it is safe to run in
+Three threads, so that neither webhooks nor purging can hold up the reaper. All of it is safe to run in
 any number of workers at once: each step is one conditional transaction. Knows no inspection content.
 """
 
@@ -20,6 +20,7 @@ from app.db.base import utcnow
 from app.db.session import Database
 from app.inspections import lease
 from app.models import Dispatch, WorkerBeat
+from app.purge import Purger
 from worker.celery_app import INSPECT_TASK
 from worker.runner import Runner
 from worker.senders import Senders
@@ -66,15 +67,21 @@ def beat(database: Database, runner: Runner) -> None:
 
 
 class Housekeeping:
-    """The two threads of one worker."""
+    """The three threads of one worker."""
 
     def __init__(self, runner: Runner, celery: Celery | None) -> None:
         self._runner = runner
         self._celery = celery
         self._senders = Senders(runner.database, runner.settings)
+        purger = Purger(runner.settings, runner.database, runner.store, runner.shutdown)
+        steps = {
+            "housekeeping": self._tick,
+            "webhooks": self._deliver,
+            "purger": purger.run_when_due,
+        }
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)
-            for name, step in (("housekeeping", self._tick), ("webhooks", self._deliver))
+            for name, step in steps.items()
         ]
 
     def start(self) -> None:

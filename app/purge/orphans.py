@@ -105,7 +105,10 @@ def _rows_of(database: Database, found: list[str]) -> _Rows:
             select(Artifact.storage_key).where(Artifact.inspection_id.in_(inspections))
         )
         return _Rows(
-            clock.now(session), {row.id: (row.status, row.storage_key) for row in told}, by_id, set(kept)
+            clock.now(session),
+            {row.id: (row.status, row.storage_key) for row in told},
+            by_id,
+            set(kept),
         )
 
 

@@ -73,7 +73,8 @@ def expired_keys(database: Database, _store: Store, order: Order) -> Iterator[It
         with database.begin() as session:
             is_over = IdempotencyKey.created_at < clock.now(session) - order.key_ttl
             query = select(IdempotencyKey.tenant, IdempotencyKey.key).where(is_over, key > after)
-            found = session.execute(query.order_by(key).limit(_BATCH))
+            query = query.order_by(IdempotencyKey.tenant, IdempotencyKey.key)
+            found = session.execute(query.limit(_BATCH))
             rows = [(row.tenant, row.key) for row in found]
             if not order.dry_run:
                 session.execute(delete(IdempotencyKey).where(is_over, key.in_(rows)))
