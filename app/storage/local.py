@@ -43,8 +43,12 @@ class FolderStore:
             raise StoreUnavailable("the store folder is not there or not writable")
 
     def put(self, key: str, source: Path) -> None:
-        with source.open("rb") as stream, self._translated(key):
-            self._write(self._path(key), [stream])
+        try:
+            with source.open("rb") as stream, self._translated(key):
+                self._write(self._path(key), [stream])
+        except StoreMissing:
+            # Nobody asked for what lies there, so nobody is to hear that it is gone.
+            raise StoreUnavailable("the store folder is changed by somebody else") from None
 
     def open(self, key: str) -> BinaryIO:
         with self._translated(key):

@@ -13,12 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from app.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _BUFFER = 1 << 16
 
@@ -112,8 +109,17 @@ class Store(Protocol):
 
 
 def guarded(source: Any) -> BinaryIO:
-    """``source`` as a stream whose faults are ``StoreUnavailable``."""
-    return io.BufferedReader(_Guarded(source), _BUFFER)
+    """``source`` as a stream whose faults are ``StoreUnavailable``; its beginning is there already.
+
+    So what cannot be read at all is known before anybody has answered that it can.
+    """
+    stream = io.BufferedReader(_Guarded(source), _BUFFER)
+    try:
+        stream.peek(1)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 class _Guarded(io.RawIOBase):
@@ -123,7 +129,7 @@ class _Guarded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         try:
             data = self._source.read(len(view))
