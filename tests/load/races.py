@@ -3,7 +3,7 @@
 For each store (a folder, S3) and database (SQLite, PostgreSQL) an API process is started, and its share
 of the races is run over HTTP, several at a time. Prints how many ended how; exits with 1 on any stored
 hash that is not the hash of the stored bytes, any part that nobody acknowledged, and any answer other
-than 200, 409 and 404 (422 where a hash is declared).
+than 200, 409 and 404 (422 where a hash is declared), and on anything that a purge leaves or takes wrongly.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx2
+from sqlalchemy import select
 
 from app.db.session import Database
 from app.models import Upload
+from app.purge import Order, purge
 from app.settings import MIB, Settings
-from app.storage import open_store
+from app.storage import Store, open_store
 from tests.support.processes import Process
 from tests.support.races import Race, drawn
 from tests.support.servers import (
@@ -104,8 +106,22 @@ def races(url: str, settings: Settings, count: int, seed: int) -> Tally:
 
     with httpx2.Client(timeout=120) as client, ThreadPoolExecutor(_AT_A_TIME) as pool:
         list(pool.map(one, range(count)))
+    tally.broken += left_over(database, store, settings)
     database.close()
     return tally
+
+
+def left_over(database: Database, store: Store, settings: Settings) -> list[str]:
+    """What a purge without any grace leaves in the store and no stored upload names, or takes wrongly."""
+    found = purge(database, store, Order.of(settings, older_than_s=0)).faults
+    with database.read() as session:
+        query = select(Upload.storage_key).where(Upload.status == "stored")
+        named = set(session.scalars(query))
+    lying = {stored.key for stored in store.objects()}
+    told = [f"purge: {step}: {why}" for step, why in found.items()]
+    told += [f"purge: {key} is named and gone" for key in named - lying]
+    told += [f"purge: {key} is left over" for key in lying - named]
+    return told + [f"purge: parts of {parts.key} are left over" for parts in store.unfinished()]
 
 
 def main() -> int:
