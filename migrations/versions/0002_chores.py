@@ -16,6 +16,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+
 def upgrade() -> None:
     chores = op.create_table(
         "chores",
