@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.base import utcnow
+from app.db import clock
 from app.db.migrate import is_current
 from app.dependencies import Context, ContextDep
 from app.errors import StoreUnavailable
@@ -82,8 +82,8 @@ def _store(context: Context) -> str:
 
 
 def _workers(context: Context) -> int:
-    query = select(func.count()).where(WorkerBeat.last_seen_at > utcnow() - _ALIVE)
     with context.database.read() as session:
+        query = select(func.count()).where(WorkerBeat.last_seen_at > clock.now(session) - _ALIVE)
         return session.scalar(query) or 0
 
 

@@ -13,14 +13,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import (
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    StatementError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -28,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.ids import new_id
+from app.db.session import AWAY
 from app.documented import PROBLEM
 from app.errors import AppError
 from app.strict import declared_length, shown
@@ -223,7 +217,7 @@ def install(app: FastAPI, max_body_bytes: int) -> None:
     app.add_exception_handler(DataError, _unstorable)
     app.add_exception_handler(StatementError, _statement_error)
     app.add_exception_handler(IntegrityError, _overtaken)
-    for away in (OperationalError, InterfaceError, PoolTimeout):
+    for away in AWAY:
         app.add_exception_handler(away, _no_database)
     app.add_exception_handler(Exception, _unexpected)
     app.add_middleware(BodyLimit, limit_bytes=max_body_bytes)

@@ -99,8 +99,14 @@ class Settings(BaseSettings):
     idempotency_ttl_s: float = 24 * 3600
     default_deadline_s: float = 24 * 3600
 
+    min_free_bytes: ByteSize = ByteSize(256 * MIB)
+    """A disk with less room counts as full: the API is not ready, a worker takes no job."""
     lease_s: Annotated[float, Field(ge=1)] = 90
     max_attempts: Annotated[int, Field(ge=1)] = 3
+    """What an inspection may end by itself, as when its process dies. What happens to store, database,
+    broker or worker is none of its attempts."""
+    max_worker_losses: Annotated[int, Field(ge=0)] = 10
+    """How many workers may die while they have one inspection, before it is taken for the cause."""
     retry_delay_s: float = 2
     poll_s: float = 1
     """How often a running inspection looks for cancel and deadline, an idle worker for work."""

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.inspections import lease
+from app.inspections.reaper import Reaper
 from app.settings import Settings
 from worker import assembly
 from worker.celery_app import celery
@@ -50,12 +50,11 @@ def run_embedded(settings: Settings) -> None:
         prefix = assembly.owner_prefix(settings)
         if runner.shutdown.is_set():
             return
-        lease.reap(worker.database, dead_owner=lambda owner: owner.startswith(prefix))
+        reaper = Reaper(worker.database, settings.max_worker_losses)
+        reaper.reap(is_dead=lambda owner: owner.startswith(prefix))
         worker.start(None)
         logger.info("worker %s is ready", runner.owner)
-        while not runner.shutdown.is_set():
-            if not runner.run():
-                runner.shutdown.wait(settings.poll_s)
+        runner.work()
         worker.stop()
 
 

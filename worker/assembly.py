@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import socket
+import threading
 
 from celery import Celery
 
@@ -34,10 +35,12 @@ class Worker:
         self._housekeeping: Housekeeping | None = None
 
     def start(self, celery: Celery | None) -> None:
-        """Sweep left-overs and begin housekeeping."""
+        """Sweep left-overs, begin housekeeping and, with a broker, to look for jobs beside its messages."""
         sweep(self.settings.scratch_dir, everything=celery is None)
         self._housekeeping = Housekeeping(self.runner, celery)
         self._housekeeping.start()
+        if celery is not None:
+            threading.Thread(target=self.runner.work, name="jobs", daemon=True).start()
 
     def stop(self) -> None:
         """Give the current job back and end the child."""

@@ -27,6 +27,7 @@ def make_celery(broker_url: str | None) -> Celery:
         worker_disable_prefetch=True,
         task_default_queue="inspect",
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 5},

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from typing import Literal
 
+from app.db.session import AWAY
 from app.errors import StoreUnavailable
 from app.storage import StoreMissing
 from inspector.errors import InspectorError, ReaderCrashed, SandboxTooWeak, StorageFull
@@ -29,36 +31,57 @@ class StoredBytesChanged(Exception):
     """The store gave other bytes than the ones that were uploaded."""
 
 
+Consequence = Literal["wait", "retry", "fail"]
+"""``wait``: what the job needs is away; it goes back uncounted, and the worker waits until all is there.
+``retry``: the job ended its attempt; another one may help. ``fail``: another one would end alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Goes to the row, and to the caller: stable code, a sentence, and whether to try again."""
+    """Goes to the row, and to the caller: stable code, a sentence, and what follows."""
 
     code: str
     message: str
-    may_retry: bool
+    consequence: Consequence
+
+
+DISK_FULL = Fault("disk_full", "the worker's disk is full", "wait")
+MACHINE_EXHAUSTED = Fault(
+    "machine_exhausted", "the worker's machine is out of handles or memory", "wait"
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 def classify(error: Exception) -> Fault:
-    """Every exception of an attempt as a fault; what we do not know is tried again."""
+    """Every exception of an attempt as a fault; what we do not know is tried again, and counted."""
     match error:
+        case ChildFault(code=DISK_FULL.code):
+            return DISK_FULL
         case ChildFault():
-            return Fault(error.code, str(error), not error.is_final)
+            return Fault(error.code, str(error), "fail" if error.is_final else "retry")
         case StoredBytesChanged():
-            return Fault("stored_bytes_changed", str(error), may_retry=False)
+            return Fault("stored_bytes_changed", str(error), "fail")
         case StoreMissing():
-            return Fault("artifact_gone", "the stored bytes are gone", may_retry=False)
+            return Fault("artifact_gone", "the stored bytes are gone", "fail")
         case StoreUnavailable():
-            return Fault("store_unavailable", error.detail, may_retry=True)
+            return Fault("store_unavailable", error.detail, "wait")
         case ReaderCrashed():
-            return Fault("reader_crashed", "the reading process died", may_retry=True)
+            return Fault("reader_crashed", "the reading process died", "retry")
         case SandboxTooWeak():
-            return Fault("sandbox_too_weak", str(error), may_retry=False)
+            return Fault("sandbox_too_weak", str(error), "fail")
         case StorageFull():
-            return Fault("disk_full", "the worker's disk is full", may_retry=True)
+            return DISK_FULL
         case InspectorError():
-            return Fault("inspector_error", str(error), may_retry=error.kind == "retry")
-        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Fault("disk_full", "the worker's disk is full", may_retry=True)
+            return Fault(
+                "inspector_error", str(error), "retry" if error.kind == "retry" else "fail"
+            )
+        case OSError() if error.errno in _FULL:
+            return DISK_FULL
+        case OSError() if error.errno in _SHORT:
+            return MACHINE_EXHAUSTED
+        case _ if isinstance(error, AWAY):
+            return Fault("database_unavailable", "the database does not answer", "wait")
         case _:
             # Its text may name files, statements or hosts; the worker's log has all of it.
-            return Fault("internal_error", type(error).__name__, may_retry=True)
+            return Fault("internal_error", type(error).__name__, "retry")

@@ -1,7 +1,8 @@
-"""What every worker does beside its jobs: relay, reap, beat, deliver webhooks.
+"""What every worker does beside its jobs: beat, reap, relay wake-ups, deliver webhooks.
 
-Two threads, so that webhooks cannot hold up the reaper. All of it is safe to run in
-any number of workers at once: each step is one conditional transaction. Knows no inspection content.
+A thread each, so that neither a broker that is away nor webhooks hold up the reaper. All of it is safe
+to run in any number of workers at once: each step is one conditional transaction. Knows no inspection
+content.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.base import utcnow
+from app.db import clock
 from app.db.session import Database
-from app.inspections import lease
+from app.inspections.reaper import Reaper
 from app.models import Dispatch, WorkerBeat
 from worker.celery_app import INSPECT_TASK
 from worker.runner import Runner
@@ -27,14 +28,14 @@ from worker.senders import Senders
 logger = logging.getLogger("clipvet.worker")
 
 _BATCH = 100
-_LOST_WAKE_UP_S = 30
 _FORGET_WORKER = timedelta(days=1)
 
 
 def relay(database: Database, celery: Celery | None) -> int:
-    """Send waiting wake-ups to the broker and forget them; without a broker only forget.
+    """Take waiting wake-ups out of the outbox and send them; without a broker only forget them.
 
-    At least once: a crash between the two sends a wake-up again, which claims nothing twice.
+    At most once: idle workers look at the queue themselves (``Runner.work``), so a wake-up that is lost
+    costs a moment, while a backlog of them, sent when the broker is back, would wake everybody for nothing.
     Raises ``kombu.exceptions.OperationalError`` when the broker does not answer.
     """
     with database.begin() as session:
@@ -47,16 +48,17 @@ def relay(database: Database, celery: Celery | None) -> int:
             )
         )
         for row in rows:
-            if celery is not None:
-                celery.send_task(INSPECT_TASK, args=[row.inspection_id], retry=False)
             session.delete(row)
+    if celery is not None:
+        for row in rows:
+            celery.send_task(INSPECT_TASK, args=[row.inspection_id], retry=False)
     return len(rows)
 
 
 def beat(database: Database, runner: Runner) -> None:
     """Say that this worker lives and what it works on."""
-    now = utcnow()
     with database.begin() as session:
+        now = clock.now(session)
         row = session.get(WorkerBeat, runner.owner)
         if row is None:
             row = WorkerBeat(id=runner.owner, started_at=now)
@@ -66,15 +68,20 @@ def beat(database: Database, runner: Runner) -> None:
 
 
 class Housekeeping:
-    """The two threads of one worker."""
+    """The threads of one worker beside its jobs."""
 
     def __init__(self, runner: Runner, celery: Celery | None) -> None:
         self._runner = runner
         self._celery = celery
+        self._reaper = Reaper(runner.database, runner.settings.max_worker_losses)
         self._senders = Senders(runner.database, runner.settings)
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)
-            for name, step in (("housekeeping", self._tick), ("webhooks", self._deliver))
+            for name, step in (
+                ("housekeeping", self._tick),
+                ("wake-ups", self._relay),
+                ("webhooks", self._deliver),
+            )
         ]
 
     def start(self) -> None:
@@ -102,12 +109,11 @@ class Housekeeping:
                 logger.exception("housekeeping failed; it goes on")
 
     def _tick(self) -> None:
-        database = self._runner.database
-        beat(database, self._runner)
-        lease.reap(database)
-        if self._celery is not None and self._runner.current is None:
-            lease.redispatch_oldest(database, _LOST_WAKE_UP_S)
-        while relay(database, self._celery) == _BATCH:
+        beat(self._runner.database, self._runner)
+        self._reaper.reap()
+
+    def _relay(self) -> None:
+        while relay(self._runner.database, self._celery) == _BATCH:
             pass
 
     def _deliver(self) -> None:

@@ -39,27 +39,42 @@ class Intake:
         return first | {"others": others}
 
 
-def take_in(
-    database: Database, store: Store, held: Claim, folder: Path, floor: SandboxLevel
-) -> Intake:
-    """Fetch, verify and read the artifact.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The uploaded bytes on this machine, and what the customer calls them."""
+
+    path: Path
+    name: str
+
+
+def fetch_artifact(database: Database, store: Store, held: Claim, folder: Path) -> Fetched:
+    """Bring the artifact into the job's folder and verify it; may be repeated.
 
     Raises:
-        inspector.errors.SandboxTooWeak: this machine cages the reader worse than ``floor``.
         StoredBytesChanged: the stored bytes are not the uploaded ones.
-        inspector.errors.TransientError: the reader's child died or the disk is full.
+        StoreMissing, StoreUnavailable: as the store says.
     """
     with database.read() as session:
         upload = session.get_one(Upload, held.upload_id)
-    artifact, out = folder / "artifact", folder / "reading"
-    fetch(store, upload.storage_key, artifact, held.artifact_sha256)
+    target = folder / "artifact"
+    fetch(store, upload.storage_key, target, held.artifact_sha256)
+    return Fetched(target, upload.filename)
+
+
+def take_in(artifact: Fetched, held: Claim, folder: Path, floor: SandboxLevel) -> Intake:
+    """Read the artifact in a child.
+
+    Raises:
+        inspector.errors.SandboxTooWeak: this machine cages the reader worse than ``floor``.
+        inspector.errors.TransientError: the reader's child died or the disk is full.
+    """
     options = ReaderOptions(
-        name=upload.filename,
+        name=artifact.name,
         floor=floor,
         member=held.request.get("member"),
         state=held.request.get("state"),
     )
-    return Intake(artifact, read_models(artifact, out, options))
+    return Intake(artifact.path, read_models(artifact.path, folder / "reading", options))
 
 
 def fetch_probes(database: Database, store: Store, held: Claim, folder: Path) -> str:

@@ -3,14 +3,14 @@
 Every ``poll_s`` it extends the lease and looks for cancel, deadline, lost lease or shutdown. On the
 first of these it remembers why and calls ``interrupt``, which kills whatever the job waits for; the
 job's own thread then asks :meth:`check` and stops. A database that does not answer is no reason to
-stop until the lease has run out. Knows nothing of the work itself.
+stop, however long: nobody else can take the job meanwhile, and the fence decides when it is back.
+Knows nothing of the work itself.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -47,6 +47,7 @@ class LeaseKeeper:
         self._shutdown = shutdown
         self._interrupt = interrupt
         self._over = threading.Event()
+        self._ended = threading.Event()
         self._reason: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
 
@@ -68,19 +69,18 @@ class LeaseKeeper:
         if self._reason is not None:
             raise self._reason
 
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past the moment at which the job must end."""
+        self._ended.wait(seconds)
+
     def _run(self) -> None:
-        extended_at = time.monotonic()
         while not self._over.wait(self._poll_s):
             try:
                 if self._shutdown.is_set():
                     raise ShuttingDown
                 lease.extend(self._database, self._held, self._lease_s)
-                extended_at = time.monotonic()
             except SQLAlchemyError:
                 logger.warning("the database does not answer; the lease was not extended")
-                if time.monotonic() - extended_at > self._lease_s:
-                    self._stop(lease.LeaseLost("no contact with the database"))
-                    return
             except (lease.LeaseLost, lease.StopRequested, ShuttingDown) as reason:
                 self._stop(reason)
                 return
@@ -89,4 +89,5 @@ class LeaseKeeper:
         if self._over.is_set():
             return
         self._reason = reason
+        self._ended.set()
         self._interrupt()

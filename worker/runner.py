@@ -1,8 +1,9 @@
-"""One attempt at one inspection: claim, take in, inspect, record; a transaction at each end.
+"""Takes jobs, one at a time; an attempt claims, takes in, inspects, records.
 
 The same code under Celery and in the embedded service. Whatever kills this process leaves a row
 whose lease runs out, and nothing else that counts: files are stored under the attempt's own keys
-and become artifacts only in the final, fenced transaction.
+and become artifacts only in the final, fenced transaction. What store, database or disk do to an
+attempt is not counted against the job (``worker.outage``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.session import Database
+from app.db.session import AWAY, Database
 from app.inspections import lease
 from app.models import Artifact
 from app.settings import Settings
@@ -25,8 +26,9 @@ from app.storage import Store
 from inspector.names import split_pin
 from worker import intake
 from worker.child import ChildPool
-from worker.faults import ChildFault, classify
+from worker.faults import DISK_FULL, MACHINE_EXHAUSTED, ChildFault, Fault, classify
 from worker.keeper import LeaseKeeper, ShuttingDown
+from worker.outage import Patience, Readiness
 from worker.scratch import job_folder
 from worker.static import static_result
 from worker.translate import FileToKeep, Translated, translate
@@ -34,6 +36,12 @@ from worker.translate import FileToKeep, Translated, translate
 logger = logging.getLogger("clipvet.worker")
 
 _COMMIT_TRIES = 5
+_COMMIT_PAUSE_S = 1.0
+"""Shorter than a reaper watches a lapsed lease, so that after an outage a result is not overtaken."""
+_FETCH_PATIENCE_S = 120.0
+"""Then another worker, which may have a better way to the store, gets the job."""
+_RESULT_PATIENCE_S = 3600.0
+"""Results are dearer than bytes that only lie there: an inspection may have taken hours."""
 
 
 class Runner:
@@ -48,12 +56,35 @@ class Runner:
         self.current: str | None = None
         command = settings.inspector_command or [sys.executable, "-I", "-m", "inspector", "job"]
         self._pool = ChildPool(command, settings.scratch_dir / "child", settings.child_max_jobs)
+        self._turn = threading.Lock()
+        self._readiness = Readiness(
+            database, store, settings.scratch_dir, int(settings.min_free_bytes)
+        )
 
-    def run(self, inspection_id: str | None = None) -> bool:
-        """Take this inspection, or the next one, and see it through; False if there was none."""
+    def work(self) -> None:
+        """Look for jobs every ``poll_s`` until ``shutdown``, so that none depends on a message."""
+        while not self.shutdown.is_set():
+            try:
+                self.work_off()
+            except Exception:
+                logger.exception("a job could not be taken; looking again")
+            self.shutdown.wait(self.settings.poll_s)
+
+    def work_off(self) -> None:
+        """Run one job after the other until none is due. Whoever else calls it waits for its turn."""
+        with self._turn:
+            try:
+                while self._readiness.is_well() and self.run():
+                    pass
+            except AWAY as error:
+                logger.warning("taking no job: %s", classify(error).message)
+                self._readiness.doubt()
+
+    def run(self) -> bool:
+        """Take the next inspection and see it through; False if there was none."""
         if self.shutdown.is_set():
             return False
-        held = lease.claim(self.database, self.owner, self.settings.lease_s, inspection_id)
+        held = lease.claim(self.database, self.owner, self.settings.lease_s)
         if held is None:
             return False
         self.current = held.inspection_id
@@ -101,7 +132,8 @@ class Runner:
             case lease.StopRequested() as request:
                 self._record(held, lambda: lease.stop(self.database, held, request))
             case ShuttingDown():
-                self._record(held, lambda: lease.release(self.database, held))
+                why = "the worker is shutting down; another one continues"
+                self._record(held, lambda: lease.release(self.database, held, why))
             case _:
                 self._give_up(held, error)
 
@@ -112,13 +144,23 @@ class Runner:
         )
         if isinstance(error, ChildFault):
             self._pool.drop()
-        delay = self.settings.retry_delay_s if fault.may_retry else None
+        delay_s = self.settings.retry_delay_s
+        if fault.consequence == "wait" and not self._was_own_use(fault):
+            self._readiness.doubt()
+            why = f"{fault.message} ({fault.code}); the attempt does not count"
+            self._record(held, lambda: lease.release(self.database, held, why, after_s=delay_s))
+            return
+        after = None if fault.consequence == "fail" else delay_s
         self._record(
             held,
             lambda: lease.give_up(
-                self.database, held, fault.code, fault.message, retry_after_s=delay
+                self.database, held, fault.code, fault.message, retry_after_s=after
             ),
         )
+
+    def _was_own_use(self, fault: Fault) -> bool:
+        """A disk that has room again, now that the job's files are gone, was filled by the job."""
+        return fault in (DISK_FULL, MACHINE_EXHAUSTED) and self._readiness.has_room()
 
     def _record(self, held: lease.Claim, action: Callable[[], None]) -> None:
         try:
@@ -128,15 +170,18 @@ class Runner:
             logger.warning("%s: could not record how it ended", held.inspection_id)
 
     def _commit(self, action: Callable[[], None]) -> None:
-        """Try a final transaction again over a short outage; the fence makes repeats harmless."""
-        for left in reversed(range(_COMMIT_TRIES)):
+        """Try a final transaction until the database is there; the fence makes repeats harmless."""
+        ends_at = time.monotonic() + _RESULT_PATIENCE_S
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return action()
-            except OperationalError:
-                if not left:
+            except AWAY:
+                is_late = self.shutdown.is_set() or time.monotonic() > ends_at
+                if is_late and tries >= _COMMIT_TRIES:
                     raise
-                time.sleep(1)
-        return None
+            time.sleep(_COMMIT_PAUSE_S)
 
 
 class _Attempt:
@@ -149,6 +194,7 @@ class _Attempt:
         self._held = held
         self._keeper = keeper
         self._folder = folder
+        self._patience = Patience(keeper, self._tell_of_waiting)
         self._last_event = ("", 0.0)
         self._is_running = False
 
@@ -156,7 +202,11 @@ class _Attempt:
         runner, held = self._runner, self._held
         self._show(lease.Progress("read", 0.0, None, "reading the artifact"))
         floor = runner.settings.sandbox_floor
-        taken = intake.take_in(runner.database, runner.store, held, self._folder, floor)
+        artifact = self._patience.with_step(
+            lambda: intake.fetch_artifact(runner.database, runner.store, held, self._folder),
+            _FETCH_PATIENCE_S,
+        )
+        taken = intake.take_in(artifact, held, self._folder, floor)
         self._keeper.check()
         if taken.models[0].canonical is None:
             reading = taken.models[0].reading
@@ -172,7 +222,10 @@ class _Attempt:
         runner, held = self._runner, self._held
         out = self._folder / "out"
         out.mkdir()
-        probes = intake.fetch_probes(runner.database, runner.store, held, self._folder)
+        probes = self._patience.with_step(
+            lambda: intake.fetch_probes(runner.database, runner.store, held, self._folder),
+            _FETCH_PATIENCE_S,
+        )
         child = runner._pool.child_for(held.tenant)
         self._keeper.check()
         self._is_running = True
@@ -227,6 +280,9 @@ class _Attempt:
         except SQLAlchemyError:
             logger.warning("progress could not be written")
 
+    def _tell_of_waiting(self, message: str) -> None:
+        self._show(lease.Progress("waiting", 0.0, None, message))
+
     def _vendor_container(self, taken: intake.Intake, found: Translated) -> list[FileToKeep]:
         repaired = next((f for f in found.files if f.name == "repaired.safetensors"), None)
         if repaired is None:
@@ -242,7 +298,7 @@ class _Attempt:
     def _store(self, file: FileToKeep) -> Artifact:
         held = self._held
         key = f"tenants/{held.tenant}/inspections/{held.inspection_id}/{held.attempt}/{file.name}"
-        self._runner.store.put(key, file.path)
+        self._patience.with_step(lambda: self._runner.store.put(key, file.path), _RESULT_PATIENCE_S)
         return Artifact(
             inspection_id=held.inspection_id,
             name=file.name,

@@ -41,7 +41,7 @@ def sweep(root: Path, *, everything: bool) -> None:
 
 
 def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> None:
-    """Copy an object to ``target``: the bytes that are hashed are the bytes on disk.
+    """Copy an object to ``target``: the bytes that are hashed are the bytes on disk. May be repeated.
 
     Raises:
         StoredBytesChanged: they do not hash to ``expected_sha256``.
@@ -50,7 +50,7 @@ def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> 
     digest = hashlib.sha256()
     stream = store.open(key)
     try:
-        with target.open("xb") as out:
+        with target.open("wb") as out:
             while chunk := stream.read(_CHUNK):
                 out.write(chunk)
                 digest.update(chunk)

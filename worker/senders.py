@@ -20,10 +20,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.session import Database
+from app.db.session import AWAY, Database
 from app.settings import Settings
 from app.webhooks import service
 from worker.delivery import attempt
@@ -40,7 +39,6 @@ _SHARE_OF_OTHERS = 0.75
 _REMEMBERED = 10_000
 _LAST_MOMENT_S = 1.0
 """From an attempt's deadline until its thread has said so."""
-_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
 @dataclass(frozen=True)
@@ -210,7 +208,7 @@ class Senders:
             due, result = self._unrecorded[0].due, self._unrecorded[0].result
             try:
                 self._record(due, result)
-            except _AWAY:
+            except AWAY:
                 raise
             except Exception as error:
                 logger.exception("%s: its attempt cannot be recorded as it was", due.delivery_id)
@@ -228,7 +226,7 @@ class Senders:
         error = None if result.is_delivered else f"{fault} while this attempt was recorded"
         try:
             self._record(due, replace(result, address=None, error=error, response_excerpt=""))
-        except _AWAY:
+        except AWAY:
             raise
         except Exception:
             logger.exception("%s: sent again when its lease ends", due.delivery_id)

@@ -1,22 +1,24 @@
-"""Celery's view of the worker: a task that passes an id on to the runner.
+"""Celery's view of the worker: a task that makes the runner look at the queue.
 
-Everything that matters is in ``worker.runner`` and in the row; the message may come twice or never.
+Everything that matters is in ``worker.runner`` and in the rows; a message may come late, twice or never.
 """
 
 from __future__ import annotations
 
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from worker import assembly
 from worker.celery_app import INSPECT_TASK, celery
 
 
 @celery.task(name=INSPECT_TASK)  # type: ignore[untyped-decorator]
-def inspect(inspection_id: str) -> None:
-    assembly.worker().runner.run(inspection_id)
+def inspect(_inspection_id: str) -> None:
+    # Whatever it was sent for, what has waited longest comes first.
+    assembly.worker().runner.work_off()
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]
+# Not when it is ready: that would be when it has found the broker, without which it can do its work.
+@worker_init.connect  # type: ignore[untyped-decorator]
 def _start(**_kwargs: object) -> None:
     assembly.worker().start(celery)
 

@@ -14,10 +14,13 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""What a database raises that is away, restarting, overrun or read-only; the same step may succeed later."""
 _BUSY_TIMEOUT_MS = 15_000
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.base import utcnow
+from app.db import clock
 from app.db.ids import new_id
 from app.errors import NotFound
 from app.inspections.policy import FailOn
@@ -32,6 +32,7 @@ class NewInspection:
 
 def create(session: Session, new: NewInspection) -> Inspection:
     """A queued inspection and its wake-up, in the caller's transaction."""
+    now = clock.now(session)
     row = Inspection(
         id=new_id("insp"),
         upload_id=new.upload.id,
@@ -41,7 +42,8 @@ def create(session: Session, new: NewInspection) -> Inspection:
         labels=new.labels,
         fail_on=new.fail_on,
         attempts_allowed=new.attempts_allowed,
-        deadline_at=utcnow() + timedelta(seconds=new.deadline_s),
+        created_at=now,
+        deadline_at=now + timedelta(seconds=new.deadline_s),
         base_url=new.base_url,
     )
     session.add(row)
@@ -107,7 +109,7 @@ def cancel(session: Session, inspection_id: str) -> Inspection:
         raise NotFound(f"no inspection {inspection_id[:60]!r}")
     if row.status in TERMINAL or row.cancel_requested_at is not None:
         return row
-    row.cancel_requested_at = utcnow()
+    row.cancel_requested_at = clock.now(session)
     if row.status == Status.QUEUED:
         move(session, row, Status.CANCELED, "canceled on request")
     else:

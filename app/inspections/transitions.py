@@ -9,11 +9,12 @@ only what every move has in common. Knows no lease.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db.base import utcnow
+from app.db import clock
 from app.db.ids import new_id
 from app.models import TERMINAL, Dispatch, Inspection, InspectionEvent, Status
 from app.webhooks import service as webhooks
@@ -46,6 +47,7 @@ def add_event(session: Session, row: Inspection, message: str) -> InspectionEven
         progress=row.progress,
         eta_s=row.eta_s,
         message=row.message,
+        ts=clock.now(session),
     )
     session.add(event)
     return event
@@ -64,18 +66,18 @@ def move(session: Session, row: Inspection, status: Status, message: str) -> Non
         row.stage = str(status)
         row.eta_s = None
         row.lease_owner = row.lease_until = None
-        row.finished_at = utcnow()
         if status is Status.SUCCEEDED:
             row.progress = 1.0
     event = add_event(session, row, message)
     if status in TERMINAL:
+        row.finished_at = event.ts
         webhooks.publish(
             session, webhooks.Event(event.id, EVENT_TYPES[status], row.id, webhook_data(row))
         )
 
 
-def requeue(session: Session, row: Inspection, message: str) -> None:
-    """Back to the queue for another attempt, with a wake-up for the broker.
+def requeue(session: Session, row: Inspection, message: str, *, after_s: float = 0) -> None:
+    """Back to the queue for another attempt, ``after_s`` from now, with a wake-up if that is at once.
 
     A job that somebody wanted canceled meanwhile ends instead.
     """
@@ -87,7 +89,11 @@ def requeue(session: Session, row: Inspection, message: str) -> None:
     row.progress = 0.0
     row.eta_s = None
     move(session, row, Status.QUEUED, message)
-    session.add(Dispatch(inspection_id=row.id))
+    if after_s > 0:
+        # Idle workers look at the queue themselves; a message that comes too early would be for nothing.
+        row.not_before = clock.now(session) + timedelta(seconds=after_s)
+    else:
+        session.add(Dispatch(inspection_id=row.id))
 
 
 def fail(session: Session, row: Inspection, code: str, message: str) -> None:

@@ -67,6 +67,9 @@ class Inspection(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     """Rises with every claim and never falls; the fence of the final commit."""
     attempts_allowed: Mapped[int]
+    """Of ``attempt``; rises with each one that ended for a reason which is not the job's."""
+    losses: Mapped[int] = mapped_column(default=0)
+    """How many workers died or vanished while they had it."""
     lease_owner: Mapped[str | None] = mapped_column(String(80))
     lease_until: Mapped[datetime | None] = mapped_column(index=True)
     not_before: Mapped[datetime | None]

@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.db.base import DEFAULT_TENANT, UtcDateTime, utcnow
+from app.db import clock
+from app.db.base import DEFAULT_TENANT, UtcDateTime
 from app.db.ids import new_id
 from app.db.session import Database
 from app.errors import Conflict, NotFound
@@ -87,7 +88,7 @@ def list_endpoints(session: Session, *, before_id: str | None, limit: int) -> li
 def delete_endpoint(session: Session, endpoint_id: str) -> None:
     """Nothing more is sent there; the delivery log stays. Raises ``NotFound``."""
     endpoint = get_endpoint(session, endpoint_id)
-    endpoint.deleted_at = utcnow()
+    endpoint.deleted_at = clock.now(session)
     _drop_pending(session, endpoint.id)
 
 
@@ -104,7 +105,7 @@ def publish(session: Session, event: Event) -> None:
             ),
         )
     )
-    now = utcnow()
+    now = clock.now(session)
     payload = json.dumps(
         {"type": event.type, "timestamp": now.isoformat(), "data": event.data},
         separators=(",", ":"),
@@ -167,7 +168,7 @@ def redeliver(session: Session, delivery_id: str) -> WebhookDelivery:
         raise Conflict("the endpoint is deleted or disabled", code="endpoint_inactive")
     delivery.status = "pending"
     delivery.attempts = 0
-    delivery.next_attempt_at = utcnow()
+    delivery.next_attempt_at = clock.now(session)
     return delivery
 
 
@@ -220,7 +221,7 @@ def waiting(database: Database) -> list[Waiting]:
                 func.min(WebhookDelivery.next_attempt_at, type_=UtcDateTime),
             )
             .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
-            .where(*_is_due(utcnow()))
+            .where(*_is_due(clock.now(session)))
             .group_by(WebhookDelivery.endpoint_id, WebhookEndpoint.url)
         )
         return [Waiting(name, url, due_at) for name, url, due_at in rows if due_at is not None]
@@ -232,7 +233,7 @@ def take_due(database: Database, endpoint_id: str, lease_s: float) -> DueDeliver
     Of any number of workers that ask at once one gets it. ``lease_s`` must outlast the attempt.
     """
     with database.begin() as session:
-        now = utcnow()
+        now = clock.now(session)
         due = session.scalar(
             select(WebhookDelivery)
             .where(WebhookDelivery.endpoint_id == endpoint_id, *_is_due(now))
@@ -303,7 +304,7 @@ def _settle(
         delivery.status, delivery.next_attempt_at = "delivered", None
     elif result.status_code == 410:
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
-        endpoint.disabled_at = utcnow()
+        endpoint.disabled_at = clock.now(session)
         endpoint.disabled_reason = "the receiver answered 410 Gone"
         session.flush()
         _drop_pending(session, endpoint.id)
@@ -312,7 +313,7 @@ def _settle(
     else:
         planned = retry_s[delivery.attempts] * (1 + random.uniform(0, _JITTER))
         wait_s = max(planned, min(result.retry_after_s or 0.0, retry_s[-1]))
-        delivery.next_attempt_at = result.finished_at + timedelta(seconds=wait_s)
+        delivery.next_attempt_at = clock.now(session) + timedelta(seconds=wait_s)
 
 
 def _storable(text: str, length: int) -> str:

@@ -16,6 +16,7 @@ from app.db.base import Base, utcnow
 from app.db.migrate import is_current, upgrade
 from app.db.session import Database
 from app.inspections import lease, service
+from app.inspections.reaper import Reaper
 from app.models import Dispatch, Inspection, Report, Upload, WebhookDelivery
 from app.webhooks import service as webhooks
 from tests.support.outbox import take_any
@@ -83,15 +84,19 @@ def test_contending_reapers_count_an_attempt_once(database: Database) -> None:
     with database.begin() as session:
         session.execute(update(Inspection).values(lease_until=utcnow() - timedelta(seconds=1)))
     moved: list[int] = []
-    threads = [threading.Thread(target=lambda: moved.append(lease.reap(database))) for _ in "abcd"]
+
+    def reap() -> None:
+        moved.append(Reaper(database, losses_allowed=10, watch_s=0).reap())
+
+    threads = [threading.Thread(target=reap) for _ in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sum(moved) == 1
-    held = lease.claim(database, "heir", 60, identifier)
+    held = lease.claim(database, "heir", 60)
     assert held is not None
-    assert held.attempt == 2
+    assert (held.inspection_id, held.attempt) == (identifier, 2)
 
 
 def test_contending_deliverers_take_each_delivery_once(database: Database) -> None:

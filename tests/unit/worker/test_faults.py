@@ -6,6 +6,8 @@ import errno
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import StoreUnavailable
 from app.storage import StoreMissing
@@ -14,22 +16,26 @@ from worker.faults import ChildFault, StoredBytesChanged, classify
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "may_retry"),
+    ("error", "code", "consequence"),
     [
-        (ChildFault("inspection_crashed", "boom"), "inspection_crashed", True),
-        (ChildFault("bug", "boom", is_final=True), "bug", False),
-        (StoredBytesChanged("x"), "stored_bytes_changed", False),
-        (StoreMissing("k"), "artifact_gone", False),
-        (StoreUnavailable("x"), "store_unavailable", True),
-        (OSError(errno.ENOSPC, "full"), "disk_full", True),
-        (errors.ReaderCrashed(-9, ""), "reader_crashed", True),
-        (errors.SandboxTooWeak("seccomp", "rlimits", []), "sandbox_too_weak", False),
-        (RuntimeError("x"), "internal_error", True),
+        (ChildFault("inspection_crashed", "boom"), "inspection_crashed", "retry"),
+        (ChildFault("bug", "boom", is_final=True), "bug", "fail"),
+        (StoredBytesChanged("x"), "stored_bytes_changed", "fail"),
+        (StoreMissing("k"), "artifact_gone", "fail"),
+        (StoreUnavailable("x"), "store_unavailable", "wait"),
+        (OSError(errno.ENOSPC, "full"), "disk_full", "wait"),
+        (errors.ReaderCrashed(-9, ""), "reader_crashed", "retry"),
+        (errors.SandboxTooWeak("seccomp", "rlimits", []), "sandbox_too_weak", "fail"),
+        (ChildFault("disk_full", "x"), "disk_full", "wait"),
+        (BlockingIOError(errno.EAGAIN, "no more processes"), "machine_exhausted", "wait"),
+        (OperationalError("", {}, Exception()), "database_unavailable", "wait"),
+        (PoolTimeout(), "database_unavailable", "wait"),
+        (RuntimeError("x"), "internal_error", "retry"),
     ],
 )
-def test_the_table(error: Exception, code: str, may_retry: bool) -> None:
+def test_the_table(error: Exception, code: str, consequence: str) -> None:
     fault = classify(error)
-    assert (fault.code, fault.may_retry) == (code, may_retry)
+    assert (fault.code, fault.consequence) == (code, consequence)
 
 
 def test_what_we_do_not_know_is_told_by_its_kind_alone() -> None:
@@ -46,4 +52,4 @@ def subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
 @pytest.mark.parametrize("kind", list(subclasses(errors.InspectorError)))
 def test_every_inspector_error_says_whether_to_retry(kind: type[errors.InspectorError]) -> None:
     fault = classify(kind.__new__(kind))
-    assert fault.may_retry == (kind.kind == "retry")
+    assert (fault.consequence != "fail") == (kind.kind == "retry")
