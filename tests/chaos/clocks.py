@@ -39,6 +39,11 @@ class Clock:
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
+    def forget(self, pid: int) -> None:
+        """Remove what the library keeps in shared memory for a process that was killed."""
+        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+            Path("/dev/shm", name).unlink(missing_ok=True)
+
     def move(self, seconds: float) -> None:
         """To so many seconds past the true time."""
         new = self._file.with_suffix(".new")

@@ -60,6 +60,8 @@ class Member:
         with self._guard:
             if self.pid is not None:
                 return
+            if self._process is not None:
+                self.clock.forget(self._process.pid)
             with self.log.open("ab") as out:
                 self._process = subprocess.Popen(
                     [*self.room.enter, sys.executable, "-m", "app", *self._arguments],
@@ -101,6 +103,13 @@ class Member:
                 self.kill()
                 return False
             return True
+
+    def close(self) -> None:
+        """End it and what it left on this machine."""
+        self.kill()
+        if self._process is not None:
+            self.clock.forget(self._process.pid)
+        self.room.close()
 
     def signal(self, number: signal.Signals) -> None:
         with self._guard:

@@ -14,8 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
-DISK_MIB = 256
-"""Room for two parts of 64 MiB, or for one artifact of that size with its canonical form."""
+DISK_MIB = 640
+"""What the service wants free by default, and as much again for two artifacts of several parts."""
 
 
 class Room:

@@ -49,6 +49,7 @@ class Size:
     scale: float
     lease_s: float
     settings: dict[str, str]
+    longest_s: float
     patience_s: float
     hooks_s: float
 
@@ -68,6 +69,7 @@ def full(inspections: int, faults: int) -> Size:
         scale=1.0,
         lease_s=90,
         settings={},
+        longest_s=3,
         patience_s=900,
         # Two failed attempts in a row are followed by one after five minutes and a jitter.
         hooks_s=480,
@@ -82,10 +84,11 @@ def small(inspections: int = 20, faults: int = 12) -> Size:
         real=0,
         big=1,
         workers=2,
-        gap_s=1.2,
+        gap_s=0.8,
         scale=0.1,
         lease_s=4,
         settings={"CLIPVET_LEASE_S": "4"},
+        longest_s=0.8,
         patience_s=40,
         hooks_s=30,
     )
@@ -120,6 +123,7 @@ class Run:
             real=size.real,
             big=size.big,
             over_s=size.lasts_s,
+            longest_s=size.longest_s,
         )
         kinds, excuses = offered()
         record.write("begun", seed=self.seed, size=size.__dict__, excuses=excuses)

@@ -80,6 +80,10 @@ class Server:
                 self._process.send_signal(number)
         self._process.wait(60)
 
+    def close(self) -> None:
+        if self._process is not None:
+            self.kill()
+
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -67,14 +69,29 @@ class Materials:
 
 
 def draw_plan(
-    materials: Materials, chance: Random, *, count: int, real: int, big: int, over_s: float
+    materials: Materials,
+    chance: Random,
+    *,
+    count: int,
+    real: int,
+    big: int,
+    over_s: float,
+    longest_s: float,
 ) -> Plan:
-    """``count`` inspections within ``over_s`` seconds, ``real`` of them real and ``big`` in several parts."""
+    """``count`` inspections within ``over_s`` seconds, ``real`` of them real and ``big`` in several parts.
+
+    A stand-in takes up to ``longest_s`` seconds.
+    """
     kinds = ["real"] * real + ["big"] * big
     kinds += ["stand_in"] * (count - len(kinds))
     chance.shuffle(kinds)
     times = sorted(chance.uniform(0, over_s) for _ in kinds)
-    makers = {"real": _real, "big": _big, "stand_in": _stand_in}
+    stand_in = partial(_stand_in, longest_s=longest_s)
+    makers: dict[str, Callable[[Materials, Random, int, float], Wish]] = {
+        "real": _real,
+        "big": _big,
+        "stand_in": stand_in,
+    }
     wishes = [
         makers[kind](materials, chance, number, at_s)
         for number, (kind, at_s) in enumerate(zip(kinds, times, strict=True))
@@ -98,9 +115,14 @@ def _big(materials: Materials, chance: Random, number: int, at_s: float) -> Wish
     return Wish(number, at_s, materials.big, wanted, "inconclusive", repeats=chance.randint(0, 1))
 
 
-def _stand_in(materials: Materials, chance: Random, number: int, at_s: float) -> Wish:
+def _stand_in(
+    materials: Materials, chance: Random, number: int, at_s: float, *, longest_s: float
+) -> Wish:
     verdict = chance.choice(get_args(Verdict))
-    orders: dict[str, Any] = {"seconds": round(chance.uniform(0.1, 3), 2), "verdict": verdict}
+    orders: dict[str, Any] = {
+        "seconds": round(chance.uniform(0.1, longest_s), 2),
+        "verdict": verdict,
+    }
     repair = chance.random() < 0.2
     if chance.random() < 0.04:
         orders["error"] = {"kind": "final", "code": "as_told", "message": "fails as it was told"}

@@ -75,7 +75,7 @@ class World:
         self.store = servers.s3(self.folder)
         self.servers = {one.name: one for one in (self.database, self.broker, self.store)}
         for server in self.servers.values():
-            self._stack.callback(server.kill)
+            self._stack.callback(server.close)
             server.start()
         self._migrate()
         port = free_port()
@@ -85,7 +85,6 @@ class World:
         self.entrance = self.proxies.link("client-api", port)
         self.url = f"http://127.0.0.1:{self.entrance.port}"
         for member in self.members:
-            self._stack.callback(member.kill)
             member.start()
         wait_for("the API", lambda: answers(f"{self.url}/readyz"), 60)
         keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -99,7 +98,7 @@ class World:
             for to, server in self.servers.items()
         }
         member = Member(name, arguments, links, self.folder, self._settings)
-        self._stack.callback(member.room.close)
+        self._stack.callback(member.close)
         return member
 
     def _migrate(self) -> None:
