@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos import report
-from tests.chaos.run import full, run, small
+from tests.chaos.findings import Finding, table
+from tests.chaos.outage import outage
+from tests.chaos.record import Record
+from tests.chaos.run import Run, full, small
+from tests.chaos.wakeups import wakeups
+
+_OUTAGE_JOBS = 30
+_WAKE_UPS = 5
 
 
 def _arguments() -> argparse.Namespace:
@@ -24,12 +33,33 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _findings(asked: argparse.Namespace, state: Path, record: Record) -> Iterator[Finding]:
+    match asked.what:
+        case "outage":
+            return outage(state, record, seconds=asked.seconds, jobs=_OUTAGE_JOBS)
+        case "wakeups":
+            return wakeups(state, record, times=_WAKE_UPS)
+        case _:
+            size = small() if asked.small else full(asked.inspections, asked.faults)
+            return Run(size, asked.seed, record, state).perform()
+
+
 def main() -> int:
     asked = _arguments()
     if asked.what == "report":
         return 0 if report.show(asked.state) else 1
-    size = small() if asked.small else full(asked.inspections, asked.faults)
-    return 0 if run(size, asked.seed, asked.state) else 1
+    state = asked.state or Path(tempfile.mkdtemp(prefix="cv-chaos-", dir="/tmp"))
+    state.mkdir(parents=True, exist_ok=True)
+    # As root the database runs as another user, who must be able to enter.
+    state.chmod(0o755)
+    record = Record(state)
+    findings = []
+    for finding in _findings(asked, state, record):
+        record.write("finding", **finding.__dict__)
+        findings.append(finding)
+    print(table(findings))
+    print(f"{record.now:.0f} s; rows and logs: {state}")
+    return 0 if all(finding.holds is not False for finding in findings) else 1
 
 
 if __name__ == "__main__":

@@ -175,8 +175,16 @@ class Proxies:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(20)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
+        self.loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def link(self, name: str, target: int) -> Link:
         """A new link to a port of this machine."""

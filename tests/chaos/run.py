@@ -6,8 +6,6 @@ import ctypes
 import os
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from tests.chaos import clocks
 from tests.chaos.client import Patient
 from tests.chaos.conductor import Conductor, draw_schedule
 from tests.chaos.faults import Kind
-from tests.chaos.findings import Finding, none_of, table
+from tests.chaos.findings import Finding, none_of
 from tests.chaos.invariants import judge
 from tests.chaos.kinds import KINDS
 from tests.chaos.load import Load
@@ -103,7 +101,7 @@ def offered() -> tuple[list[Kind], list[str]]:
 
 
 class Run:
-    """Use ``perform``; the findings are also rows of the record."""
+    """Use ``perform`` once."""
 
     def __init__(self, size: Size, seed: int, record: Record, folder: Path) -> None:
         self.size = size
@@ -114,7 +112,8 @@ class Run:
         # Whatever the service leaves behind becomes a child of ours, and is seen at the end.
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
-    def perform(self) -> list[Finding]:
+    def perform(self) -> Iterator[Finding]:
+        """Everything, then what came of it, one finding after the other."""
         size, record = self.size, self.record
         plan = draw_plan(
             Materials(self._folder / "materials"),
@@ -131,11 +130,8 @@ class Run:
             if not all(member.room.can_be_filled for member in world.members):
                 kinds = [kind for kind in kinds if kind.needs != "disk"]
                 excuses.append("no faults of disks: namespaces are not allowed here")
-            findings = [Finding(excuse, "", None) for excuse in excuses]
-            for finding in self._in(world, kinds, plan):
-                record.write("finding", **finding.__dict__)
-                findings.append(finding)
-        return findings
+            yield from (Finding(excuse, "", None) for excuse in excuses)
+            yield from self._in(world, kinds, plan)
 
     def _in(self, world: World, kinds: list[Kind], plan: Plan) -> Iterator[Finding]:
         made = httpx2.post(
@@ -277,17 +273,3 @@ class Run:
             if pid not in ours and pid not in self._before
         }
         yield none_of("processes left over", [f"{pid} {line[:200]}" for pid, line in left.items()])
-
-
-def run(size: Size, seed: int, state: Path | None) -> bool:
-    """Print the table; whether everything holds."""
-    if state is None:
-        state = Path(tempfile.mkdtemp(prefix="cv-chaos-", dir="/tmp"))
-    state.mkdir(parents=True, exist_ok=True)
-    # As root the database runs as another user, who must be able to enter.
-    state.chmod(0o755)
-    record = Record(state)
-    findings = Run(size, seed, record, state).perform()
-    print(table(findings))
-    print(f"{record.now:.0f} s; rows and logs: {state}; threads {threading.active_count()}")
-    return all(finding.holds is not False for finding in findings)
