@@ -155,6 +155,11 @@ class Settings(BaseSettings):
         return f"sqlite:///{(self.data_dir / 'clipvet.sqlite3').absolute()}"
 
     @property
+    def keep_s(self) -> float:
+        """How often a worker extends its lease and looks for cancel and deadline."""
+        return min(self.poll_s, self.lease_s / 3)
+
+    @property
     def spool_dir(self) -> Path:
         """Where bytes lie while they arrive; on the same file system as the folder store."""
         return self.data_dir.absolute() / "spool"

@@ -96,7 +96,7 @@ class Runner:
         return True
 
     def close(self) -> None:
-        """Stop taking work, end the child."""
+        """Take no more jobs, end the child; whoever runs one has ended by then or loses it."""
         self.shutdown.set()
         self._pool.drop()
 
@@ -105,7 +105,7 @@ class Runner:
             self.database,
             held,
             lease_s=self.settings.lease_s,
-            poll_s=self.settings.poll_s,
+            every_s=self.settings.keep_s,
             shutdown=self.shutdown,
             interrupt=self._pool.drop,
         )
@@ -123,6 +123,8 @@ class Runner:
         """Record how an attempt ended that brought no verdict."""
         try:
             keeper.check()
+            if self.shutdown.is_set():
+                raise ShuttingDown
         except (lease.LeaseLost, lease.StopRequested, ShuttingDown) as reason:
             error = reason
         match error:
