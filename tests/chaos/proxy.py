@@ -181,6 +181,8 @@ class Proxies:
         self.loop.close()
 
     async def _end(self) -> None:
+        # In Python 3.11 the streams complain of every connection that is cancelled.
+        self.loop.set_exception_handler(lambda *_: None)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
