@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ def _findings(asked: argparse.Namespace, state: Path, record: Record) -> Iterato
 
 def main() -> int:
     asked = _arguments()
+    # So that whoever ends a run ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if asked.what == "report":
         return 0 if report.show(asked.state) else 1
     state = asked.state or Path(tempfile.mkdtemp(prefix="cv-chaos-", dir="/tmp"))
