@@ -52,6 +52,8 @@ def main() -> int:
     if asked.what == "report":
         return 0 if report.show(asked.state) else 1
     state = asked.state or Path(tempfile.mkdtemp(prefix="cv-chaos-", dir="/tmp"))
+    if (state / "rows.jsonl").exists():
+        sys.exit(f"{state} holds a run already; its table: report --state {state}")
     state.mkdir(parents=True, exist_ok=True)
     # As root the database runs as another user, who must be able to enter.
     state.chmod(0o755)
