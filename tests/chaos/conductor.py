@@ -1,8 +1,8 @@
 """Begins and mends faults by a schedule that a seed decides.
 
 The schedule says which kinds follow each other and when; what exactly a fault hits is drawn from the same
-seed as far as it does not depend on what is there to be hit. A fault that finds nothing is tried again, up
-to some times, at the end of the schedule; only those that hit something count.
+seed as far as it does not depend on what is there to be hit. A fault that finds nothing is tried again at
+the end of the schedule, and after some times another kind takes its place; only what hit something counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tests.chaos.faults import Kind, Missed
@@ -18,6 +18,7 @@ from tests.chaos.world import World
 
 _AT_A_TIME = 3
 _TRIES = 4
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Conductor:
     """``run`` returns when every fault is mended."""
 
     def __init__(self, world: World, schedule: list[Planned], seed: int) -> None:
+        self._kinds = sorted({one.kind for one in schedule}, key=lambda kind: kind.name)
         self.done: Counter[str] = Counter()
         self._world = world
         self._todo = deque(schedule)
@@ -116,8 +118,14 @@ class Conductor:
             record.write("mended", number=planned.number, name=kind.name, begun=round(begun, 1))
         except Missed as reason:
             record.write("missed", number=planned.number, name=kind.name, reason=str(reason))
-            if planned.tries_left > 1:
-                again = Planned(planned.number, kind, 2.0, planned.lasts_s, planned.tries_left - 1)
-                with self._changed:
-                    self._todo.append(again)
-                    self._changed.notify_all()
+            again = replace(planned, after_s=_AGAIN_S, tries_left=planned.tries_left - 1)
+            if not again.tries_left:
+                again = self._another(again, chance)
+            with self._changed:
+                self._todo.append(again)
+                self._changed.notify_all()
+
+    def _another(self, planned: Planned, chance: Random) -> Planned:
+        brief = [kind for kind in self._kinds if not kind.outlasts_lease]
+        kind = chance.choice(brief)
+        return replace(planned, kind=kind, lasts_s=min(kind.lasts_s), tries_left=_TRIES)

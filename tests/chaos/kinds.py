@@ -16,7 +16,7 @@ KINDS = (
     Kind("restart all servers", kills.restart_all, (1, 10)),
     Kind("stop the API in good order", kills.stop_api, (0.5, 10)),
     Kind("stop a worker in good order", kills.stop_worker, (0.5, 10)),
-    Kind("zombie worker", kills.zombie_worker, (10, 30), 0.6, outlasts_lease=True),
+    Kind("zombie worker", kills.zombie_worker, (10, 30), outlasts_lease=True),
     Kind("frozen member", kills.frozen_member, (3, 30)),
     Kind("frozen server", kills.frozen_server, (3, 30)),
     Kind("cut", links.cut, (3, 45), 2),
