@@ -128,4 +128,6 @@ class Conductor:
     def _another(self, planned: Planned, chance: Random) -> Planned:
         brief = [kind for kind in self._kinds if not kind.outlasts_lease]
         kind = chance.choice(brief)
-        return replace(planned, kind=kind, lasts_s=min(planned.lasts_s, *kind.lasts_s), tries_left=_TRIES)
+        return replace(
+            planned, kind=kind, lasts_s=min(planned.lasts_s, *kind.lasts_s), tries_left=_TRIES
+        )

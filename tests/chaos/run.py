@@ -151,12 +151,12 @@ class Run:
         took_s = watch.last_end_at - mended_at
         self._await_hooks(world)
         self._leave_something(world, plan)
-        purged = self._purge(world)
+        purged = list(self._purge(world))
         watch.stop()
         yield Finding("seed", str(self.seed), None)
         yield from self._about_faults(world, conductor)
         yield from self._about_time(watch, took_s)
-        yield purged
+        yield from purged
         yield from judge(world, len(plan.wishes))
         yield from self._about_answers(load)
         yield from self._about_processes(world)
@@ -204,13 +204,22 @@ class Run:
             client.begin_and_leave(plan.strays[0].artifact, form)
         client.close()
 
-    def _purge(self, world: World) -> Finding:
+    def _purge(self, world: World) -> Iterator[Finding]:
+        """A day later, as far as rows can tell: what nobody finished has expired."""
+        expired = "status <> 'stored' AND expires_at <= clock_timestamp()"
+        made_late = world.rows(
+            "UPDATE uploads SET expires_at = clock_timestamp() WHERE status <> 'stored' RETURNING id"
+        )
         command = [sys.executable, "-m", "app", "purge", "--older-than", "0"]
         done = subprocess.run(
             command, env=world.environment(), cwd=ROOT, capture_output=True, text=True, check=False
         )
         said = (done.stdout + done.stderr).strip().replace("\n", " ")[-400:]
-        return Finding("the purge", f"exit {done.returncode}", done.returncode == 0, said)
+        yield Finding("the purge", f"exit {done.returncode}", done.returncode == 0, said)
+        left = world.rows(f"SELECT id FROM uploads WHERE {expired}")
+        yield none_of(
+            "unfinished uploads that outlived it", [row["id"] for row in left], len(made_late)
+        )
 
     def _about_faults(self, world: World, conductor: Conductor) -> Iterator[Finding]:
         size, done = self.size, conductor.done
