@@ -32,3 +32,11 @@ def table(findings: Iterable[Finding]) -> str:
         if one.detail:
             lines.append(f"{'':26}{one.detail[:600]}")
     return "\n".join(lines)
+
+
+def must_hold(findings: Iterable[Finding]) -> None:
+    """Print the table. Raises ``AssertionError`` if anything is broken."""
+    listed = list(findings)
+    print(table(listed))
+    broken = [finding for finding in listed if finding.holds is False]
+    assert not broken, table(broken)
