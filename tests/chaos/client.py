@@ -17,7 +17,7 @@ from tests.chaos.record import Record
 
 _TIMEOUT_S = 30
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 4.0
-_COME_AGAIN = {429, 500, 502, 503, 504, 507}
+_COME_AGAIN = {408, 429, 500, 502, 503, 504, 507}
 
 
 class GaveUp(Exception):
