@@ -33,6 +33,9 @@ _SUBREAPER = 36
 _MARGIN_S = 60.0
 """Beyond one lease, from the last recovery until nothing lies about any more."""
 
+_AGAIN_S = 60.0
+"""For faults that found nothing to hit."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -181,7 +184,7 @@ class Run:
         conductor = Conductor(world, schedule, self.seed)
         load = Load(plan, world.url, world.sink.url, self.record, size.patience_s)
         load.start()
-        conductor.run(until=time.monotonic() + 3 * size.lasts_s)
+        conductor.run(until=time.monotonic() + 2 * size.lasts_s + _AGAIN_S)
         return conductor, load
 
     def _await_ends(self, watch: Watch, count: int) -> None:
