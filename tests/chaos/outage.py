@@ -27,15 +27,15 @@ def _without(here: Scene, server: str, seconds: float, jobs: int) -> Iterator[Fi
     links = [member.links[server] for member in here.world.members]
     for link in links:
         link.cut()
-    here.world.record.write("phase", name=f"{server} is cut", waiting=_waiting(here, ids))
+    waiting = _waiting(here, ids)
+    here.world.record.write("phase", name=f"{server} is cut", waiting=waiting)
     time.sleep(seconds)
-    at_the_end = _waiting(here, ids)
     for link in links:
         link.heal()
-    here.world.record.write("phase", name=f"{server} is back", waiting=at_the_end)
+    here.world.record.write("phase", name=f"{server} is back", waiting=_waiting(here, ids))
     took_s = here.await_ends(ids, _LONGEST_S)
     rows = here.inspections(ids)
-    name = f"{server} cut for {seconds:.0f} s while {at_the_end} of {jobs} jobs wait"
+    name = f"{server} cut for {seconds:.0f} s while {waiting} of {jobs} jobs wait"
     wrong = [row for row in rows if row["status"] != "succeeded"]
     yield none_of(
         f"{name}: jobs that did not succeed",
