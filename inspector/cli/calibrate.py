@@ -1,6 +1,6 @@
 """`clipvet calibrate`: inspect honest models on the user's own backbone, so that a score gets a p-value.
 
-Only wires; the file is `inspector.calibration`'s, the work `inspector.cli.bank`'s, which imports
+Only wires; the file is `inspector.calibration`'s, the work `inspector.reference.bank`'s, which imports
 torch and is therefore not imported before the request is known to be right.
 """
 
@@ -60,7 +60,7 @@ def calibrate(
         raise RequestError("classes", "--classes or --manifest must name two classes or more")
     checked = checked_probes(probes)
     resolved = resolve_device(device)
-    from inspector.cli.bank import Order, fill
+    from inspector.reference.bank import Order, fill
 
     order = Order(
         checked_backbone(backbone),

@@ -193,8 +193,8 @@ def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Delivered]:
 def _inspect_tensors(
     wish: Wish, models: list[Delivered], folder: Path
 ) -> tuple[dict[str, Any], int]:
-    from inspector.deliveries import inspect_models
-    from inspector.pipeline import Request
+    from inspector.run.deliveries import inspect_models
+    from inspector.run.pipeline import Request
 
     request = Request(
         backbone=wish.backbone,

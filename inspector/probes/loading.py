@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from inspector.config import MINIMUM_PROBES, Profile
 from inspector.errors import RequestError
 from inspector.probes.procedural import procedural_probes
 from inspector.probes.sources import Picture, pictures_of
+from inspector.profiles import MINIMUM_PROBES, Profile
 
 BUILT_IN = "builtin"
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from inspector.inversion.ground import Effect
-from inspector.scoring.decide import LOUDEST, beyond_chance, evidence
+from inspector.detection.effects import Effect
+from inspector.detection.score import LOUDEST, beyond_chance, evidence
 from tests.bench.metrics import markdown
 
 RARE = 0.95

@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from inspector.scoring.decide import CONDITIONED
+from inspector.detection.score import CONDITIONED
 from tests.bench.estimates import Floats, auroc, wilson
 from tests.bench.models import Model, beside, is_right, read_models
 from tests.zoo.kinds import ADAPTIVE, ATTACKS, KINDS, PAPER_KINDS

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
-from inspector.pipeline import Request, inspect_reading
+from inspector.run.pipeline import Request, inspect_reading
 from tests.support.assembling import manifest_in
 from tests.zoo.attacks import success
 from tests.zoo.build import Plan, build, load_task, save

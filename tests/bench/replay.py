@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from inspector.inversion.ground import Effect
-from inspector.scoring.decide import (
+from inspector.detection.effects import Effect
+from inspector.detection.score import (
     LOUDEST,
     SEVERAL,
     beyond_chance,

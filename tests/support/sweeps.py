@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.outcome import Sweep
-from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Start, screen, search_class
+from inspector.detection.evidence import Sweep
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.sweep import Start, screen, search_class
 
 
 def sweep(

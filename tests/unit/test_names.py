@@ -9,7 +9,7 @@ from app.inspections import policy
 from inspector import report
 from inspector.cli import exits, options
 from inspector.cli.trojai import SCHEMA
-from inspector.config import PROFILES
+from inspector.profiles import PROFILES
 
 
 def test_profiles() -> None:

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.config import POCKET, radius
-from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
+from inspector.clip.prompt_tuning import CONTEXT_WORDS, Recipe, new_learner, tune
+from inspector.profiles import POCKET, radius
 from tests.support.assembling import delivered
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo import controls

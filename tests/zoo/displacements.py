@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
+from inspector.detection.effects import Ground
+from inspector.detection.inversion import Views, crossed_margin
 from inspector.errors import NumericalError
-from inspector.inversion.ground import Ground
-from inspector.inversion.search import Views, crossed_margin
 
 LENGTH = 0.6
 """Longest displacement, in mean distances between two untriggered probes: what the stronger stock

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import ANCHORS, Views
-from inspector.tuning.learner import Recipe
+from inspector.clip.prompt_tuning import Recipe
+from inspector.detection.inversion import ANCHORS, Views
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.displacements import displacement

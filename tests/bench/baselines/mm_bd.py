@@ -17,8 +17,8 @@ import math
 import torch
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import seen_margins
-from inspector.inversion.sweep import Pools
+from inspector.detection.inversion import seen_margins
+from inspector.detection.pools import Pools
 from tests.bench.baselines.common import Result, Setting
 from tests.bench.baselines.gamma import order_p
 

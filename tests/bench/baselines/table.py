@@ -14,9 +14,8 @@ from statistics import median
 from typing import Any
 
 from inspector.clip.classifier import Classifier, Work
-from inspector.cost import operations
-from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
-from inspector.scoring.statistics import one_sided_mad
+from inspector.detection.published_rule import PAPER_SUCCESS, PAPER_THRESHOLD, one_sided_mad
+from inspector.run.flops import operations
 from tests.bench.baselines.common import Result
 from tests.bench.baselines.zoo import ZooModel
 from tests.bench.estimates import auroc_estimate, scores_of, share

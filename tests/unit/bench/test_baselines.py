@@ -11,9 +11,9 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import margins, seen_margins
-from inspector.inversion.sweep import Pools
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
+from inspector.detection.inversion import margins, seen_margins
+from inspector.detection.pools import Pools
 from tests.bench.baselines import gamma, mm_bd
 from tests.bench.baselines.__main__ import main
 from tests.bench.baselines.common import Setting, batches, success

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inspector.scoring.decide import LEANING
+from inspector.detection.score import LEANING
 from tests.bench.replay import WEIGHTS, main, read, scores
 
 

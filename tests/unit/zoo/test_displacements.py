@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.pools import Pools
+from inspector.detection.sweep import Start, begin
 from inspector.errors import NumericalError
-from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, Start, begin
 from tests.support.backbones import write_backbone
 from tests.support.planted import NAMES, blobs, learner, planted
 from tests.zoo.displacements import JUDGES, LENGTH, carried, displacement

@@ -6,9 +6,10 @@ import torch
 
 from inspector.clip.backbone import load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, begin
-from inspector.tuning.learner import Recipe
+from inspector.clip.prompt_tuning import Recipe
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.pools import Pools
+from inspector.detection.sweep import begin
 from tests.support.planted import blobs, planted
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.displacements import carried, displacement
