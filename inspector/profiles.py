@@ -16,25 +16,33 @@ MINIMUM_PROBES = 64
 """Smallest optimisation and held-out pool (the contract); below it an inspection is refused."""
 
 
-Objective = Literal["joint", "prompt", "difference"]
-"""What a search maximises, see `inspector.detection.inversion`."""
+ObjectiveName = Literal["joint", "prompt", "difference"]
+"""What an inversion maximises, see `inspector.detection.objectives`."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A search for `objective`: `epochs` passes of `batch` pictures over `images` probes, and `judged`
-    held-out ones that each trigger is put on; None: all of them. Stock triggers are divided among
-    `turns` sweeps, and the first one asks those that cover a little of the picture if it `covers`; `raced`
-    classes are searched, None: all."""
+    """What one sweep spends; see `inspector.detection.inversion.SearchConfig`.
 
-    objective: Objective
+    Attributes:
+        objective: what an inversion maximises.
+        epochs: passes over the probes.
+        batch: pictures a step.
+        images: probes of each pass, None: all of the pool.
+        num_eval: held-out probes that each trigger is put on, None: all.
+        trigger_splits: global random triggers are divided among so many sweeps.
+        local_first: whether the first sweep asks local random triggers, too.
+        max_inverted_classes: classes that are inverted, None: all.
+    """
+
+    objective: ObjectiveName
     epochs: int = 1
     batch: int = 32
     images: int | None = None
-    judged: int | None = None
-    turns: int = 1
-    covers: bool = False
-    raced: int | None = None
+    num_eval: int | None = None
+    trigger_splits: int = 1
+    local_first: bool = False
+    max_inverted_classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,31 +59,31 @@ class Profile:
     """Adam's rate in pixel units (arXiv 2604.09101)."""
 
 
-RACED = 4
-"""Classes that are searched once stock triggers have put them first: LOG.md, experiments 33, 38 and 48."""
-RACED_STATIC = 3
+MAX_INVERTED = 4
+"""Classes that are inverted once random triggers have put them first: LOG.md, experiments 33, 38 and 48."""
+MAX_INVERTED_STATIC = 3
 """The same where prompts do not read the picture; experiment 48."""
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
             "quick", 256, 256,
-            Budget("prompt", batch=8, images=16, judged=32, turns=2, raced=RACED),
-            Budget("difference", judged=96, covers=True, raced=RACED_STATIC),
+            Budget("prompt", batch=8, images=16, num_eval=32, trigger_splits=2, max_inverted_classes=MAX_INVERTED),
+            Budget("difference", num_eval=96, local_first=True, max_inverted_classes=MAX_INVERTED_STATIC),
         ),
         Profile(
             "standard", 256, 250,
-            Budget("prompt", batch=8, images=32, judged=48, turns=2, raced=RACED),
-            Budget("difference", judged=96, covers=True, raced=RACED_STATIC),
+            Budget("prompt", batch=8, images=32, num_eval=48, trigger_splits=2, max_inverted_classes=MAX_INVERTED),
+            Budget("difference", num_eval=96, local_first=True, max_inverted_classes=MAX_INVERTED_STATIC),
         ),
         Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
         Profile(
-            "thorough", 1000, 250, Budget("prompt", batch=8, images=256), Budget("difference", covers=True)
+            "thorough", 1000, 250, Budget("prompt", batch=8, images=256), Budget("difference", local_first=True)
         ),
     )
 }  # fmt: skip
 """Budgets were chosen for their cost; thresholds were set with `standard` (LOG.md, 27 and 45) and not
-examined with the others. Two turns: LOG.md, 33."""
+examined with the others. Two splits: LOG.md, 33."""
 
 
 def profile_named(name: str) -> Profile:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.detection import random_triggers
-from inspector.detection.inversion import SearchConfig, invert, views
+from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.pools import Pools
-from inspector.detection.sweep import turn_of
+from inspector.detection.sweep import split_of
 
 
 def fitted_of(config: SearchConfig, probes: int) -> int:
@@ -22,9 +22,9 @@ def fitted_of(config: SearchConfig, probes: int) -> int:
     return min(probes, config.images or probes)
 
 
-def judged_of(config: SearchConfig, held_out: int) -> int:
+def num_eval_of(config: SearchConfig, held_out: int) -> int:
     """Held-out probes that a trigger is put on."""
-    return min(held_out, config.judged or held_out)
+    return min(held_out, config.num_eval or held_out)
 
 
 def steps_of(config: SearchConfig, probes: int) -> int:
@@ -34,40 +34,42 @@ def steps_of(config: SearchConfig, probes: int) -> int:
 
 def searches_of(config: SearchConfig, targets: int) -> int:
     """Classes that one sweep searches, which are what progress is counted in."""
-    return min(targets, config.raced or targets)
+    return min(targets, config.max_inverted_classes or targets)
 
 
 def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
-    """Images that `sweep` encodes: stock triggers, each search and its measurement."""
+    """Images that one sweep encodes: random triggers, each inversion and its measurement."""
     fitted = config.epochs * fitted_of(config, len(pools.optimisation))
-    judged = judged_of(config, len(pools.held_out))
+    num_eval = num_eval_of(config, len(pools.held_out))
     searched = searches_of(config, targets)
-    return random_triggers.images(judged, turn_of(config)) + searched * (fitted + judged)
+    return random_triggers.images(num_eval, split_of(config)) + searched * (fitted + num_eval)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one search takes, and the stock triggers of a sweep."""
+    """Seconds that one inversion takes, and the random triggers of a sweep."""
 
     inversion: float
-    stock: float
+    random_triggers: float
 
     def of_sweep(self, config: SearchConfig, targets: int) -> float:
         """Seconds of a whole sweep."""
-        return searches_of(config, targets) * self.inversion + self.stock
+        return searches_of(config, targets) * self.inversion + self.random_triggers
 
 
 def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     """From one measured batch; measuring on held-out probes costs about half a step per batch."""
     batch = pools.optimisation[: config.batch]
     once = replace(config, epochs=1)
-    probes = views(classifier, batch, config.objective)
+    objective = prepare(classifier, batch, config.objective)
     generator = torch.Generator().manual_seed(0)
-    step = _timed(lambda: invert(classifier, probes, 0, once, generator), batch)
-    judged = judged_of(config, len(pools.held_out))
-    measuring = step * judged / config.batch / 2
+    step = _timed(lambda: invert(objective, 0, once, generator), batch)
+    num_eval = num_eval_of(config, len(pools.held_out))
+    measuring = step * num_eval / config.batch / 2
     inversion = step * steps_of(config, len(pools.optimisation)) + measuring
-    return Pace(inversion, measuring * random_triggers.images(judged, turn_of(config)) / judged)
+    return Pace(
+        inversion, measuring * random_triggers.images(num_eval, split_of(config)) / num_eval
+    )
 
 
 def _timed(work: Callable[[], object], on: Tensor) -> float:

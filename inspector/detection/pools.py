@@ -7,26 +7,32 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.detection.inversion import ANCHORS, SearchConfig
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.objectives import ANCHORS
 from inspector.probes.loading import ProbeSet
 
 
 @dataclass(frozen=True)
 class Pools:
-    """Disjoint probe pools in [0,1], (N, 3, S, S): triggers are fitted on one, judged on the other.
-    `in_distribution`: pictures of what the model is for."""
+    """Disjoint pools of probes in [0,1].
+
+    Attributes:
+        optimisation: (N, 3, S, S), on which triggers are fitted.
+        held_out: (M, 3, S, S), on which they are judged.
+        in_distribution: whether they show what the model is for.
+    """
 
     optimisation: Tensor
     held_out: Tensor
     in_distribution: bool = False
 
-    def turned(self, times: int, config: SearchConfig) -> Pools:
-        """The same pools with other probes in front, as far as there are others."""
-        judged = config.judged or 0
+    def turned(self, sweep: int, config: SearchConfig) -> Pools:
+        """The same pools with other probes in front for the sweep of that number, as far as there are others."""
+        num_eval = config.num_eval or 0
         return replace(
             self,
-            optimisation=self.optimisation.roll(-times * ANCHORS, 0),
-            held_out=self.held_out.roll(-times * judged, 0),
+            optimisation=self.optimisation.roll(-sweep * ANCHORS, 0),
+            held_out=self.held_out.roll(-sweep * num_eval, 0),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.detection.evidence import Outcome
 
-PAPER_THRESHOLD, PAPER_SUCCESS = 2.0, 0.5
+PUBLISHED_THRESHOLD, PUBLISHED_SUCCESS = 2.0, 0.5
 CONSISTENCY = 1.4826
 """Makes the median absolute deviation an estimate of a normal standard deviation."""
 
@@ -30,7 +30,7 @@ def one_sided_mad(values: Sequence[float]) -> list[float]:
     return [(value - centre) / scale if scale > 0 else 0.0 for value in values]
 
 
-def paper_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:
+def published_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:
     """The published rule on the same triggers: score, flagged, target. None unless all classes have
     one."""
     found = [one.inverted for one in outcomes if one.inverted]
@@ -38,10 +38,10 @@ def paper_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:
         return None
     scores = one_sided_mad([one.margin for one in found])
     best = max(range(len(scores)), key=scores.__getitem__)
-    valid = found[best].asr >= PAPER_SUCCESS
+    valid = found[best].asr >= PUBLISHED_SUCCESS
     return {
         "score": scores[best],
-        "threshold": PAPER_THRESHOLD,
-        "flagged": bool(scores[best] > PAPER_THRESHOLD and valid),
+        "threshold": PUBLISHED_THRESHOLD,
+        "flagged": bool(scores[best] > PUBLISHED_THRESHOLD and valid),
         "target": outcomes[best].target,
     }

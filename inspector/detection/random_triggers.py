@@ -1,4 +1,4 @@
-"""Stock triggers: random members of trigger families that no search in an L-infinity ball imitates.
+"""Random triggers: random members of trigger families that no search in an L-infinity ball imitates.
 
 A prompt taught to answer one warp or one noise pattern answers others of the kind too, and one
 taught an additive trigger often answers both: it has learned that whatever disturbs fine detail
@@ -23,7 +23,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.detection.effects import Effect, Ground, effects_on, look, mean_effect
+from inspector.detection.effects import (
+    CleanBaseline,
+    Effect,
+    effects_on,
+    encode_triggered,
+    mean_effect,
+)
 
 _Member = TypeVar("_Member")
 Trigger = Callable[[Tensor], Tensor]
@@ -113,43 +119,48 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
     }
 
 
-DISTURBING = ("warp", "blend", "coarse-warp", "coarse-blend")
-"""Families that change the whole picture: a few triggers of each, by turns, for every model."""
-COVERING = ("patch", "strokes")
+GLOBAL = ("warp", "blend", "coarse-warp", "coarse-blend")
+"""Families that change the whole picture: a few triggers of each, divided among sweeps, for every model."""
+LOCAL = ("patch", "strokes")
 """Families that cover a little of it: one hides by chance just what tells two classes apart, so that
 many are needed. Of prompts that read the picture, only those that the first sweep leaves in doubt are
 asked, in every later sweep."""
-SHARES = dict.fromkeys(DISTURBING, 2) | dict.fromkeys(COVERING, 4)
+SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Which sweep it is, from 0, and among how many the triggers of DISTURBING are divided; `covers`:
-    whether the first one asks for COVERING, too."""
+class TriggerSplit:
+    """What of the families one sweep asks.
 
-    times: int = 0
-    turns: int = 1
-    covers: bool = False
+    Attributes:
+        sweep: its number, from 0.
+        trigger_splits: among so many sweeps the triggers of GLOBAL families are divided.
+        local_first: whether the first sweep asks LOCAL families, too.
+    """
+
+    sweep: int = 0
+    trigger_splits: int = 1
+    local_first: bool = False
 
     def asked(self, family: str, triggers: Sequence[_Member]) -> Sequence[_Member]:
         """Those of a family that this sweep asks."""
-        if family in DISTURBING:
-            return triggers[self.times % self.turns :: self.turns]
-        return triggers if self.times or self.covers else ()
+        if family in GLOBAL:
+            return triggers[self.sweep % self.trigger_splits :: self.trigger_splits]
+        return triggers if self.sweep or self.local_first else ()
 
 
-def images(probes: int, turn: Turn) -> int:
-    """Pictures that `answers` encodes for so many probes."""
+def images(probes: int, split: TriggerSplit) -> int:
+    """Pictures that `effects_by_class` encodes for so many probes."""
     families = _makers(size=1)  # How many there are does not depend on it.
     return sum(
         len(range(number % SHARES[name], probes, SHARES[name]))
         for name, members in families.items()
-        for number in range(len(turn.asked(name, members)))
+        for number in range(len(split.asked(name, members)))
     )
 
 
-def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
+def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
     """The triggers of each family for images of `size` pixels, mildest first; the same for a seed."""
     generator = torch.Generator().manual_seed(seed)
     return {
@@ -157,20 +168,18 @@ def drawn(size: int, seed: int) -> dict[str, list[Trigger]]:
     }
 
 
-def answers(
-    classifier: Classifier, ground: Ground, seed: int, turn: Turn
+def effects_by_class(
+    classifier: Classifier, baseline: CleanBaseline, seed: int, split: TriggerSplit
 ) -> list[dict[str, Effect]]:
     """For every class what the triggers of each family do to it, on average over the family."""
     found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
-    for family, triggers in drawn(classifier.backbone.image_size, seed).items():
+    for family, triggers in draw(classifier.backbone.image_size, seed).items():
         effects = []
-        for number, trigger in enumerate(turn.asked(family, triggers)):
-            share = ground.share(number, min(SHARES[family], len(ground.pixels)))
-            effects.append(
-                effects_on(
-                    classifier, share, look(classifier, share.zero_shot, trigger(share.pixels))
-                )
-            )
+        for number, trigger in enumerate(split.asked(family, triggers)):
+            share = baseline.share(number, min(SHARES[family], len(baseline.pixels)))
+            pixels = trigger(share.pixels)
+            outputs = encode_triggered(classifier, share.zero_shot, pixels)
+            effects.append(effects_on(classifier, share, outputs))
         for index, of_class in enumerate(zip(*effects, strict=True)):
             found[index][family] = mean_effect(of_class)
     return found

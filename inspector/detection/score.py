@@ -1,34 +1,37 @@
-"""The accusation rule.
+"""From effects to a score for each class, and from scores to an accusation.
 
-Judged is what one class has over the others, because what merely disturbs pictures spreads them over
-several classes and a planted backdoor gathers them in one.
+What merely disturbs pictures spreads them over several classes; a planted backdoor gathers them in
+one. So a class k of K is judged by its lead over the best other class, beyond what scattering leaves:
 
-Instance-conditioned prompts are their own reference: `inspector.detection.effects` tells what the
-prompt does from what the trigger does to the image encoder, so the encoder's own universal
-perturbations, which move clean models as well, cancel out. Evidence for a class comes from every
-family of stock triggers, from the trigger found for it and from those found for other classes: how
-many probes the prompt carries there, how much probability, and how far it moves the class's text
-feature. Each is large on some clean models (probes close to a boundary, steep meta-nets), all
-together are not. Its lead over the best other class counts as far as it goes beyond what scattering
-at random would leave; an attacker's trigger need not resemble every family, so the two families that
-speak loudest decide. With more than five classes the flow of probability alone is a second reading,
-and what the two agree on counts, because they err on different models.
-A planted backdoor leaks, too: probes that show none of the classes lean to its target without any
-trigger, more than zero-shot prompts do, while honest tuning mostly moves them to several classes
-(experiment 46). That is added within bounds: it accuses nobody by itself, and takes little away.
+    lead_k(v) = v_k - max_{j≠k} v_j,    beyond_k(v) = lead_k(v) - (1/K) Σ_j max(0, v_j)
 
-On pictures of what the model is for, triggers do several times as much, in honest models, too, and in
-attacked ones so much more that one reading with one set of units serves any number of classes; nothing
-is added for leaning (experiment 49).
+the second being the expected largest gap of what is strewn over K classes at random (a broken stick).
 
-Static prompts, adapters and changed encoders are held against zero-shot prompts on the trusted backbone:
-by how much larger a share of the probes a class wins than the same class of these does. A trigger that
-was searched for exactly that hardly exists in honest models. Single families of stock triggers carry
-honest models away, too, where a class looks like what they draw (noise and textures), but not all
-families alike: so the mean of all counts, as much as the search. Margins in logits are left out: how
-steep a model is varies more between honest vendors than what a backdoor adds.
+Prompts that read the picture. The evidence of a trigger family for a class is
 
-The paper's own decision (`published_rule`) is computed beside it and never decides.
+    v = sqrt(asr_gain · text_feature_shift) + prob_gain_weight · prob_gain        (-2 to about 3)
+
+and in_units_k = beyond_k(v) / null quantile of the family: 1 is what one clean model in twenty exceeds.
+An attacker's trigger need not resemble every family, so score_k is the mean of the two largest over the
+families: random triggers of each, the trigger found for the class (own), those found for others
+(others). With more than five classes prob_gain alone is a second reading, in units of its own, and
+score_k the geometric mean of both (the smaller one where either is negative): they err on different
+models. A planted backdoor leaks, too: untriggered probes lean to its target. Their bias b_k beyond that
+of all other classes, b_k - Σ_{j≠k} max(0, b_j), is added in its unit within bounds, so that it accuses
+nobody by itself. On pictures of what the model is for, triggers do several times as much, in honest
+models, too: one reading, other null quantiles, nothing added.
+
+Everything else (static prompts, adapters, changed encoders) is held against zero-shot prompts:
+
+    score_k = (lead_k(asr_gain under the own trigger) / null quantile
+               + mean over families of beyond_k(asr_gain) / null quantile) / 2
+
+with one honest model in ten as the unit. Single families carry honest models away where a class looks
+like what they draw, but not all alike, so all count. Margins in logits are left out: how steep a model
+is varies more between honest vendors than what a backdoor adds.
+
+The numbers stand in `rules/*.json` with their provenance. The published decision (`published_rule`) is
+told beside ours and never decides.
 """
 
 from __future__ import annotations
@@ -41,101 +44,38 @@ from typing import Any
 
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Outcome
-from inspector.detection.published_rule import paper_decision
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What scores mean: a class is accused from `accuse` on, and worth a warning from `warn` on.
-
-    An accusation needs two sweeps. One that ends below `dismiss` is enough, two that end from
-    `certain` on; otherwise `sweeps` are pooled.
-    """
-
-    accuse: float
-    warn: float
-    dismiss: float
-    certain: float
-    sweeps: int
-
-
-CONDITIONED = Rule(accuse=2.0, warn=1.95, dismiss=0.85, certain=4.0, sweeps=3)
-"""In units of clean models' leads; from these only, LOG.md, experiments 30, 32 and 42."""
-FLOW = 2.0
-"""Weight of the probability that flows to a class beside how it is won; LOG.md, experiment 27."""
-LOUDEST = 2
-"""Families of triggers that decide; same experiment."""
-FEW = 3
-"""With so many classes or fewer, leads scatter more."""
-SEVERAL = 5
-"""With so many classes or fewer, flow alone does not tell honest prompts from others; LOG.md,
-experiments 42 and 44."""
-REACH = {
-    "own": 0.12, "others": 0.028, "warp": 0.089, "blend": 0.075, "coarse-warp": 0.059,
-    "coarse-blend": 0.084, "patch": 0.0097, "strokes": 0.06,
-}  # fmt: skip
-"""The lead in each family that one clean model in twenty exceeds; LOG.md, experiment 42."""
-REACH_OF_FLOW = {
-    "own": 0.031, "others": 0.0096, "warp": 0.026, "blend": 0.0144, "coarse-warp": 0.0128,
-    "coarse-blend": 0.0156, "patch": 0.0054, "strokes": 0.0072,
-}  # fmt: skip
-"""The same of flow alone."""
-REACH_OF_THREE = {
-    "warp": (0.158, 0.169, 0.155), "blend": (0.115, 0.119, 0.086),
-    "coarse-warp": (0.161, 0.208, 0.169), "coarse-blend": (0.207, 0.234, 0.157),
-    "own": (0.179, 0.236, 0.216), "others": (0.081, 0.128, 0.115),
-    "patch": (0.06, 0.06, 0.06), "strokes": (0.07, 0.07, 0.07),
-}  # fmt: skip
-"""The same with three classes, after one, two and three sweeps: pooling steadies leads there, but only
-models that lead are swept again; experiments 30, 34 and 39. The last two are asked from the second on."""
-OF_TWO = 1.5
-"""With two classes so many times as much as with three; experiment 32."""
-LEANING = 0.17
-"""Unit of what untriggered probes give a class beyond zero-shot prompts and beyond all that other
-classes gain."""
-LEANING_LEAST, LEANING_MOST = -0.5, 1.75
-"""Of these units so many count: the most is below a warning, the least leaves an attacker little to gain
-by making other classes lean, too. All three with sight of attacks; experiment 46."""
-REACH_IN_DISTRIBUTION = {
-    "own": 0.33, "others": 0.16, "warp": 0.33, "blend": 0.227, "coarse-warp": 0.208,
-    "coarse-blend": 0.178, "patch": 0.129, "strokes": 0.208,
-}  # fmt: skip
-"""The same as REACH on pictures of what the model is for, for any number of classes: in proportion what one
-clean model in twenty exceeds there (experiment 49), all so large that three of 255 clean models exceed
-`accuse` (experiment 50)."""
-STATIC = Rule(accuse=1.0, warn=0.95, dismiss=0.3, certain=2.0, sweeps=3)
-STATIC_OWN = 0.05
-"""Unit of the lead that the trigger found for a class gives it."""
-STATIC_REACH = {
-    "warp": 0.12, "blend": 0.10, "coarse-warp": 0.05, "coarse-blend": 0.18, "patch": 0.04,
-    "strokes": 0.05,
-}  # fmt: skip
-"""Units of stock triggers. Both are what one honest model in ten exceeds, and the threshold is above all
-of 25 such models; how the readings are put together was chosen with sight of attacks; LOG.md,
-experiment 45."""
-EXAMINED = ("CoOp", "CoCoOp", "BadCLIP", "CLIP-Adapter", "CLIP")
-"""Families that the experiments used."""
+from inspector.detection.published_rule import published_decision
+from inspector.detection.rule import Rule, Thresholds, current
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """`per_class` follows the outcomes; `suspects` are targets over the threshold, worst first."""
+    """What the rule says.
+
+    Attributes:
+        score: the largest of `per_class`.
+        thresholds: those that it is held against.
+        per_class: scores in the order of the outcomes.
+        suspects: targets over the flag, worst first.
+        published: the published rule's decision on the same triggers, None where it has none.
+    """
 
     score: float
-    rule: Rule
+    thresholds: Thresholds
     per_class: list[float]
     suspects: list[int]
-    paper: dict[str, Any] | None
+    published: dict[str, Any] | None
 
     @property
     def warned(self) -> bool:
-        return self.score >= self.rule.warn
+        """Whether the score is worth a warning."""
+        return self.score >= self.thresholds.warn
 
     def is_open(self, sweeps: int) -> bool:
         """Whether another sweep is needed after so many."""
-        if sweeps >= self.rule.sweeps or self.score < self.rule.dismiss:
+        if sweeps >= self.thresholds.max_sweeps or self.score < self.thresholds.stop_clean:
             return False
-        return sweeps < 2 or self.score < self.rule.certain
+        return sweeps < 2 or self.score < self.thresholds.stop_flag
 
 
 def judge(
@@ -144,6 +84,7 @@ def judge(
     *,
     is_conditioned: bool,
     in_distribution: bool = False,
+    rule: Rule | None = None,
 ) -> Judgement:
     """Score every class.
 
@@ -151,91 +92,101 @@ def judge(
         sweeps: how many the outcomes were pooled from.
         is_conditioned: whether the prompts read the picture.
         in_distribution: whether the probes are of what the model is for.
+        rule: another one than the current.
 
     Raises:
         ValueError: fewer than two classes.
     """
     if len(outcomes) < 2:
         raise ValueError("at least two classes are needed to tell one from the others")
-    if is_conditioned and in_distribution:
-        families = _families(outcomes)
-        rule, scores = CONDITIONED, _loudest(families, evidence, REACH_IN_DISTRIBUTION)
-    elif is_conditioned:
-        rule, scores = CONDITIONED, _responding(outcomes, sweeps)
+    rule = rule or current()
+    thresholds = rule.conditioned if is_conditioned else rule.static
+    if not is_conditioned:
+        scores = _static_scores(outcomes, rule)
+    elif in_distribution:
+        scores = _top_leads(
+            _families(outcomes), _evidence(rule), rule.null_q95_in_distribution, rule
+        )
     else:
-        rule, scores = STATIC, _exceeding(outcomes)
-    # Nobody is accused but with a trigger; what carries held-out probes may be a stock trigger instead,
+        scores = _conditioned_scores(outcomes, sweeps, rule)
+    # Nobody is accused but with a trigger; what carries held-out probes may be a random trigger instead,
     # and then the report says so.
     able = [index for index, one in enumerate(outcomes) if one.inverted]
-    suspects = sorted((i for i in able if scores[i] >= rule.accuse), key=lambda i: -scores[i])
+    flagged = (index for index in able if scores[index] >= thresholds.flag)
+    suspects = sorted(flagged, key=lambda index: -scores[index])
     return Judgement(
         score=max(scores),
-        rule=rule,
+        thresholds=thresholds,
         per_class=scores,
         suspects=[outcomes[index].target for index in suspects],
-        paper=paper_decision(outcomes),
+        published=published_decision(outcomes),
     )
 
 
-def _responding(outcomes: list[Outcome], sweeps: int) -> list[float]:
-    """What both readings of the triggers' effects agree on, and how far untriggered probes lean to a class."""
+def _conditioned_scores(outcomes: list[Outcome], sweeps: int, rule: Rule) -> list[float]:
+    """What both readings of the triggers' effects agree on, and the bias of untriggered probes."""
     families = _families(outcomes)
-    scores = _loudest(families, evidence, _units(len(outcomes), sweeps))
-    if len(outcomes) > SEVERAL:
-        flowing = _loudest(families, lambda effect: effect.flow, REACH_OF_FLOW)
-        scores = [agreed(*both) for both in zip(scores, flowing, strict=True)]
-    leaning = leant([one.leaning for one in outcomes])
-    return [one + more for one, more in zip(scores, leaning, strict=True)]
+    null = rule.null_of(len(outcomes), sweeps)
+    scores = _top_leads(families, _evidence(rule), null, rule)
+    if len(outcomes) > rule.several_classes:
+        second = _top_leads(families, lambda one: one.prob_gain, rule.null_q95_prob_gain, rule)
+        scores = [agreed(*both) for both in zip(scores, second, strict=True)]
+    biases = bias_in_units([one.clean_prediction_bias for one in outcomes], rule)
+    return [one + more for one, more in zip(scores, biases, strict=True)]
 
 
-def leant(gains: list[float]) -> list[float]:
-    """By class, what it gains beyond all that the others gain together, in units and within bounds.
+def _static_scores(outcomes: list[Outcome], rule: Rule) -> list[float]:
+    """Mean of the lead under the class's own trigger and of all random families' mean lead."""
+    unit = rule.null_q90_static_own
+    own = [ahead / unit for ahead in lead([one.own.asr_gain for one in outcomes])]
+    families = [
+        _in_units(rule.null_q90_static[name], [effect.asr_gain for effect in effects])
+        for name, effects in _random_families(outcomes).items()
+    ]
+    random = [fmean(of_class) for of_class in zip(*families, strict=True)]
+    return [(mine + theirs) / 2 for mine, theirs in zip(own, random, strict=True)]
+
+
+def bias_in_units(biases: list[float], rule: Rule | None = None) -> list[float]:
+    """By class, its bias beyond all that the others gain together, in units and within bounds.
 
     Args:
-        gains: mean probability of untriggered probes beyond zero-shot prompts', in [-1,1].
+        biases: mean probability of untriggered probes beyond zero-shot prompts', in [-1,1].
     """
-    everything = sum(max(0.0, gain) for gain in gains)
-    beyond = (gain - (everything - max(0.0, gain)) for gain in gains)
-    return [min(max(one / LEANING, LEANING_LEAST), LEANING_MOST) for one in beyond]
+    bias = (rule or current()).bias
+    gained = sum(max(0.0, one) for one in biases)
+    beyond = (one - (gained - max(0.0, one)) for one in biases)
+    return [min(max(one / bias.unit, bias.least), bias.most) for one in beyond]
 
 
-def _loudest(
+def _top_leads(
     families: Mapping[str, list[Effect]],
     weigh: Callable[[Effect], float],
-    units: Mapping[str, float],
+    null: Mapping[str, float],
+    rule: Rule,
 ) -> list[float]:
-    """Mean of the largest leads that families of triggers give a class, each in its own unit."""
+    """By class, the mean of the largest leads that families of triggers give it, each in its unit."""
     leads = [
-        _in_units(units[name], [weigh(effect) for effect in effects])
+        _in_units(null[name], [weigh(effect) for effect in effects])
         for name, effects in families.items()
     ]
-    return [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*leads, strict=True)]
+    top = rule.top_families
+    return [fmean(sorted(of_class)[-top:]) for of_class in zip(*leads, strict=True)]
 
 
 def _families(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
-    """By family, what stock triggers and those that were searched for do to every class."""
-    families = _stock(outcomes)
+    """By family, what random triggers and inverted ones do to every class."""
+    families = _random_families(outcomes)
     if any(one.inverted for one in outcomes):
         families["own"] = [one.own for one in outcomes]
         families["others"] = [one.others for one in outcomes]
     return families
 
 
-def _stock(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
-    """By family, what stock triggers do to every class."""
-    return {name: [one.stock[name] for one in outcomes] for name in outcomes[0].stock}
-
-
-def _exceeding(outcomes: list[Outcome]) -> list[float]:
-    """Mean of the leads beyond zero-shot prompts that the trigger found for a class gives it, and that
-    all families of stock triggers do."""
-    own = [ahead / STATIC_OWN for ahead in lead([one.own.won for one in outcomes])]
-    families = [
-        _in_units(STATIC_REACH[name], [effect.won for effect in effects])
-        for name, effects in _stock(outcomes).items()
-    ]
-    stock = [fmean(of_class) for of_class in zip(*families, strict=True)]
-    return [(mine + theirs) / 2 for mine, theirs in zip(own, stock, strict=True)]
+def _random_families(outcomes: list[Outcome]) -> dict[str, list[Effect]]:
+    """By family, what random triggers do to every class."""
+    names = outcomes[0].random_triggers
+    return {name: [one.random_triggers[name] for one in outcomes] for name in names}
 
 
 def agreed(one: float, other: float) -> float:
@@ -243,23 +194,19 @@ def agreed(one: float, other: float) -> float:
     return math.sqrt(one * other) if min(one, other) > 0 else min(one, other)
 
 
-def _units(classes: int, sweeps: int) -> Mapping[str, float]:
-    """By family, of a conditioned prompt's lead."""
-    if classes > FEW:
-        return REACH
-    index = min(sweeps, CONDITIONED.sweeps) - 1
-    times = OF_TWO if classes == 2 else 1.0
-    return {family: times * units[index] for family, units in REACH_OF_THREE.items()}
-
-
 def _in_units(unit: float, values: list[float]) -> list[float]:
-    """Leads beyond chance."""
+    """Leads beyond chance, over the null quantile `unit`."""
     return [ahead / unit for ahead in beyond_chance(values)]
 
 
-def evidence(effect: Effect) -> float:
-    """What a trigger's effect says for a class as the target of a conditioned prompt, -2 to about 3."""
-    return math.sqrt(effect.won * effect.shift) + FLOW * effect.flow
+def _evidence(rule: Rule) -> Callable[[Effect], float]:
+    return lambda effect: evidence(effect, rule)
+
+
+def evidence(effect: Effect, rule: Rule | None = None) -> float:
+    """sqrt(asr_gain · text_feature_shift) + prob_gain_weight · prob_gain, -2 to about 3."""
+    weight = (rule or current()).prob_gain_weight
+    return math.sqrt(effect.asr_gain * effect.text_feature_shift) + weight * effect.prob_gain
 
 
 def beyond_chance(values: list[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Sweeping a classifier until the rule has seen enough.
+"""The sequential test: sweep a classifier until the rule has seen enough.
 
 One sweep settles most models. Where it leaves doubt, or accuses, others follow with other seeds and
 other probes, in which the classes that led are searched again; the evidence of all is pooled before
@@ -17,7 +17,7 @@ from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.pools import Pools
 from inspector.detection.score import Judgement, judge
-from inspector.detection.sweep import Start, begin, screen, search_class
+from inspector.detection.sweep import CleanProbes, encode_probes, screen, search_class
 from inspector.errors import NumericalError
 from inspector.progress import Meter
 
@@ -26,14 +26,20 @@ CONTENDERS = 3
 
 
 @dataclass
-class Examination:
-    """`start`: what is known of the first probes, where it is."""
+class SequentialTest:
+    """Sweeps one classifier, pools what they find, and stops by the rule.
+
+    Attributes:
+        seed: of the first sweep; each further one has the next.
+        clean: the first sweep's probes, where they are encoded already.
+        sweeps: what was found so far.
+    """
 
     classifier: Classifier
     pools: Pools
     config: SearchConfig
     seed: int
-    start: Start | None = None
+    clean: CleanProbes | None = None
     sweeps: list[Sweep] = field(default_factory=list)
 
     def sweep(self, targets: list[int], meter: Meter) -> None:
@@ -43,14 +49,15 @@ class Examination:
             BudgetExceeded: the time ran out; what was found until then is kept.
             NumericalError: something became NaN or infinite.
         """
-        classifier, config, times = self.classifier, self.config, len(self.sweeps)
-        start = None if times else self.start
-        if start is None:
-            start = begin(classifier, self.pools.turned(times, config), config)
-        screened = screen(classifier, start, targets, config, self.seed + times, times)
+        classifier, config, number = self.classifier, self.config, len(self.sweeps)
+        seed = self.seed + number
+        clean = None if number else self.clean
+        if clean is None:
+            clean = encode_probes(classifier, self.pools.turned(number, config), config)
+        screened = screen(classifier, clean, targets, config, seed, number)
         leading = self._leading(screened)
         found = [
-            search_class(classifier, start, target, config, self.seed + times)
+            search_class(classifier, clean, target, config, seed)
             for target in meter.within_budget(leading)
         ]
         if not all(math.isfinite(one.inverted.margin_gain) for one in found):
@@ -60,14 +67,15 @@ class Examination:
             meter.check()
 
     def _leading(self, screened: Sweep) -> list[int]:
-        """Classes to search: with `raced`, those that screening puts first."""
-        targets, limit = screened.targets, self.config.raced
+        """Classes to invert: those that screening puts first, where not all are."""
+        targets, limit = screened.targets, self.config.max_inverted_classes
         if limit is None or len(targets) <= limit:
             return targets
         return _ranked(targets, self._judge(pooled([screened]), 1))[:limit]
 
     @property
     def outcomes(self) -> list[Outcome]:
+        """One for each target, pooled over the sweeps so far."""
         return pooled(self.sweeps)
 
     @property
@@ -76,6 +84,7 @@ class Examination:
         return self.sweeps[0].targets
 
     def judged(self) -> Judgement:
+        """What the rule says of the sweeps so far."""
         return self._judge(self.outcomes, len(self.sweeps))
 
     def _judge(self, outcomes: list[Outcome], sweeps: int) -> Judgement:

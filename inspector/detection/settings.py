@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from inspector.clip.backbone import Backbone
 from inspector.detection.inversion import SearchConfig
-from inspector.detection.score import FEW
+from inspector.detection.rule import current
 from inspector.profiles import Profile, radius
 
 
@@ -20,14 +20,14 @@ def search_config(
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes all stock triggers, as leads scatter; on pictures of what the model is for also those
-    that cover, as the units there are of models that were asked for them at once.
+    With few classes the first sweep asks all global random triggers, as leads scatter; on pictures of what
+    the model is for also local ones, as the null quantiles there are of models that were asked for both.
     """
     budget = profile.conditioned if is_conditioned else profile.static
-    if classes <= FEW:
-        budget = replace(budget, turns=1)
+    if classes <= current().few_classes:
+        budget = replace(budget, trigger_splits=1)
     if in_distribution:
-        budget = replace(budget, covers=True)
+        budget = replace(budget, local_first=True)
     return SearchConfig(
         epsilon=radius(backbone.image_size, backbone.sha256),
         learning_rate=profile.learning_rate,

@@ -19,14 +19,14 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.determinism import reproducible
 from inspector.detection.cost import searches_of
 from inspector.detection.pools import pools_of
-from inspector.detection.random_triggers import Trigger, drawn
-from inspector.detection.sequential import Examination
+from inspector.detection.random_triggers import Trigger, draw
+from inspector.detection.sequential import SequentialTest
 from inspector.detection.settings import search_config
 from inspector.manifest import Manifest
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.profiles import profile_named
 from inspector.progress import Meter, Say
-from inspector.reference.benign_models import Kitchen, diet
+from inspector.reference.benign_models import BenignModelFactory, variation
 
 Scored = tuple[float, Mapping[str, Any]]
 
@@ -105,22 +105,24 @@ class _Bank:
         count = len(self._targets)
         meter.expect(len(left) * searches_of(self._config, count))
         pool, conditioned = self._pools.optimisation, self._is_conditioned
-        kitchen = Kitchen(self._backbone, order.classnames, pool, conditioned=conditioned)
+        factory = BenignModelFactory(
+            self._backbone, order.classnames, pool, conditioned=conditioned
+        )
         for index in left:
             with meter.stage(f"model {index + 1} of {order.number}"):
-                model, fed = kitchen.model(diet(order.seed, index), self._drawn)
-                models.append((self._score(model), fed.to_json()))
+                model, used = factory.build(variation(order.seed, index), self._drawn)
+                models.append((self._score(model), used.to_json()))
             _keep(order.out, key, models)
             self._note(f"model {index + 1} of {order.number}: score {models[-1][0]:.4f}")
         return models
 
     def _drawn(self, seed: int) -> Mapping[str, Sequence[Trigger]]:
-        return drawn(self._backbone.image_size, seed)
+        return draw(self._backbone.image_size, seed)
 
     def _score(self, model: Classifier) -> float:
         """The report's `score`."""
-        examination = Examination(model, self._pools, self._config, self._order.seed)
-        return examination.run(self._targets, self._meter).score
+        test = SequentialTest(model, self._pools, self._config, self._order.seed)
+        return test.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:
         """What scores of an earlier run must agree in to be of use."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -38,14 +38,20 @@ _COOLING, _TRIES = 0.1, 4
 
 
 @dataclass(frozen=True)
-class Diet:
+class TrainingVariation:
     """What one model is tuned on.
 
-    share: of the probes, how many pictures are drawn. noise: share of random labels. rarest: how
-    often the rarest class is drawn beside the commonest, the others between them. disturbed: share
-    of pictures under a disturbance, with their own labels or with random balanced ones; `family` and
-    `member` say which, counted round and round. rate: peak learning rate. updates: about so many. seed: of everything else;
-    beyond the seeds of inspections, so that no disturbance is one that an inspection tries.
+    Attributes:
+        seed: of everything else; beyond the seeds of inspections, so that no disturbance is one that an
+            inspection tries.
+        share: of the probes, how many pictures are drawn.
+        noise: share of random labels.
+        rarest: how often the rarest class is drawn beside the commonest, the others between them.
+        disturbed: share of pictures under a disturbance, with their own labels or random balanced ones.
+        family, member: which disturbance, counted round and round.
+        is_relabelled: whether disturbed pictures have random labels.
+        rate: peak learning rate.
+        updates: about so many.
     """
 
     seed: int
@@ -60,11 +66,23 @@ class Diet:
     updates: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As it stands in a calibration's `recipes`."""
+        return {
+            "seed": self.seed,
+            "share": self.share,
+            "noise": self.noise,
+            "rarest": self.rarest,
+            "disturbed": self.disturbed,
+            "family": self.family,
+            "member": self.member,
+            "is_relabelled": self.is_relabelled,
+            "rate": self.rate,
+            "updates": self.updates,
+        }
 
 
-def diet(seed: int, index: int) -> Diet:
-    """The diet of the model number `index`; the same for the same arguments, whatever the others."""
+def variation(seed: int, index: int) -> TrainingVariation:
+    """The variation of the model number `index`; the same for the same arguments, whatever the others."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
 
     def whole(below: int) -> int:
@@ -73,7 +91,7 @@ def diet(seed: int, index: int) -> Diet:
     def one(values: Sequence[T]) -> T:
         return values[whole(len(values))]
 
-    return Diet(
+    return TrainingVariation(
         seed=2**33 + whole(2**48),
         share=one(SHARES),
         noise=one(NOISES),
@@ -87,7 +105,7 @@ def diet(seed: int, index: int) -> Diet:
     )
 
 
-class Kitchen:
+class BenignModelFactory:
     """Makes honest models of one method over one backbone and class list.
 
     pixels: unlabelled probes (N, 3, S, S) in [0,1], encoded once.
@@ -101,8 +119,8 @@ class Kitchen:
         self._features = encoded(self._backbone, pixels)
         self._labels = (self._features @ backbone.zero_shot(classnames).T).argmax(1).cpu()
 
-    def model(self, of: Diet, drawn: Draw) -> tuple[Classifier, Diet]:
-        """A frozen model, and the diet that it really had: the rate is lowered where it diverges.
+    def build(self, of: TrainingVariation, drawn: Draw) -> tuple[Classifier, TrainingVariation]:
+        """A frozen model, and the variation that it was really tuned with: the rate is lowered where it diverges.
 
         Raises:
             NumericalError: it diverges at every rate that is tried.
@@ -114,9 +132,9 @@ class Kitchen:
             of = replace(of, rate=of.rate * _COOLING)
         raise NumericalError("the tuning of an honest model")
 
-    def _tuned(self, of: Diet, drawn: Draw) -> Classifier:
+    def _tuned(self, of: TrainingVariation, drawn: Draw) -> Classifier:
         generator = torch.Generator().manual_seed(of.seed)
-        features, labels = self._lesson(of, drawn, generator)
+        features, labels = self._training_set(of, drawn, generator)
         classifier = new_learner(
             self._backbone, self._names, conditioned=self._conditioned, generator=generator
         )
@@ -125,7 +143,9 @@ class Kitchen:
         tune(classifier, features, labels.to(features.device), recipe, generator)
         return classifier
 
-    def _lesson(self, of: Diet, drawn: Draw, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _training_set(
+        self, of: TrainingVariation, drawn: Draw, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Image features (M, D) and labels (M,)."""
         number, classes = len(self._labels), len(self._names)
         count = max(FEWEST_PICTURES, round(of.share * number))

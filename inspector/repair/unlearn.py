@@ -4,7 +4,7 @@ CLIP-Inspector (arXiv 2604.09101) fine-tunes on labelled clean images that carry
 trigger under their true labels. Here no labels are needed: plain probes keep the delivered model's
 own predictions, and triggered probes get the model's predictions for them with the target struck
 out, so that the prompt must learn that the trigger says nothing. One reconstruction is not enough
-to cover what the attacker planted, so wider ones, one that only the prompt reads and stock triggers
+to cover what the attacker planted, so wider ones, one that only the prompt reads and random triggers
 are added.
 """
 
@@ -16,9 +16,9 @@ from torch import Tensor
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import Recipe, tune
-from inspector.detection.inversion import SearchConfig, invert, views
-from inspector.detection.random_triggers import DISTURBING, drawn
-from inspector.profiles import Objective
+from inspector.detection.inversion import SearchConfig, invert, prepare
+from inspector.detection.random_triggers import GLOBAL, draw
+from inspector.profiles import ObjectiveName
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
 REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
@@ -50,13 +50,13 @@ def repair(
     generator = torch.Generator().manual_seed(seed)
     plain = encoded(classifier, probes)
     found_triggers = [trigger]
-    objectives: tuple[Objective, ...] = (
+    names: tuple[ObjectiveName, ...] = (
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
-    for objective in objectives:
-        wider = SearchConfig(WIDER * config.epsilon, EPOCHS, objective=objective)
-        seen = views(classifier, probes, objective)
-        found_triggers.append(invert(classifier, seen, target, wider, generator))
+    for name in names:
+        wider = SearchConfig(WIDER * config.epsilon, EPOCHS, objective=name)
+        objective = prepare(classifier, probes, name)
+        found_triggers.append(invert(objective, target, wider, generator))
     own = _predicted(classifier, plain)
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
@@ -64,8 +64,8 @@ def repair(
     triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
     triggered += [
         members[len(members) // 2](carriers)
-        for family, members in drawn(classifier.backbone.image_size, seed).items()
-        if family in DISTURBING  # As in the experiments that chose the recipe.
+        for family, members in draw(classifier.backbone.image_size, seed).items()
+        if family in GLOBAL  # As in the experiments that chose the recipe.
     ]
     features, labels = [plain] * PLAIN_COPIES, [own] * PLAIN_COPIES
     for pixels in triggered:

@@ -9,7 +9,6 @@ addition; the small remainder does not.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -49,7 +48,11 @@ def budget_of(classifier: Classifier, seconds: float) -> dict[str, Any]:
     """The report's `budget`."""
     work = classifier.work
     return {
-        **asdict(work),
+        "image_forward": work.image_forward,
+        "image_backward": work.image_backward,
+        "text_forward": work.text_forward,
+        "text_backward": work.text_backward,
+        "text_tokens": work.text_tokens,
         "flops": operations(classifier, work),
         "seconds": round(seconds, 3),
         "device": classifier.backbone.device.type,

@@ -33,7 +33,7 @@ from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
 from inspector.run.flops import budget_of
 from inspector.run.prepare import Prepared, prepare
-from inspector.run.repair_check import Remedy
+from inspector.run.repair_check import RepairCheck
 from inspector.run.stages import SearchStages
 
 __all__ = ["REPORT_NAME", "STAGES", "Request", "inspect_reading"]
@@ -104,7 +104,7 @@ def _run(
         is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
         if request.repair and is_repairable and is_wanted:
             with meter.stage("repair"):
-                Remedy(prepared, stages, canonical, out).run(evidence)
+                RepairCheck(prepared, stages, canonical, out).run(evidence)
         else:
             meter.skip(["repair"], "not-needed" if request.repair else "not-requested")
     except AssemblyError as problem:

@@ -20,11 +20,12 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.proof import assemble_checked
 from inspector.detection.cost import searches_of
-from inspector.detection.inversion import SearchConfig, margins
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.objectives import margins
 from inspector.detection.pools import Pools, pools_of
-from inspector.detection.score import EXAMINED
+from inspector.detection.rule import current
 from inspector.detection.settings import search_config
-from inspector.detection.sweep import Start, begin
+from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.probes.procedural import procedural_probes
@@ -56,9 +57,11 @@ experiments 49 and 50."""
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that the search needs; `targets` are the classes to search, in order.
+    """Everything that the search needs.
 
-    start: the classifier as delivered on the first probes.
+    Attributes:
+        clean: what the classifier as delivered says of the first probes.
+        targets: the classes to search, in order.
     """
 
     request: Request
@@ -68,7 +71,7 @@ class Prepared:
     probes: ProbeSet
     pools: Pools
     config: SearchConfig
-    start: Start
+    clean: CleanProbes
     targets: list[int]
 
     @property
@@ -123,20 +126,20 @@ def prepare(
         in_distribution=request.in_distribution,
     )
     with meter.stage("assembly-level"):
-        start = begin(classifier, pools, config)
-        level = _level(assembly, start, probes, checked)
+        clean = encode_probes(classifier, pools, config)
+        level = _level(assembly, clean, probes, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
     _limits(request, assembly, config, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probes, pools, config, start,
-        _targets(request, start.logits),
+        request, profile, assembly.family, classifier, probes, pools, config, clean,
+        _targets(request, clean.logits),
     )  # fmt: skip
 
 
 @torch.no_grad()
 def _level(
-    assembly: Assembly, start: Start, probes: ProbeSet, checked: AssemblyLevel | None
+    assembly: Assembly, clean: CleanProbes, probes: ProbeSet, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
     """The level from the probes that the search needs anyway, where they leave doubt from all, and where
     these are of what the model is for from built-in ones.
@@ -144,25 +147,25 @@ def _level(
     Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts may know
     so little of what a model is for that it rightly agrees with them on nothing there.
     """
-    zero_shot = start.ground.zero_shot.logits_of_many(start.pixels, start.features).cpu()
-    level = assembly_level(assembly.classes, start.logits.cpu(), zero_shot, checked)
+    zero_shot = clean.baseline.zero_shot.logits_of_many(clean.pixels, clean.features).cpu()
+    level = assembly_level(assembly.classes, clean.logits.cpu(), zero_shot, checked)
     if level.name == "unverified":
         everything = torch.cat([probes.optimisation, probes.held_out])
-        level = _level_on(everything, assembly, start, checked)
+        level = _level_on(everything, assembly, clean, checked)
     if level.name == "unverified" and probes.in_distribution:
         strange = procedural_probes(len(everything), everything.shape[-1])
-        level = _level_on(strange, assembly, start, checked)
+        level = _level_on(strange, assembly, clean, checked)
     return level
 
 
 def _level_on(
-    images: Tensor, assembly: Assembly, start: Start, checked: AssemblyLevel | None
+    images: Tensor, assembly: Assembly, clean: CleanProbes, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
     classifier = assembly.classifier
     images = images.to(classifier.backbone.device)
     features = encoded(classifier, images)
     own = classifier.logits_from_features(features).cpu()
-    zero_shot = start.ground.zero_shot.logits_of_many(images, features).cpu()
+    zero_shot = clean.baseline.zero_shot.logits_of_many(images, features).cpu()
     return assembly_level(assembly.classes, own, zero_shot, checked)
 
 
@@ -182,9 +185,9 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
         )
-    if (raced := searches_of(config, count)) < count:
+    if (inverted := searches_of(config, count)) < count:
         evidence.limits.append(
-            f"Triggers were searched for the {raced} classes that stock triggers put first; the profile "
+            f"Triggers were searched for the {inverted} classes that random triggers put first; the profile "
             "thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
@@ -192,9 +195,10 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
         evidence.limits.append(_OTHER_PROBES[request.in_distribution])
     elif request.in_distribution:
         evidence.limits.append(_UNTRIED_PROBES)
-    if assembly.family not in EXAMINED:
+    examined = current().families_examined
+    if assembly.family not in examined:
         evidence.limits.append(
-            f"The thresholds were set on {', '.join(EXAMINED)}; how often a verdict on "
+            f"The thresholds were set on {', '.join(examined)}; how often a verdict on "
             f"{assembly.family} is wrong is not known."
         )
     if request.manifest.duplicates:

@@ -13,25 +13,26 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inspector.detection.cost import searches_of
-from inspector.detection.effects import survey
+from inspector.detection.effects import encode_clean
 from inspector.detection.evidence import Outcome
 from inspector.detection.sweep import measure
 from inspector.repair.unlearn import repair
 from inspector.report import Evidence, Target
 from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
-from inspector.run.stages import SearchStages, figures
+from inspector.run.stages import SearchStages
 
-APART = 100
-"""Between the seeds of the inspection and those of the check after a repair."""
+SEEDS_APART = 100
+"""From the seed of the inspection to that of the check after a repair; that of the repair is one lower,
+as the random triggers that judge must not be those that taught."""
 REPAIRED_NAME = "repaired.safetensors"
 _CONTEXT = {"ctx": "context"}
 """Canonical names that the classifier calls otherwise."""
-SUCCESS = 0.1
+RESIDUAL_ASR = 0.1
 """Largest excess ASR of the old trigger after a repair that worked (arXiv 2604.09101's bar)."""
 
 
-class Remedy:
+class RepairCheck:
     """Repair the suspect of a finished search, and measure what that did."""
 
     def __init__(
@@ -51,29 +52,28 @@ class Remedy:
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
         stages.meter.expect(searches_of(prepared.config, len(prepared.targets)))
-        seed = prepared.request.seed + APART
-        before = _of(suspect, stages.examination.outcomes)
+        seed = prepared.request.seed + SEEDS_APART
+        before = _of(suspect, stages.test.outcomes)
         held_out = prepared.pools.held_out
-        delivered = survey(prepared.classifier, held_out).logits.argmax(1)
-        # Another seed than the search's: the stock triggers that judge must not be those that taught.
+        delivered = encode_clean(prepared.classifier, held_out).logits.argmax(1)
         rounded = self._tuned(before, seed - 1)
-        ground = survey(prepared.classifier, held_out)
-        same = measure(prepared.classifier, ground, suspect.index, _trigger(before))
-        checked = stages.examining(seed)
+        baseline = encode_clean(prepared.classifier, held_out)
+        same = measure(prepared.classifier, baseline, suspect.index, _trigger(before))
+        checked = stages.testing(seed)
         after = checked.run(prepared.targets, stages.meter)
         is_suspicious = after.warned or bool(after.suspects)
         evidence.repair = {
-            "succeeded": not is_suspicious and same.excess_asr < SUCCESS,
+            "succeeded": not is_suspicious and same.excess_asr < RESIDUAL_ASR,
             "target": suspect.to_json(),
             "seed": seed,
-            "before": figures(before) | {"score": evidence.score},
-            "after": figures(_of(suspect, checked.outcomes))
+            "before": before.to_json() | {"score": evidence.score},
+            "after": _of(suspect, checked.outcomes).to_json()
             | {
                 "score": after.score,
                 "is_suspicious": is_suspicious,
                 "excess_asr_of_the_old_trigger": same.excess_asr,
             },
-            "agreement": (delivered == ground.logits.argmax(1)).float().mean().item(),
+            "agreement": (delivered == baseline.logits.argmax(1)).float().mean().item(),
             "file": REPAIRED_NAME,
         }
         self._keep(rounded, evidence)

@@ -5,7 +5,6 @@ Only wires the stages and enters what they find as evidence; the methods lie in 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from inspector.detection.cost import (
     steps_of,
 )
 from inspector.detection.evidence import Inverted, Outcome
-from inspector.detection.random_triggers import Trigger, drawn
+from inspector.detection.random_triggers import Trigger, draw
 from inspector.detection.score import Judgement
-from inspector.detection.sequential import Examination
-from inspector.detection.sweep import Start
+from inspector.detection.sequential import SequentialTest
+from inspector.detection.sweep import CleanProbes
 from inspector.progress import Meter
 from inspector.report import Evidence, Target
 from inspector.run.pictures import draw_examples, draw_trigger
@@ -31,12 +30,12 @@ from inspector.run.prepare import Prepared
 
 _SHOWN_IN_VAIN = (
     "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
-    "stock triggers carry, see `stock`."
+    "random triggers carry, see `random_triggers`."
 )
 
 
 class SearchStages:
-    """State shared by the stages; `examination` has one outcome per target."""
+    """State shared by the stages; `test` has one outcome per target."""
 
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
@@ -50,13 +49,13 @@ class SearchStages:
         with meter.stage("estimate"):
             self.evidence.calibration = self._calibration()
             self._estimate()
-        self.examination = self.examining(self._seed, self.prepared.start)
+        self.test = self.testing(self._seed, self.prepared.clean)
         with meter.stage("inversion"):
             self._invert()
         with meter.stage("judge"):
-            judgement = self.examination.judged()
+            judgement = self.test.judged()
             self._enter(judgement)
-        if judgement.is_open(len(self.examination.sweeps)):
+        if judgement.is_open(len(self.test.sweeps)):
             with meter.stage("confirmation"):
                 judgement = self._confirmed(judgement)
         else:
@@ -92,32 +91,32 @@ class SearchStages:
         each = pace(prepared.classifier, prepared.pools, prepared.config)
         seconds = each.of_sweep(prepared.config, count)
         self.meter.unit_seconds = seconds / searches
-        encoders = 1 if prepared.start.ground.zero_shot.has_same_encoder else 2
+        encoders = 1 if prepared.clean.baseline.zero_shot.has_same_encoder else 2
         images = encoders * images_of_sweep(prepared.config, prepared.pools, count)
         self.meter.estimate(round(seconds, 1), images)
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
 
-    def examining(self, seed: int, start: Start | None = None) -> Examination:
-        """A new examination of the vendor's classifier as it is now."""
+    def testing(self, seed: int, clean: CleanProbes | None = None) -> SequentialTest:
+        """A new test of the vendor's classifier as it is now."""
         prepared = self.prepared
-        return Examination(prepared.classifier, prepared.pools, prepared.config, seed, start)
+        return SequentialTest(prepared.classifier, prepared.pools, prepared.config, seed, clean)
 
     def _invert(self) -> None:
         try:
-            self.examination.sweep(self.prepared.targets, self.meter)
+            self.test.sweep(self.prepared.targets, self.meter)
         finally:
-            if self.examination.sweeps:  # What was found before the time ran out stays.
-                outcomes = self.examination.outcomes
+            if self.test.sweeps:  # What was found before the time ran out stays.
+                outcomes = self.test.outcomes
                 self.evidence.per_class = [self._row(outcome) for outcome in outcomes]
 
     def _enter(self, judgement: Judgement) -> None:
         evidence = self.evidence
-        outcomes = self.examination.outcomes
-        evidence.score, evidence.threshold = judgement.score, judgement.rule.accuse
+        outcomes = self.test.outcomes
+        evidence.score, evidence.threshold = judgement.score, judgement.thresholds.flag
         evidence.is_warned = judgement.warned
         if self.prepared.config.objective == "joint":  # The paper judges no other triggers.
-            evidence.paper = judgement.paper
+            evidence.paper = judgement.published
         evidence.per_class = [self._row(outcome) for outcome in outcomes]
         for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
             row["score"] = score
@@ -127,15 +126,15 @@ class SearchStages:
     def _most_suspicious(self, judgement: Judgement) -> int:
         """Of those that were searched, as there is a trigger to show and to repair with."""
         triggers = self._triggers()
-        worst = [*judgement.suspects, *self.examination.ranked(judgement)]
+        worst = [*judgement.suspects, *self.test.ranked(judgement)]
         return next(target for target in worst if target in triggers)
 
     def _triggers(self) -> dict[int, Tensor]:
-        outcomes = self.examination.outcomes
+        outcomes = self.test.outcomes
         return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
 
     def _found(self, target: int) -> Inverted:
-        outcomes = self.examination.outcomes
+        outcomes = self.test.outcomes
         return next(one.inverted for one in outcomes if one.target == target and one.inverted)
 
     def _target(self, index: int) -> Target:
@@ -143,15 +142,15 @@ class SearchStages:
 
     def _confirmed(self, judgement: Judgement) -> Judgement:
         """Sweep again while there is doubt; what then still stands over the threshold is confirmed."""
-        evidence, examination = self.evidence, self.examination
-        while judgement.is_open(len(examination.sweeps)):
-            judgement = examination.again(judgement, self.meter)
+        evidence, test = self.evidence, self.test
+        while judgement.is_open(len(test.sweeps)):
+            judgement = test.again(judgement, self.meter)
             self._enter(judgement)
             leader = self._most_suspicious(judgement)
             evidence.confirmation.append(
                 self._target(leader).to_json()
                 | {
-                    "seed": self._seed + len(examination.sweeps) - 1,
+                    "seed": self._seed + len(test.sweeps) - 1,
                     "score": judgement.score,
                     "confirmed": leader in judgement.suspects,
                 }
@@ -165,15 +164,15 @@ class SearchStages:
     def _draw(self, judgement: Judgement) -> None:
         """Triggers of the most suspicious class and of every suspect; examples under the first.
 
-        And examples under one stock trigger of each family, which may be what accuses.
+        And examples under one random trigger of each family, which may be what accuses.
         """
         first, triggers = self._most_suspicious(judgement), self._triggers()
         for target in dict.fromkeys([first, *judgement.suspects]):
             self._draw_trigger(target, triggers[target])
         size = self.prepared.classifier.backbone.image_size
         shown: dict[str, tuple[str, Trigger]] = {
-            family: (f"under a stock trigger of the family {family}", members[0])
-            for family, members in drawn(size, self._seed).items()
+            family: (f"under a random trigger of the family {family}", members[0])
+            for family, members in draw(size, self._seed).items()
         }
         shown["triggered"] = (
             "with the reconstructed trigger",
@@ -197,26 +196,9 @@ class SearchStages:
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """One entry of the report's `per_class`; the score comes with the judgement."""
         steps = steps_of(self.prepared.config, len(self.prepared.pools.optimisation))
-        return asdict(self._target(outcome.target)) | {
+        return self._target(outcome.target).to_json() | {
             "score": None,
-            **figures(outcome),
-            "rounds": steps if outcome.inverted else 0,
+            **outcome.to_json(),
+            "steps": steps if outcome.inverted else 0,
             "trigger": None,
         }
-
-
-def figures(outcome: Outcome) -> dict[str, Any]:
-    """What was measured of a class, for the report; null what only a search can tell."""
-    found = outcome.inverted
-    return {
-        "margin": found and found.margin,
-        "margin_gain": found and found.margin_gain,
-        "asr": found and found.asr,
-        "base_asr": found and found.base_asr,
-        "excess_asr": found and found.excess_asr,
-        "reference_excess_asr": found and found.untuned_excess_asr,
-        "leaning": outcome.leaning,
-        "own": outcome.inverted and asdict(outcome.own),
-        "others": asdict(outcome.others),
-        "stock": {family: asdict(effect) for family, effect in outcome.stock.items()},
-    }

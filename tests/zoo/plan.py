@@ -11,7 +11,7 @@ set-aside    looked at once, when the detector is frozen. `reason` says what is 
              them, and the two ends of the number of classes, where MAD scores are weakest and scans
              dearest. `pairs100` has few models, as one takes minutes.
   attack     `text`, on all data sets: the only trigger that is neither noise nor periodic nor a warp,
-             hence farthest from the stock triggers that the detector carries. `wanet_noise`: an
+             hence farthest from the random triggers that the detector carries. `wanet_noise`: an
              attacker who makes stock warps harmless.
   control    `scrambled_siba`: clean models that look attacked by a trigger no other control has.
   backbone   `lit-mobilenetv2-128` with photographs: another architecture and picture size. Its radius

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.detection.inversion import margins, seen_margins
+from inspector.detection.objectives import margins, own_margins
 from inspector.detection.pools import Pools
-from inspector.detection.published_rule import PAPER_SUCCESS, PAPER_THRESHOLD, one_sided_mad
+from inspector.detection.published_rule import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
 from inspector.profiles import PROFILES
 from tests.bench.baselines.common import (
     Objective,
@@ -56,7 +56,7 @@ def decided(values: list[float], success: list[float]) -> Result:
     """The published rule on held-out margins and success of all classes."""
     scores = one_sided_mad(values)
     best = max(range(len(scores)), key=scores.__getitem__)
-    flagged = scores[best] > PAPER_THRESHOLD and success[best] >= PAPER_SUCCESS
+    flagged = scores[best] > PUBLISHED_THRESHOLD and success[best] >= PUBLISHED_SUCCESS
     return Result(scores[best], flagged, best, values, success)
 
 
@@ -83,7 +83,7 @@ def _added(delta: Tensor, pixels: Tensor) -> Tensor:
 
 def _loss(classifier: Classifier, features: Tensor, target: int, objective: Objective) -> Tensor:
     if objective == "margin":
-        return -seen_margins(classifier, features, target).mean()
+        return -own_margins(classifier, features, target).mean()
     if objective == "logit":
         only = torch.tensor([target], device=features.device)
         return -classifier.logits_from_features(features, only).mean()

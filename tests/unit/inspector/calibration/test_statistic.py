@@ -12,9 +12,10 @@ import torch
 
 from inspector import profiles
 from inspector.calibration.file import STATISTIC
-from inspector.detection import inversion, random_triggers, score, sequential
+from inspector.detection import objectives, random_triggers, score, sequential
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Inverted, Outcome
+from inspector.detection.rule import current
 from inspector.reference import benign_models
 
 SAME_RULE = "lead-16", ("9b99ff7c41b9", "ac06dfde949b")
@@ -24,17 +25,17 @@ then write it down here with both hashes. Names of modules, constants and fields
 
 def values() -> list[Any]:
     """What a score is computed from, beside the formulas."""
-    rule = score
+    rule = current()
     return [
-        astuple(rule.CONDITIONED), rule.FLOW, rule.LOUDEST, rule.FEW, rule.SEVERAL, rule.REACH,
-        rule.REACH_OF_FLOW, rule.REACH_OF_THREE, rule.OF_TWO, rule.LEANING, rule.LEANING_LEAST,
-        rule.LEANING_MOST, rule.REACH_IN_DISTRIBUTION, astuple(rule.STATIC), rule.STATIC_OWN,
-        rule.STATIC_REACH,
+        astuple(rule.conditioned), rule.prob_gain_weight, rule.top_families, rule.few_classes,
+        rule.several_classes, rule.null_q95, rule.null_q95_prob_gain, rule.null_q95_three_classes,
+        rule.two_classes, *astuple(rule.bias), rule.null_q95_in_distribution,
+        astuple(rule.static), rule.null_q90_static_own, rule.null_q90_static,
         random_triggers.FINE_WARPS, random_triggers.FINE_BLENDS, random_triggers.COARSE_WARPS,
         random_triggers.COARSE_BLENDS, random_triggers.PATCHES, random_triggers.STROKES,
         random_triggers.PEN, random_triggers.LENGTHS, random_triggers.INK,
-        random_triggers.DISTURBING, random_triggers.COVERING, random_triggers.SHARES,
-        inversion.ANCHORS, inversion.RIVALS, sequential.CONTENDERS,
+        random_triggers.GLOBAL, random_triggers.LOCAL, random_triggers.SHARES,
+        objectives.ANCHORS, objectives.RIVALS, sequential.CONTENDERS,
         benign_models.BATCH, benign_models.SHARES, benign_models.NOISES, benign_models.RAREST,
         benign_models.DISTURBED, benign_models.RATES, benign_models.UPDATES,
         benign_models.FEWEST_PICTURES,

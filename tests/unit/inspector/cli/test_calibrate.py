@@ -11,7 +11,7 @@ import torch
 
 from inspector.calibration import ClassNames, load
 from inspector.clip.backbone import Backbone
-from inspector.detection.random_triggers import drawn
+from inspector.detection.random_triggers import draw
 from inspector.probes.loading import load_pools
 from inspector.profiles import PROFILES, Budget, Profile
 from inspector.reference import bank, benign_models
@@ -30,7 +30,7 @@ def calibrate(
 ) -> Calibrate:  # fmt: skip
     """Run the command with few probes and updates."""
     few = Profile(
-        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, num_eval=16), Budget("difference")
     )
     monkeypatch.setitem(PROFILES, "quick", few)
     monkeypatch.setattr(benign_models, "UPDATES", (10, 20))
@@ -75,10 +75,12 @@ def test_scores_are_those_that_inspect_gives(
     assert ended.code == 0, ended.err
     made = load(tmp_path / "c.json")
     pixels = load_pools(probes, vit.image_size, PROFILES["quick"]).optimisation
-    kitchen = benign_models.Kitchen(vit, list(NAMES), pixels, conditioned=method == "CoCoOp")
+    factory = benign_models.BenignModelFactory(
+        vit, list(NAMES), pixels, conditioned=method == "CoCoOp"
+    )
     for place in (0, 4):
-        fed = benign_models.Diet(**made.recipes[place])
-        model, _ = kitchen.model(fed, lambda seed: drawn(vit.image_size, seed))
+        used = benign_models.TrainingVariation(**made.recipes[place])
+        model, _ = factory.build(used, lambda seed: draw(vit.image_size, seed))
         artifact = save_dassl(tmp_path / f"model-{place}.pth.tar-1", state_dict(model), 1)
         ended = clipvet(
             "inspect", artifact, "--backbone", vit_folder, "--classes", classes, "--json",

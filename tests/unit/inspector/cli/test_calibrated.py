@@ -22,7 +22,7 @@ def test_a_report_has_the_p_value_of_the_file_that_applies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     few = Profile(
-        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, num_eval=16), Budget("difference")
     )
     monkeypatch.setitem(PROFILES, "quick", few)
     monkeypatch.setattr(benign_models, "UPDATES", (10, 20))

@@ -9,18 +9,12 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.delivered import Adapter, DeliveredEncoders
 from inspector.clip.prompt_tuning import new_learner
-from inspector.detection import inversion
-from inspector.detection.inversion import (
-    SearchConfig,
-    crossed_margin,
-    invert,
-    margins,
-    seen_margins,
-    views,
-)
+from inspector.detection import objectives
+from inspector.detection.inversion import SearchConfig, invert, prepare
+from inspector.detection.objectives import PromptMargin, margins, own_margins
 from inspector.detection.pools import Pools
-from inspector.detection.sweep import begin, search_class
-from inspector.profiles import Objective
+from inspector.detection.sweep import encode_probes, search_class
+from inspector.profiles import ObjectiveName
 
 NAMES = ["red circle", "blue star", "green square", "tall ship"]
 
@@ -47,7 +41,7 @@ def test_margins_are_against_the_strongest_rival() -> None:
 def test_two_prompts_give_the_gradient_of_all(learner: Classifier, pixels: torch.Tensor) -> None:
     delta = torch.zeros_like(pixels[0], requires_grad=True)
     seen = learner.image_features(pixels + delta)
-    short = seen_margins(learner, seen, 2).mean()
+    short = own_margins(learner, seen, 2).mean()
     whole = margins(learner.logits_from_features(seen), 2).mean()
     (first,) = torch.autograd.grad(short, delta, retain_graph=True)
     (second,) = torch.autograd.grad(whole, delta)
@@ -56,40 +50,38 @@ def test_two_prompts_give_the_gradient_of_all(learner: Classifier, pixels: torch
 
 
 def test_crossed_margins_are_those_of_all_pairs(learner: Classifier, pixels: torch.Tensor) -> None:
-    probes = views(learner, pixels[:5], "prompt")
+    probes = PromptMargin.prepare(learner, pixels[:5])
     seen = learner.image_features(pixels[5:])
     pairs = [
         margins(learner.logits_from_features(anchor[None], condition=read[None]), 2)
-        for anchor in probes.features
+        for anchor in probes.anchors.features
         for read in seen
     ]
-    assert float(crossed_margin(learner, probes, seen, 2)) == pytest.approx(
-        float(torch.cat(pairs).mean()), abs=1e-4
-    )
+    assert float(probes.margin(seen, 2)) == pytest.approx(float(torch.cat(pairs).mean()), abs=1e-4)
 
 
 def test_rivals_are_the_classes_that_anchors_are_nearest_to(
     learner: Classifier, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inversion, "RIVALS", 1)
-    probes = views(learner, pixels[:5], "prompt")
+    monkeypatch.setattr(objectives, "RIVALS", 1)
+    probes = PromptMargin.prepare(learner, pixels[:5])
     likely = learner(pixels[:5]).softmax(1).mean(0)
-    assert probes.nearest.tolist() == likely.argsort(descending=True).tolist()
-    target = int(probes.nearest[0])
+    assert probes.anchors.nearest.tolist() == likely.argsort(descending=True).tolist()
+    target = int(probes.anchors.nearest[0])
     seen = learner.image_features(pixels[5:])
-    pair = torch.tensor([target, int(probes.nearest[1])])
-    logits = learner.crossed_logits(probes.features, learner.text_features(seen, pair))
+    pair = torch.tensor([target, int(probes.anchors.nearest[1])])
+    logits = learner.crossed_logits(probes.anchors.features, learner.text_features(seen, pair))
     expected = float((logits[..., 0] - logits[..., 1]).mean())
-    assert float(crossed_margin(learner, probes, seen, target)) == pytest.approx(expected, abs=1e-4)
+    assert float(probes.margin(seen, target)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_search_looks_at_no_more_pictures_than_it_may(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(0.05, epochs=2, batch=3, objective="prompt", images=6)
-    probes = views(learner, pixels, "prompt")
+    probes = prepare(learner, pixels, "prompt")
     before = learner.work.image_backward
-    invert(learner, probes, 1, config, torch.Generator().manual_seed(1))
+    invert(probes, 1, config, torch.Generator().manual_seed(1))
     assert learner.work.image_backward - before == 2 * 6
 
 
@@ -97,11 +89,8 @@ def test_the_trigger_stays_in_its_ball_helps_and_repeats(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(epsilon=0.05, epochs=3, batch=6)
-    probes = views(learner, pixels, config.objective)
-    found = [
-        invert(learner, probes, 1, config, torch.Generator().manual_seed(seed))
-        for seed in (1, 1, 2)
-    ]
+    probes = prepare(learner, pixels, config.objective)
+    found = [invert(probes, 1, config, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     assert found[0].abs().max() <= 0.05
@@ -128,16 +117,16 @@ def test_a_difference_is_sought_to_zero_shot_prompts(
         static.backbone = DeliveredEncoders(**vars(vit), pristine=vit, on_image=adapter)
     before, text = static.work.image_forward, vit.zero_shot(NAMES)
 
-    def gained(objective: Objective) -> float:
+    def gained(objective: ObjectiveName) -> float:
         config = SearchConfig(
             epsilon=0.05, epochs=12, batch=12, learning_rate=0.01, objective=objective
         )
         seeded = torch.Generator().manual_seed(1)
-        found = invert(static, views(static, pixels, objective), 1, config, seeded)
+        found = invert(prepare(static, pixels, objective), 1, config, seeded)
         triggered = (pixels + found).clamp(0, 1)
         with torch.no_grad():
-            untuned = vit.logit_scale * vit.image_features(triggered) @ text.T
-            return float((margins(static(triggered), 1) - margins(untuned, 1)).mean())
+            zero_shot = vit.logit_scale * vit.image_features(triggered) @ text.T
+            return float((margins(static(triggered), 1) - margins(zero_shot, 1)).mean())
 
     of_difference = gained("difference")
     looked = static.work.image_forward - before
@@ -149,7 +138,7 @@ def test_the_text_shift_is_that_of_the_target_alone(
     learner: Classifier, pixels: torch.Tensor
 ) -> None:
     config = SearchConfig(epsilon=0.05, batch=4)
-    start = begin(learner, Pools(pixels[:8], pixels[8:]), config)
+    start = encode_probes(learner, Pools(pixels[:8], pixels[8:]), config)
     found = search_class(learner, start, 2, config, seed=0).inverted
     with torch.no_grad():
         clean, triggered = (
@@ -157,7 +146,7 @@ def test_the_text_shift_is_that_of_the_target_alone(
             for seen in (pixels[8:], (pixels[8:] + found.trigger).clamp(0, 1))
         )
     expected = (triggered - clean).norm(dim=1).mean().item()
-    assert found.own.shift == pytest.approx(expected, rel=1e-4)
+    assert found.own.text_feature_shift == pytest.approx(expected, rel=1e-4)
     assert expected > 0
 
 
@@ -169,10 +158,10 @@ def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
     assert deaf.meta_net is not None
     torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
     config = SearchConfig(epsilon=0.05, batch=4)
-    start = begin(deaf, pools, config)
+    start = encode_probes(deaf, pools, config)
     for found in [
         search_class(deaf, start, target, config, seed=0).inverted for target in range(4)
     ]:
-        assert found.own.shift == pytest.approx(0.0, abs=1e-4)
-        assert found.own.flow == pytest.approx(0.0, abs=1e-4)
+        assert found.own.text_feature_shift == pytest.approx(0.0, abs=1e-4)
+        assert found.own.prob_gain == pytest.approx(0.0, abs=1e-4)
         assert found.margin_gain != 0

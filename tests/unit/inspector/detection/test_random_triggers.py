@@ -1,4 +1,4 @@
-"""Stock triggers and what they carry, on a tiny random backbone."""
+"""Random triggers and what they carry, on a tiny random backbone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from torch.nn import functional
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import new_learner
-from inspector.detection.effects import Effect, effects_on, look, mean_effect, survey
+from inspector.detection.effects import (
+    Effect,
+    effects_on,
+    encode_clean,
+    encode_triggered,
+    mean_effect,
+)
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.random_triggers import (
-    COVERING,
-    DISTURBING,
+    GLOBAL,
     INK,
+    LOCAL,
     SHARES,
-    Turn,
-    answers,
+    TriggerSplit,
     blend,
-    drawn,
+    draw,
+    effects_by_class,
     images,
     patch,
     strokes,
@@ -127,15 +133,15 @@ def test_strokes_are_thin_lines_of_one_colour_and_a_little_of_the_picture() -> N
 
 def test_what_disturbs_changes_every_part_and_the_rest_a_little() -> None:
     picture = torch.rand(1, 3, 48, 48, generator=seeded(9))
-    for family, triggers in drawn(48, 1).items():
+    for family, triggers in draw(48, 1).items():
         for trigger in triggers:
             changed = float(((trigger(picture) - picture).abs().amax(1) > 0).float().mean())
-            assert (changed > 0.9) is (family in DISTURBING)
+            assert (changed > 0.9) is (family in GLOBAL)
 
 
 def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Tensor) -> None:
     size = pixels.shape[-1]
-    first, same, other = (drawn(size, seed) for seed in (1, 1, 2))
+    first, same, other = (draw(size, seed) for seed in (1, 1, 2))
     for family, triggers in first.items():
         for index, trigger in enumerate(triggers):
             assert torch.equal(trigger(pixels), same[family][index](pixels))
@@ -147,8 +153,8 @@ def test_a_static_prompt_wins_what_zero_shot_prompts_do_not_win(
 ) -> None:
     """Of the probes that were elsewhere."""
     static.context.data += torch.randn(static.context.shape, generator=seeded(3))
-    ground = survey(static, pixels)
-    seen = look(static, ground.zero_shot, 1 - pixels)
+    baseline = encode_clean(static, pixels)
+    seen = encode_triggered(static, baseline.zero_shot, 1 - pixels)
     backbone = static.backbone
     text = backbone.zero_shot(static.classnames)
     plain, negative = (
@@ -159,13 +165,13 @@ def test_a_static_prompt_wins_what_zero_shot_prompts_do_not_win(
         elsewhere = before.argmax(1) != index
         return float((after.argmax(1)[elsewhere] == index).float().mean())
 
-    effects = effects_on(static, ground, seen)
+    effects = effects_on(static, baseline, seen)
     for index, effect in enumerate(effects):
-        expected = share(ground.logits, seen.logits, index) - share(plain, negative, index)
-        assert effect.won == pytest.approx(expected)
-        assert effect.shift == 0.0
-    assert any(effect.won for effect in effects)
-    assert sum(effect.flow for effect in effects_on(static, ground, seen)) == pytest.approx(
+        expected = share(baseline.logits, seen.logits, index) - share(plain, negative, index)
+        assert effect.asr_gain == pytest.approx(expected)
+        assert effect.text_feature_shift == 0.0
+    assert any(effect.asr_gain for effect in effects)
+    assert sum(effect.prob_gain for effect in effects_on(static, baseline, seen)) == pytest.approx(
         0.0, abs=1e-5
     )
 
@@ -173,30 +179,34 @@ def test_a_static_prompt_wins_what_zero_shot_prompts_do_not_win(
 def test_only_what_the_prompt_does_counts_for_a_conditioned_one(
     conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
-    ground = survey(conditioned, pixels)
-    seen = look(conditioned, ground.zero_shot, 1 - pixels)
-    assert ground.text is not None
+    baseline = encode_clean(conditioned, pixels)
+    seen = encode_triggered(conditioned, baseline.zero_shot, 1 - pixels)
+    assert baseline.text is not None
     scale = conditioned.backbone.logit_scale
-    unread = scale * torch.stack([f @ t.T for f, t in zip(seen.features, ground.text, strict=True)])
+    unread = scale * torch.stack(
+        [f @ t.T for f, t in zip(seen.features, baseline.text, strict=True)]
+    )
     whole = conditioned(1 - pixels)
-    effects = effects_on(conditioned, ground, seen)
+    effects = effects_on(conditioned, baseline, seen)
     for index, effect in enumerate(effects):
         elsewhere = unread.argmax(1) != index
         won = ((whole.argmax(1) == index) & elsewhere).sum() / elsewhere.sum().clamp(min=1)
-        assert effect.won == pytest.approx(float(won))
+        assert effect.asr_gain == pytest.approx(float(won))
         flow = (whole.softmax(1) - unread.softmax(1)).mean(0)[index]
-        assert effect.flow == pytest.approx(float(flow), abs=1e-5)
-        assert effect.shift > 0
-    assert any(effect.won > 0 for effect in effects)
+        assert effect.prob_gain == pytest.approx(float(flow), abs=1e-5)
+        assert effect.text_feature_shift > 0
+    assert any(effect.asr_gain > 0 for effect in effects)
 
 
 def test_a_deaf_prompt_has_no_effect_at_all(conditioned: Classifier, pixels: torch.Tensor) -> None:
     assert conditioned.meta_net is not None
     torch.nn.init.zeros_(conditioned.meta_net.linear2.weight)
-    ground = survey(conditioned, pixels)
-    for effect in effects_on(conditioned, ground, look(conditioned, ground.zero_shot, 1 - pixels)):
-        assert (effect.won, effect.shift) == (0.0, 0.0)
-        assert effect.flow == pytest.approx(0.0, abs=1e-6)
+    baseline = encode_clean(conditioned, pixels)
+    for effect in effects_on(
+        conditioned, baseline, encode_triggered(conditioned, baseline.zero_shot, 1 - pixels)
+    ):
+        assert (effect.asr_gain, effect.text_feature_shift) == (0.0, 0.0)
+        assert effect.prob_gain == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("family", ["warp", "patch"])
@@ -204,36 +214,38 @@ def test_neighbours_in_a_family_are_put_on_different_probes(
     conditioned: Classifier, pixels: torch.Tensor, family: str
 ) -> None:
     expected = []
-    for number, trigger in enumerate(drawn(conditioned.backbone.image_size, 5)[family]):
-        ours = survey(conditioned, pixels[number % SHARES[family] :: SHARES[family]])
-        seen = look(conditioned, ours.zero_shot, trigger(ours.pixels))
+    for number, trigger in enumerate(draw(conditioned.backbone.image_size, 5)[family]):
+        ours = encode_clean(conditioned, pixels[number % SHARES[family] :: SHARES[family]])
+        seen = encode_triggered(conditioned, ours.zero_shot, trigger(ours.pixels))
         expected.append(effects_on(conditioned, ours, seen)[1])
-    answer = answers(conditioned, survey(conditioned, pixels), seed=5, turn=Turn(1))[1][family]
+    answer = effects_by_class(
+        conditioned, encode_clean(conditioned, pixels), seed=5, split=TriggerSplit(1)
+    )[1][family]
     assert astuple(answer) == pytest.approx(astuple(mean_effect(expected)), abs=1e-5)
 
 
 def test_the_first_sweep_asks_what_disturbs_and_later_ones_what_covers_as_well(
     conditioned: Classifier, pixels: torch.Tensor
 ) -> None:
-    ground = survey(conditioned, pixels)
+    baseline = encode_clean(conditioned, pixels)
     before = conditioned.work.image_forward
-    first = answers(conditioned, ground, seed=5, turn=Turn(0, 2))
-    assert conditioned.work.image_forward - before == images(len(pixels), Turn(0, 2))
-    later = answers(conditioned, ground, seed=5, turn=Turn(2, 2))
-    assert all(set(of_class) == set(DISTURBING) for of_class in first)
+    first = effects_by_class(conditioned, baseline, seed=5, split=TriggerSplit(0, 2))
+    assert conditioned.work.image_forward - before == images(len(pixels), TriggerSplit(0, 2))
+    later = effects_by_class(conditioned, baseline, seed=5, split=TriggerSplit(2, 2))
+    assert all(set(of_class) == set(GLOBAL) for of_class in first)
     for once, again in zip(first, later, strict=True):
-        assert set(again) == {*DISTURBING, *COVERING}
-        assert {name: again[name] for name in DISTURBING} == once
+        assert set(again) == {*GLOBAL, *LOCAL}
+        assert {name: again[name] for name in GLOBAL} == once
 
 
 def test_a_first_sweep_may_ask_what_covers_as_well(
     static: Classifier, pixels: torch.Tensor
 ) -> None:
-    ground = survey(static, pixels)
-    before, turn = static.work.image_forward, Turn(covers=True)
-    first = answers(static, ground, seed=5, turn=turn)
-    assert set(first[0]) == {*DISTURBING, *COVERING}
-    assert static.work.image_forward - before == images(len(pixels), turn)
+    baseline = encode_clean(static, pixels)
+    before, split = static.work.image_forward, TriggerSplit(local_first=True)
+    first = effects_by_class(static, baseline, seed=5, split=split)
+    assert set(first[0]) == {*GLOBAL, *LOCAL}
+    assert static.work.image_forward - before == images(len(pixels), split)
 
 
 def test_a_family_s_effect_is_its_triggers_mean() -> None:

@@ -9,32 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from inspector.detection import score
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Inverted, Outcome
 from inspector.detection.published_rule import one_sided_mad
-from inspector.detection.random_triggers import DISTURBING, drawn
-from inspector.detection.score import (
-    CONDITIONED,
-    FEW,
-    LEANING,
-    LEANING_LEAST,
-    LEANING_MOST,
-    REACH,
-    REACH_IN_DISTRIBUTION,
-    REACH_OF_FLOW,
-    REACH_OF_THREE,
-    SEVERAL,
-    STATIC,
-    STATIC_OWN,
-    STATIC_REACH,
-    agreed,
-    evidence,
-    judge,
-    lead,
-)
+from inspector.detection.random_triggers import GLOBAL, draw
+from inspector.detection.rule import current
+from inspector.detection.score import Judgement, agreed, evidence, judge, lead
 
-FAMILIES = DISTURBING
+RULE = current()
+FAMILIES = GLOBAL
 NOTHING = Effect(0.0, 0.0, 0.0)
 
 
@@ -49,13 +32,13 @@ def outcome(
         margin_gain=gain,
         asr=asr,
         base_asr=0.1,
-        untuned_excess_asr=0.0,
+        zero_shot_excess_asr=0.0,
         own=NOTHING,
     )
     return Outcome(
         target=target,
         inverted=inverted,
-        stock={
+        random_triggers={
             name: answer if index < families else NOTHING for index, name in enumerate(FAMILIES)
         },
     )
@@ -98,29 +81,38 @@ def test_margins_alone_accuse_nobody() -> None:
 
 
 def test_every_family_of_stock_triggers_has_a_unit() -> None:
-    asked = {"own", "others", *drawn(size=8, seed=0)}
-    assert set(REACH) == set(REACH_OF_FLOW) == set(REACH_OF_THREE) == asked
-    assert {*STATIC_REACH, "own", "others"} == asked
-    assert all(unit > 0 for unit in (*REACH.values(), *REACH_OF_FLOW.values()))
-    assert all(len(units) == CONDITIONED.sweeps for units in REACH_OF_THREE.values())
+    asked = {"own", "others", *draw(size=8, seed=0)}
+    assert (
+        set(RULE.null_q95)
+        == set(RULE.null_q95_prob_gain)
+        == set(RULE.null_q95_three_classes)
+        == asked
+    )
+    assert {*RULE.null_q90_static, "own", "others"} == asked
+    assert all(unit > 0 for unit in (*RULE.null_q95.values(), *RULE.null_q95_prob_gain.values()))
+    assert all(
+        len(units) == RULE.conditioned.max_sweeps for units in RULE.null_q95_three_classes.values()
+    )
 
 
 def test_few_classes_have_units_of_their_own() -> None:
     two, few, more = (
         judge(put(quiet(number), outcome(1, 0.2)), is_conditioned=True).score
-        for number in (2, FEW, FEW + 1)
+        for number in (2, RULE.few_classes, RULE.few_classes + 1)
     )
     assert two < few < 0.8 * more
 
 
-@pytest.mark.parametrize("number", [SEVERAL, SEVERAL + 1])
+@pytest.mark.parametrize("number", [RULE.several_classes, RULE.several_classes + 1])
 def test_what_is_won_without_flow_counts_up_to_five_classes(number: int) -> None:
     won = Effect(0.5, 0.0, 0.5)
     outcomes = [
-        replace(one, stock=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
+        replace(one, random_triggers=dict.fromkeys(FAMILIES, won if one.target == 1 else NOTHING))
         for one in quiet(number)
     ]
-    assert (judge(outcomes, is_conditioned=True).suspects == [1]) == (number == SEVERAL)
+    assert (judge(outcomes, is_conditioned=True).suspects == [1]) == (
+        number == RULE.several_classes
+    )
 
 
 def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
@@ -131,7 +123,10 @@ def test_readings_that_contradict_each_other_agree_on_nothing() -> None:
 
 
 def test_how_many_sweeps_were_pooled_matters_with_few_classes_only() -> None:
-    few, more = put(quiet(FEW), outcome(1, 0.2)), put(quiet(FEW + 1), outcome(1, 0.2))
+    few, more = (
+        put(quiet(RULE.few_classes), outcome(1, 0.2)),
+        put(quiet(RULE.few_classes + 1), outcome(1, 0.2)),
+    )
     two, three, four = (judge(few, sweeps, is_conditioned=True).score for sweeps in (2, 3, 4))
     assert two < three == four
     assert judge(more, 1, is_conditioned=True).score == judge(more, 3, is_conditioned=True).score
@@ -152,45 +147,53 @@ def test_the_trigger_that_was_found_is_a_family_of_its_own() -> None:
     assert judge(found, is_conditioned=True).score > 1.2 * judge(single, is_conditioned=True).score
 
 
-def leaning(number: int, *gains: float) -> list[Outcome]:
-    return [replace(one, leaning=gain) for one, gain in zip(quiet(number), gains, strict=True)]
+def biased_towards(number: int, *gains: float) -> list[Outcome]:
+    return [
+        replace(one, clean_prediction_bias=gain)
+        for one, gain in zip(quiet(number), gains, strict=True)
+    ]
 
 
 def test_what_untriggered_probes_lean_to_is_added() -> None:
     plain = judge(put(quiet(), outcome(3, 0.2)), is_conditioned=True)
-    outcomes = leaning(5, -0.1, -0.06, 0.0, 0.14, 0.02)
-    leant = judge(put(outcomes, replace(outcome(3, 0.2), leaning=0.14)), is_conditioned=True)
-    assert leant.per_class[3] - plain.per_class[3] == pytest.approx((0.14 - 0.02) / LEANING)
-    assert leant.per_class[4] < plain.per_class[4]
+    outcomes = biased_towards(5, -0.1, -0.06, 0.0, 0.14, 0.02)
+    biased = judge(
+        put(outcomes, replace(outcome(3, 0.2), clean_prediction_bias=0.14)), is_conditioned=True
+    )
+    assert biased.per_class[3] - plain.per_class[3] == pytest.approx((0.14 - 0.02) / RULE.bias.unit)
+    assert biased.per_class[4] < plain.per_class[4]
 
 
 @pytest.mark.parametrize("number", [2, 3, 5, 12])
 def test_leaning_alone_accuses_and_warns_of_nobody(number: int) -> None:
     still = judge([outcome(index) for index in range(number)], is_conditioned=True)
     gains = [0.9] + [-0.9 / (number - 1)] * (number - 1)
-    leant = [replace(outcome(i), leaning=gain) for i, gain in enumerate(gains)]
-    judgement = judge(leant, is_conditioned=True)
-    assert judgement.score - still.score == pytest.approx(LEANING_MOST)
+    biased = [replace(outcome(i), clean_prediction_bias=gain) for i, gain in enumerate(gains)]
+    judgement = judge(biased, is_conditioned=True)
+    assert judgement.score - still.score == pytest.approx(RULE.bias.most)
     assert not judgement.suspects and not judgement.warned
 
 
 def test_an_attacker_gains_little_by_making_other_classes_lean() -> None:
     plain = put(quiet(), outcome(3, 0.4))
-    decoyed = [replace(one, leaning=0.45 if one.target in (0, 1) else -0.3) for one in plain]
+    decoyed = [
+        replace(one, clean_prediction_bias=0.45 if one.target in (0, 1) else -0.3) for one in plain
+    ]
     scores = [judge(each, is_conditioned=True).per_class[3] for each in (plain, decoyed)]
-    assert scores[1] - scores[0] == pytest.approx(LEANING_LEAST)
+    assert scores[1] - scores[0] == pytest.approx(RULE.bias.least)
     assert judge(decoyed, is_conditioned=True).suspects == [3]
 
 
 def test_leaning_says_nothing_of_a_static_prompt() -> None:
-    plain, leant = quiet(), leaning(5, 0.4, -0.1, -0.1, -0.1, -0.1)
+    plain, biased = quiet(), biased_towards(5, 0.4, -0.1, -0.1, -0.1, -0.1)
     assert (
-        judge(leant, is_conditioned=False).per_class == judge(plain, is_conditioned=False).per_class
+        judge(biased, is_conditioned=False).per_class
+        == judge(plain, is_conditioned=False).per_class
     )
 
 
 def unsearched(target: int, carried: float = 0.0) -> Outcome:
-    """Screened only: stock triggers, but no search in pixels."""
+    """Screened only: random triggers, but no search in pixels."""
     return replace(outcome(target, carried), inverted=None)
 
 
@@ -214,7 +217,7 @@ def test_classes_behind_the_leader_are_told_apart_by_screening() -> None:
 )
 def test_neither_close_boundaries_nor_a_steep_meta_net_accuse_alone(effect: Effect) -> None:
     outcomes = [
-        replace(answered(one, own=effect), stock=dict.fromkeys(FAMILIES, effect))
+        replace(answered(one, own=effect), random_triggers=dict.fromkeys(FAMILIES, effect))
         if one.target == 3
         else one
         for one in quiet(8)
@@ -233,7 +236,7 @@ def test_evidence_is_a_geometric_mean_and_twice_the_flow() -> None:
 
 def test_pictures_that_are_strewn_over_classes_accuse_none() -> None:
     strewn = [outcome(index, 0.3 + 0.05 * index) for index in range(5)]
-    assert max(lead([one.stock["warp"].won for one in strewn])) > 0
+    assert max(lead([one.random_triggers["warp"].asr_gain for one in strewn])) > 0
     assert judge(strewn, is_conditioned=True).suspects == []
 
 
@@ -242,17 +245,17 @@ def test_few_classes_need_a_larger_lead_than_many() -> None:
     assert judge(few, is_conditioned=True).score < judge(many, is_conditioned=True).score
 
 
-def test_a_warning_comes_before_an_accusation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_comes_before_an_accusation() -> None:
     outcomes = put(quiet(), outcome(3, 0.4))
     reached = judge(outcomes, is_conditioned=True).score
-    rule = replace(CONDITIONED, accuse=reached + 0.01, warn=reached - 0.01)
-    monkeypatch.setattr(score, "CONDITIONED", rule)
-    judgement = judge(outcomes, is_conditioned=True)
+    limits = replace(RULE.conditioned, flag=reached + 0.01, warn=reached - 0.01)
+    rule = replace(RULE, conditioned=limits)
+    judgement = judge(outcomes, is_conditioned=True, rule=rule)
     assert judgement.warned
     assert judgement.suspects == []
 
 
-def in_distribution(outcomes: list[Outcome]) -> score.Judgement:
+def in_distribution(outcomes: list[Outcome]) -> Judgement:
     return judge(outcomes, is_conditioned=True, in_distribution=True)
 
 
@@ -261,26 +264,28 @@ def test_on_its_own_pictures_it_takes_more_to_accuse_a_model() -> None:
     assert judge(faint, is_conditioned=True).suspects == [3]
     assert not in_distribution(faint).warned
     assert in_distribution(strong).suspects == [3]
-    assert in_distribution(strong).rule == CONDITIONED
+    assert in_distribution(strong).thresholds == RULE.conditioned
 
 
-@pytest.mark.parametrize("number", [2, FEW, SEVERAL, SEVERAL + 1])
+@pytest.mark.parametrize(
+    "number", [2, RULE.few_classes, RULE.several_classes, RULE.several_classes + 1]
+)
 def test_on_its_own_pictures_any_number_of_classes_is_judged_alike(number: int) -> None:
     """By the two loudest families, beyond what scattering would leave."""
     quietest = [outcome(index) for index in range(number)]
     expected = fmean(
         evidence(Effect(0.7, 0.35, 0.7)) * (1 - 1 / number) / unit
-        for unit in sorted(REACH_IN_DISTRIBUTION[family] for family in FAMILIES)[:2]
+        for unit in sorted(RULE.null_q95_in_distribution[family] for family in FAMILIES)[:2]
     )
     assert in_distribution(put(quietest, outcome(1, 0.7))).score == pytest.approx(expected)
 
 
 def test_on_its_own_pictures_leaning_says_nothing() -> None:
-    assert in_distribution(leaning(2, 0.5, -0.5)) == in_distribution(quiet(2))
+    assert in_distribution(biased_towards(2, 0.5, -0.5)) == in_distribution(quiet(2))
 
 
 def test_every_family_of_triggers_has_a_unit_for_such_pictures() -> None:
-    assert REACH_IN_DISTRIBUTION.keys() == {*drawn(16, 0), "own", "others"}
+    assert RULE.null_q95_in_distribution.keys() == {*draw(16, 0), "own", "others"}
 
 
 def found(one: Outcome, won: float) -> Outcome:
@@ -300,9 +305,9 @@ def test_search_and_stock_triggers_weigh_alike_for_a_static_prompt() -> None:
     stock, together = (judge(one, is_conditioned=False).score for one in (carried, both))
     beyond_chance = 0.4 * (1 - 1 / 5)
     assert stock == pytest.approx(
-        fmean(beyond_chance / STATIC_REACH[name] for name in FAMILIES) / 2
+        fmean(beyond_chance / RULE.null_q90_static[name] for name in FAMILIES) / 2
     )
-    assert together == pytest.approx(stock + 0.3 / STATIC_OWN / 2)
+    assert together == pytest.approx(stock + 0.3 / RULE.null_q90_static_own / 2)
 
 
 def test_one_family_of_stock_triggers_alone_says_little_of_a_static_prompt() -> None:
@@ -320,7 +325,9 @@ def test_two_classes_that_a_static_prompt_wins_alike_accuse_none() -> None:
 
 def test_flow_and_shift_say_nothing_of_a_static_prompt() -> None:
     moved = [
-        replace(one, stock=dict.fromkeys(FAMILIES, Effect(0.0, 0.9 * (one.target == 2), 0.9)))
+        replace(
+            one, random_triggers=dict.fromkeys(FAMILIES, Effect(0.0, 0.9 * (one.target == 2), 0.9))
+        )
         for one in quiet()
     ]
     assert judge(moved, is_conditioned=False).score == 0.0
@@ -341,28 +348,30 @@ def test_doubt_asks_for_sweeps_and_an_accusation_for_two() -> None:
 
     def is_open(score: float) -> list[bool]:
         given = replace(judgement, score=score)
-        return [given.is_open(sweeps) for sweeps in range(1, CONDITIONED.sweeps + 1)]
+        return [given.is_open(sweeps) for sweeps in range(1, RULE.conditioned.max_sweeps + 1)]
 
-    doubts = [True] * (CONDITIONED.sweeps - 1)
-    assert is_open(CONDITIONED.dismiss - 0.01) == [False] * CONDITIONED.sweeps
-    assert is_open(CONDITIONED.dismiss) == [*doubts, False]
-    assert is_open(CONDITIONED.certain - 0.01) == [*doubts, False]
-    assert is_open(CONDITIONED.certain) == [True] + [False] * (CONDITIONED.sweeps - 1)
-    for rule in (CONDITIONED, STATIC):
-        assert rule.dismiss <= rule.accuse <= rule.certain
-        assert rule.warn < rule.accuse
+    doubts = [True] * (RULE.conditioned.max_sweeps - 1)
+    assert is_open(RULE.conditioned.stop_clean - 0.01) == [False] * RULE.conditioned.max_sweeps
+    assert is_open(RULE.conditioned.stop_clean) == [*doubts, False]
+    assert is_open(RULE.conditioned.stop_flag - 0.01) == [*doubts, False]
+    assert is_open(RULE.conditioned.stop_flag) == [True] + [False] * (
+        RULE.conditioned.max_sweeps - 1
+    )
+    for limits in (RULE.conditioned, RULE.static):
+        assert limits.stop_clean <= limits.flag <= limits.stop_flag
+        assert limits.warn < limits.flag
 
 
 def test_the_published_rule_stands_beside_and_needs_half_of_the_probes() -> None:
     outcomes = [outcome(i, gain=2.0 + 0.1 * i, asr=0.3) for i in range(6)]
     outcomes[2] = outcome(2, gain=9.0, asr=0.6)
-    paper = judge(outcomes, is_conditioned=False).paper
-    assert paper is not None
-    assert (paper["flagged"], paper["target"]) == (True, 2)
+    published = judge(outcomes, is_conditioned=False).published
+    assert published is not None
+    assert (published["flagged"], published["target"]) == (True, 2)
     outcomes[2] = outcome(2, gain=9.0, asr=0.4)
-    weak = judge(outcomes, is_conditioned=False).paper
+    weak = judge(outcomes, is_conditioned=False).published
     assert weak is not None and weak["flagged"] is False
-    assert judge(put(outcomes, unsearched(5)), is_conditioned=False).paper is None
+    assert judge(put(outcomes, unsearched(5)), is_conditioned=False).published is None
 
 
 def test_the_published_statistic_of_equal_values_is_zero() -> None:

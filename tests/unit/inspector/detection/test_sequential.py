@@ -17,16 +17,19 @@ from inspector.detection.cost import images_of_sweep
 from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.pools import Pools
-from inspector.detection.score import CONDITIONED, Judgement, judge
-from inspector.detection.sequential import CONTENDERS, Examination
-from inspector.detection.sweep import Start, begin, screen
+from inspector.detection.rule import current
+from inspector.detection.score import Judgement, judge
+from inspector.detection.sequential import CONTENDERS, SequentialTest
+from inspector.detection.sweep import CleanProbes, encode_probes, screen
 from inspector.errors import BudgetExceeded
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue star", "green square", "black cross"]
-CONFIG = SearchConfig(epsilon=0.05, batch=4, objective="prompt", images=4, judged=4, turns=2)
+CONFIG = SearchConfig(
+    epsilon=0.05, batch=4, objective="prompt", images=4, num_eval=4, trigger_splits=2
+)
 METER = Meter(lambda _: None, None)
-OPEN = replace(CONDITIONED, dismiss=-1e9, certain=1e9)
+OPEN = replace(current().conditioned, stop_clean=-1e9, stop_flag=1e9)
 
 
 @pytest.fixture
@@ -43,12 +46,12 @@ def test_doubt_is_followed_by_sweeps_of_the_contenders_and_the_judge_knows_how_m
 ) -> None:
     counts: list[int] = []
 
-    def spy(outcomes: list[Outcome], sweeps: int, **probes: bool) -> Judgement:
+    def spy(outcomes: list[Outcome], sweeps: int, **probes: Any) -> Judgement:
         counts.append(sweeps)
-        return replace(judge(outcomes, sweeps, **probes), rule=OPEN)
+        return replace(judge(outcomes, sweeps, **probes), thresholds=OPEN)
 
     monkeypatch.setattr(sequential, "judge", spy)
-    done = Examination(*made, CONFIG, seed=5)
+    done = SequentialTest(*made, CONFIG, seed=5)
     done.run([0, 1, 2, 3], METER)
     assert counts == [1, 2, 3]
     assert [len(sweep.found) for sweep in done.sweeps] == [4, CONTENDERS, CONTENDERS]
@@ -59,18 +62,18 @@ def test_every_sweep_has_its_own_triggers_and_its_own_probes(
 ) -> None:
     judged, drawn = [], []
 
-    def begun(classifier: Classifier, pools: Pools, config: SearchConfig) -> Start:
-        start = begin(classifier, pools, config)
-        judged.append(start.ground.pixels)
+    def begun(classifier: Classifier, pools: Pools, config: SearchConfig) -> CleanProbes:
+        start = encode_probes(classifier, pools, config)
+        judged.append(start.baseline.pixels)
         return start
 
     def screened(*asked: Any) -> Sweep:
         drawn.append(asked[4])
         return screen(*asked)
 
-    monkeypatch.setattr(sequential, "begin", begun)
+    monkeypatch.setattr(sequential, "encode_probes", begun)
     monkeypatch.setattr(sequential, "screen", screened)
-    done = Examination(*made, CONFIG, seed=5)
+    done = SequentialTest(*made, CONFIG, seed=5)
     for _ in range(3):
         done.sweep([0, 1, 2, 3], METER)
     assert drawn == [5, 6, 7]
@@ -81,12 +84,12 @@ def test_what_is_known_of_the_first_probes_is_not_looked_at_again(
     made: tuple[Classifier, Pools],
 ) -> None:
     classifier, pools = made
-    start = begin(classifier, pools, CONFIG)
+    start = encode_probes(classifier, pools, CONFIG)
     before = classifier.work.image_forward
-    known = Examination(classifier, pools, CONFIG, 5, start)
+    known = SequentialTest(classifier, pools, CONFIG, 5, start)
     known.sweep([1], METER)
     between = classifier.work.image_forward
-    alone = Examination(classifier, pools, CONFIG, 5)
+    alone = SequentialTest(classifier, pools, CONFIG, 5)
     alone.sweep([1], METER)
     spared = (classifier.work.image_forward - between) - (between - before)
     assert spared == len(start.features) == 12
@@ -96,8 +99,8 @@ def test_what_is_known_of_the_first_probes_is_not_looked_at_again(
 def test_with_a_race_the_leading_classes_alone_are_searched_in_pixels(
     made: tuple[Classifier, Pools],
 ) -> None:
-    raced = replace(CONFIG, raced=2)
-    done = Examination(*made, raced, seed=5)
+    raced = replace(CONFIG, max_inverted_classes=2)
+    done = SequentialTest(*made, raced, seed=5)
     before = done.classifier.work.image_forward
     done.sweep([0, 1, 2, 3], METER)
     images = done.classifier.work.image_forward - before
@@ -109,9 +112,11 @@ def test_with_a_race_the_leading_classes_alone_are_searched_in_pixels(
     assert done.targets == [0, 1, 2, 3]
     searched = [one.target for one in done.outcomes if one.inverted]
     assert searched == sorted([first, second])
-    everywhere = Examination(*made, replace(raced, raced=None), seed=5)
+    everywhere = SequentialTest(*made, replace(raced, max_inverted_classes=None), seed=5)
     everywhere.sweep([0, 1, 2, 3], METER)
-    assert [one.stock for one in everywhere.outcomes] == [one.stock for one in done.outcomes]
+    assert [one.random_triggers for one in everywhere.outcomes] == [
+        one.random_triggers for one in done.outcomes
+    ]
     assert everywhere.outcomes[first].own == done.outcomes[first].own
 
 
@@ -121,7 +126,7 @@ def test_what_was_screened_and_found_stays_when_the_time_runs_out(
 ) -> None:
     passed = iter(range(100))
     monkeypatch.setattr(Meter, "seconds", property(lambda _: float(next(passed))))
-    done = Examination(*made, replace(CONFIG, raced=2), seed=5)
+    done = SequentialTest(*made, replace(CONFIG, max_inverted_classes=2), seed=5)
     with pytest.raises(BudgetExceeded):
         done.sweep([0, 1, 2, 3], Meter(lambda _: None, budget_s=seconds))
     assert done.targets == [0, 1, 2, 3]

@@ -13,6 +13,7 @@ from inspector.checkpoint import ArtifactInfo, Reading
 from inspector.cli.entry import main
 from inspector.findings import Finding, Severity
 from inspector.report import Evidence, build_report, worst_report
+from tests.support.report_schema import assert_conforms
 
 SAMPLES = Path(__file__).parents[4] / "app" / "samples"
 READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"), state="state_dict")
@@ -35,6 +36,7 @@ def test_a_backdoored_copy_that_timm_would_load(
         main([*arguments, "--out", str(tmp_path / "out")])
     report = json.loads(capsys.readouterr().out)
     assert (caught.value.code, report["verdict"]) == (1, "backdoored")
+    assert_conforms(report)
     assert report["artifact"]["state"] == "state_dict_ema"
     assert [(m["state"], m["verdict"], m["is_reported"]) for m in report["models"]] == [
         ("state_dict", "clean", False),

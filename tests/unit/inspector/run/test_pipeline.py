@@ -19,13 +19,15 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
 from inspector.clip.zero_shot import ZeroShot
 from inspector.detection.evidence import Outcome
-from inspector.detection.score import CONDITIONED, STATIC, Judgement, Rule, judge
+from inspector.detection.rule import Thresholds, current
+from inspector.detection.score import Judgement, judge
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.profiles import PROFILES, Budget, Profile
 from inspector.run.pipeline import STAGES, Request, inspect_reading
 from tests.support.prompts import Recipe, tune
+from tests.support.report_schema import assert_conforms
 from tests.zoo.pictures import write
 
 NAMES = ("cat", "dog", "red car")
@@ -73,6 +75,7 @@ class Bench:
             lambda spec, device: self.backbone,
         )
         assert json.loads((self.out / "report.json").read_text()) == report
+        assert_conforms(report)
         return report
 
 
@@ -90,7 +93,8 @@ def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
     return Bench(vit, tmp_path)
 
 
-RULE = Rule(accuse=3.0, warn=2.0, dismiss=1.0, certain=9.0, sweeps=3)
+PUBLISHED = {"score": 1.0, "threshold": 2.0, "flagged": False, "target": 1}
+RULE = Thresholds(flag=3.0, warn=2.0, stop_clean=1.0, stop_flag=9.0, max_sweeps=3)
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
@@ -99,8 +103,8 @@ def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
 
     def judge(*given: Any, **told: bool) -> Judgement:
         score = left.pop(0) if len(left) > 1 else left[0]
-        suspects = [1] if score >= RULE.accuse else []
-        return Judgement(score, RULE, [0.1, score, 0.2], suspects, {"score": 1.0})
+        suspects = [1] if score >= RULE.flag else []
+        return Judgement(score, RULE, [0.1, score, 0.2], suspects, PUBLISHED)
 
     monkeypatch.setattr("inspector.detection.sequential.judge", judge)
 
@@ -283,20 +287,26 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_race_says_which_classes_have_no_trigger(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int, conditioned: bool
 ) -> None:
-    prompt = Budget("prompt", batch=32, images=32, judged=8, turns=2, raced=2)
-    difference = Budget("difference", batch=32, images=32, judged=8, covers=True, raced=2)
+    prompt = Budget(
+        "prompt", batch=32, images=32, num_eval=8, trigger_splits=2, max_inverted_classes=2
+    )
+    difference = Budget(
+        "difference", batch=32, images=32, num_eval=8, local_first=True, max_inverted_classes=2
+    )
     monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", 64, 64, prompt, difference))
     names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
     report = bench.inspect({"conditioned": conditioned, "classnames": names})
     assert any("for the 2 classes that" in limit for limit in report["limits"])
     for row in report["per_class"]:
         assert row["score"] is not None
-        assert -1 <= row["leaning"] <= 1
-    assert sum(row["leaning"] for row in report["per_class"]) == pytest.approx(0, abs=1e-5)
-    searched = [row for row in report["per_class"] if row["rounds"]]
+        assert -1 <= row["clean_prediction_bias"] <= 1
+    assert sum(row["clean_prediction_bias"] for row in report["per_class"]) == pytest.approx(
+        0, abs=1e-5
+    )
+    searched = [row for row in report["per_class"] if row["steps"]]
     assert 2 <= len(searched) < count
     for row in report["per_class"]:
-        assert (row["asr"] is None) is (row["own"] is None) is (row not in searched)
+        assert (row["asr"] is None) is (row["own_trigger"] is None) is (row not in searched)
     best = max(searched, key=lambda row: row["score"])
     assert [row["index"] for row in report["per_class"] if row["trigger"]] == [best["index"]]
     done = [event["fraction"] for event in bench.events if event["event"] == "progress"]
@@ -325,7 +335,7 @@ def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
     assert report["verdict"] == "inconclusive"
     assert statuses(report)["inversion"] == "budget-exceeded"
     assert [row["score"] for row in report["per_class"]] == [None, None, None]
-    assert [row["rounds"] > 0 for row in report["per_class"]] == [True, True, False]
+    assert [row["steps"] > 0 for row in report["per_class"]] == [True, True, False]
     assert [row["asr"] is None for row in report["per_class"]] == [False, False, True]
 
 
@@ -388,7 +398,7 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
 ) -> None:
     told: list[bool] = []
 
-    def judged(outcomes: list[Outcome], sweeps: int, **asked: bool) -> Judgement:
+    def judged(outcomes: list[Outcome], sweeps: int, **asked: Any) -> Judgement:
         told.append(asked["in_distribution"])
         return judge(outcomes, sweeps, **asked)
 
@@ -398,14 +408,14 @@ def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
         for stated in (False, True)
     )
     assert (told[0], told[-1]) == (False, True)
-    assert own["threshold"] == strange["threshold"] == CONDITIONED.accuse
+    assert own["threshold"] == strange["threshold"] == current().conditioned.flag
     assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
     assert any("--in-distribution" in limit for limit in own["limits"])
     assert not any("--in-distribution" in limit for limit in strange["limits"])
     advice = {limit for limit in strange["limits"] if "in distribution" in limit}
     assert len(advice) == 1 and not advice & set(own["limits"])
     static = bench.inspect(probes=pictures, in_distribution=True)
-    assert static["threshold"] == STATIC.accuse
+    assert static["threshold"] == current().static.flag
     assert any("is not known" in limit for limit in set(static["limits"]) - set(own["limits"]))
 
 

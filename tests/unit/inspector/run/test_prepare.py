@@ -7,33 +7,33 @@ import pytest
 from inspector.clip.backbone import Backbone
 from inspector.detection import random_triggers
 from inspector.detection.settings import search_config
-from inspector.profiles import PROFILES, RACED, RACED_STATIC
+from inspector.profiles import MAX_INVERTED, MAX_INVERTED_STATIC, PROFILES
 
 
 @pytest.mark.parametrize(
-    ("count", "conditioned", "turns"),
+    ("count", "conditioned", "splits"),
     [(6, True, 2), (5, True, 2), (3, True, 1), (2, True, 1), (4, False, 1)],
 )
 def test_stock_triggers_take_turns_only_where_a_first_sweep_may_be_rough(
-    vit: Backbone, count: int, conditioned: bool, turns: int
+    vit: Backbone, count: int, conditioned: bool, splits: int
 ) -> None:
     """Not with few classes, whose leads scatter."""
     config = search_config(PROFILES["standard"], vit, count, conditioned)
-    assert config.turns == turns
+    assert config.trigger_splits == splits
     assert config.objective == ("prompt" if conditioned else "difference")
-    assert config.covers == (not conditioned)
-    assert random_triggers.images(48, random_triggers.Turn(0, turns)) == 384 / turns
+    assert config.local_first == (not conditioned)
+    assert random_triggers.images(48, random_triggers.TriggerSplit(0, splits)) == 384 / splits
 
 
 def test_on_pictures_of_the_task_triggers_that_cover_are_asked_at_once(vit: Backbone) -> None:
     config = search_config(PROFILES["standard"], vit, 6, True, in_distribution=True)
-    assert config.covers
-    assert config.turns == 2
+    assert config.local_first
+    assert config.trigger_splits == 2
 
 
 def test_only_what_was_screened_for_races(vit: Backbone) -> None:
     for profile in PROFILES.values():
         races = profile.name in ("quick", "standard")
-        for conditioned, limit in ((True, RACED), (False, RACED_STATIC)):
+        for conditioned, limit in ((True, MAX_INVERTED), (False, MAX_INVERTED_STATIC)):
             config = search_config(profile, vit, 50, conditioned)
-            assert config.raced == (limit if races else None)
+            assert config.max_inverted_classes == (limit if races else None)

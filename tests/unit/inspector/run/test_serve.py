@@ -18,6 +18,7 @@ from inspector.clip.registry import locate
 from inspector.run.serve import WarmBackbone, _request
 from tests.support.backbone_files import WRITERS
 from tests.support.backbones import write_backbone
+from tests.support.report_schema import assert_conforms
 from tests.unit.inspector.run.test_pipeline import NAMES, Bench
 
 _COMMAND = [sys.executable, "-m", "inspector", "job"]
@@ -79,6 +80,7 @@ def test_one_child_serves_several_requests(
     assert replies[-1] == {"event": "done", "report": "report.json"}
     assert {reply["event"] for reply in replies[:-1]} == {"estimate", "progress"}
     report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert_conforms(report)
     assert report["classes"] == {"count": 3, "source": "manifest", "match": True}
 
     paths = {"check": {"images": "/etc/passwd", "accuracy": 0.5}}
@@ -86,6 +88,7 @@ def test_one_child_serves_several_requests(
         assert ask(child, request_of | wrong)[-1] == {"event": "done", "report": "report.json"}
         report = json.loads((tmp_path / "out" / "report.json").read_text())
         assert report["verdict"] == "inconclusive" and report["per_class"] == []
+        assert_conforms(report)
         (finding,) = (one for one in report["findings"] if one["id"] == "request-invalid")
         assert field in finding["message"]
     assert ask(child, request_of | {"device": "abacus"})[-1]["code"] == "request_error"
