@@ -17,6 +17,7 @@ from typing import Literal
 
 from inspector.checkpoint.families import NAMES
 from inspector.errors import ManifestError
+from inspector.files import listed_names
 
 Position = Literal["end", "middle", "front"]
 Triple = tuple[float, float, float]
@@ -142,14 +143,10 @@ def parse_class_list(text: str) -> list[str]:
     Raises:
         ManifestError: no name, or an empty line between names (a label would shift).
     """
-    names = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise ManifestError("classes", "the list is empty")
-    if "" in names:
-        raise ManifestError("classes", f"line {names.index('') + 1} is empty; labels would shift")
-    return names
+    try:
+        return listed_names(text)
+    except ValueError as problem:
+        raise ManifestError("classes", str(problem)) from problem
 
 
 class _Fields:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from typing import Any
 
 from inspector.calibration.schema import FORM, KINDS, SCHEMA, Kind, Method
 from inspector.errors import RequestError
+from inspector.files import read_json, write_json
 from inspector.jsonform import problem_of
 from inspector.manifest import Triple, spoken
 
@@ -134,10 +134,7 @@ def _id(content: Mapping[str, Any]) -> str:
 
 def save(calibration: Calibration, path: Path) -> None:
     """The whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(calibration.to_json(), indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    write_json(path, calibration.to_json())
 
 
 def load(path: Path) -> Calibration:
@@ -148,8 +145,8 @@ def load(path: Path) -> Calibration:
             id is not that of the content; the field is named.
     """
     try:
-        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    except (OSError, ValueError, RecursionError) as problem:
+        data = read_json(path)
+    except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else problem
         raise RequestError("calibration", f"cannot read {path.name}: {why}") from problem
     wrong = problem_of(data, FORM) or _problem(data)
@@ -160,10 +157,6 @@ def load(path: Path) -> Calibration:
         detail = f"is not that of the content: the file was changed or cut ({path.name})"
         raise RequestError("calibration.id", detail)
     return calibration
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _problem(data: Mapping[str, Any]) -> tuple[str, str] | None:

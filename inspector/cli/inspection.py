@@ -6,7 +6,6 @@ when there are canonical tensors to inspect, not before.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from inspector.cli.options import (
 )
 from inspector.cli.screen import note, progress_bar, show_json, show_report
 from inspector.errors import RequestError
+from inspector.files import write_json
 from inspector.manifest import Manifest
 
 Targets = Annotated[
@@ -186,7 +186,7 @@ def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Delivered]:
 
     asked = {"profile": wish.profile, "seed": wish.seed, "backbone": wish.backbone}
     report = static_report(models[0].reading, asked)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_json(folder / "report.json", report)
     return report, models[0]
 
 

@@ -7,9 +7,7 @@ that number; inspecting is `inspector.cli.inspection`'s.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +20,7 @@ from inspector.cli.inspection import Wish, run
 from inspector.cli.options import SandboxFloor, checked_backbone
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
+from inspector.files import read_json, write_whole
 from inspector.jsonform import problem_of
 from inspector.manifest import Manifest
 
@@ -121,7 +120,7 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
         RequestError: no JSON object, or one that breaks the schema; the field is named.
     """
     data = _object("metaparameters", path)
-    wrong = problem_of(data, json.loads(SCHEMA.read_text("utf-8")))
+    wrong = problem_of(data, read_json(SCHEMA))
     if wrong:
         raise RequestError(wrong[0] or "metaparameters", wrong[1])
     if "manifest" in data and "manifest_name" in data:
@@ -163,16 +162,12 @@ def _manifest(model: Path, parameters: Mapping[str, Any]) -> Manifest:
 
 def _object(field: str, path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+        data = read_json(path)
     except (OSError, ValueError) as problem:
         raise RequestError(field, f"cannot read {path.name}: {problem}") from problem
     if not isinstance(data, dict):
         raise RequestError(field, f"{path.name} is no JSON object")
     return data
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:
@@ -185,14 +180,11 @@ def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:
 
 def _is_own(schema: Path) -> bool:
     try:
-        return bool(json.loads(schema.read_text("utf-8")) == json.loads(SCHEMA.read_text("utf-8")))
+        return bool(read_json(schema) == read_json(SCHEMA))
     except (OSError, ValueError):
         return False
 
 
 def _write(path: Path, value: float) -> None:
     """The whole line or nothing: a harness may stop us at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(f"{value!r}\n")
-    partial.replace(path)
+    write_whole(path, f"{value!r}\n")

@@ -8,12 +8,13 @@ those do that they were set on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from inspector.files import read_json
 
 RULES = Path(__file__).with_name("rules")
 CURRENT = "lead-16"
@@ -104,7 +105,7 @@ def read(path: Path) -> Rule:
     Raises:
         KeyError, TypeError: a table is missing or is another one.
     """
-    data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    data: dict[str, Any] = read_json(path)
     values: dict[str, Any] = {name: table["values"] for name, table in data["tables"].items()}
     return Rule(
         id=data["id"],

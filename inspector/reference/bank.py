@@ -7,7 +7,6 @@ beside the file, so that a run that was stopped goes on. Imports torch.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from inspector.detection.pools import pools_of
 from inspector.detection.random_triggers import Trigger, draw
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.settings import search_config
+from inspector.files import read_json, write_whole
 from inspector.manifest import Manifest
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.profiles import profile_named
@@ -145,17 +145,13 @@ def _partial(out: Path) -> Path:
 
 
 def _keep(out: Path, key: Mapping[str, Any], models: list[Scored]) -> None:
-    path = _partial(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f".{path.name}.{os.getpid()}")
-    written.write_text(json.dumps({"key": key, "models": models}))
-    written.replace(path)
+    write_whole(_partial(out), json.dumps({"key": key, "models": models}))
 
 
 def _kept(out: Path, key: Mapping[str, Any]) -> list[Scored]:
     """Scores of an earlier run of the same order, none where there was none or another."""
     try:
-        data = json.loads(_partial(out).read_text())
+        data = read_json(_partial(out))
         if data["key"] != key:
             return []
         return [(float(score), dict(recipe)) for score, recipe in data["models"]]

@@ -6,7 +6,6 @@ know which. Decides nothing about a model itself (`inspector.run.pipeline`).
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import load_backbone
+from inspector.files import write_json
 from inspector.progress import Say
 from inspector.report import static_report, worst_report
 from inspector.run.pipeline import REPORT_NAME, Load, Request, inspect_reading
@@ -55,7 +55,7 @@ def inspect_models(
             report, place = worst_report(reports)
         for file in folders[place].iterdir():
             file.replace(out / file.name)
-    (out / REPORT_NAME).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_json(out / REPORT_NAME, report)
     return report, place
 
 

@@ -6,7 +6,6 @@ writes files and says what they are.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from inspector.files import sha256_of
 from inspector.report import Target
 
 EXAMPLES = 3
@@ -32,9 +32,8 @@ class KeptFile:
 
     @classmethod
     def at(cls, path: Path, media_type: str, description: str) -> KeptFile:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path.name, sha256, media_type, description)
+        """The file at `path` as it is now."""
+        return cls(path.name, sha256_of(path), media_type, description)
 
     def to_json(self) -> dict[str, str]:
         return {

@@ -7,7 +7,6 @@ finding, never in an exception; a wrong request raises. Decides nothing about a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from inspector.errors import (
     NumericalError,
     RequestError,
 )
+from inspector.files import write_json
 from inspector.findings import Finding, Severity
 from inspector.profiles import profile_named
 from inspector.progress import Meter, Say
@@ -74,7 +74,7 @@ def inspect_reading(
     meter.skip(STAGES, "skipped")
     evidence.stages = meter.stages
     report = build_report(reading, evidence)
-    (out / REPORT_NAME).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_json(out / REPORT_NAME, report)
     return report
 
 

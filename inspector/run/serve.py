@@ -26,6 +26,7 @@ from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
 from inspector.errors import InspectorError, RequestError
+from inspector.files import write_json
 from inspector.manifest import Manifest
 from inspector.report import refused_report
 from inspector.run.deliveries import Source, inspect_models
@@ -83,7 +84,7 @@ def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
             if problem.field in _OURS:
                 raise
             report = refused_report(reading, data, problem)
-            (out / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n")
+            write_json(out / REPORT_NAME, report)
         reply({"event": "done", "report": REPORT_NAME})
     except Exception as problem:  # the worker must hear of it, whatever it is
         traceback.print_exc()
