@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz witness acceptance clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness acceptance clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -75,6 +75,12 @@ FUZZ ?= pickle zip safetensors tar reader
 fuzz: RUNS ?= 1000000
 fuzz: $(VENV)/fuzz  ## coverage-guided fuzzing of the reader, Linux only (FUZZ="pickle zip" RUNS=1000000)
 	set -e; for target in $(FUZZ); do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS); done
+
+CASES ?= 10000
+SEED ?= 1
+DATABASE ?= both
+fuzz-api: $(VENV)/development  ## requests drawn from the OpenAPI document, sent to the API on SQLite and PostgreSQL (CASES=10000 SEED=1)
+	$(BIN)/python -m tests.apifuzz --cases $(CASES) --seed $(SEED) --database $(DATABASE)
 
 witness: RUNS ?= 100000
 witness: $(VENV)/development  ## files by chance, opened by torch, timm and open_clip and by us, resumable (RUNS=100000)

@@ -5,7 +5,8 @@ Below this module nothing imports FastAPI; above it nobody builds a database or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -23,6 +24,8 @@ class Context:
     settings: Settings
     database: Database
     store: Store
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the process is to end: whoever waits for something answers with what there is."""
 
     @property
     def base_url(self) -> str:

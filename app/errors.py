@@ -3,6 +3,7 @@
     AppError
     ├── Unauthorized             401
     ├── NotFound                 404
+    ├── RequestTimeout           408
     ├── Conflict                 409   (code names the conflict)
     ├── TooLarge                 413
     ├── UnsupportedMediaType     415
@@ -47,6 +48,16 @@ class Unauthorized(AppError):
 
 class NotFound(AppError):
     status, code, title = 404, "not_found", "Not found"
+
+
+class RequestTimeout(AppError):
+    """RFC 9110 §15.5.9; the connection ends, as nobody knows where its next request would begin."""
+
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers = {"Connection": "close"}
 
 
 class Conflict(AppError):

@@ -15,6 +15,7 @@ from app.db.session import Database
 from app.dependencies import Context
 from app.gate import Authentication, Methods
 from app.inspections.endpoints import router as inspections_router
+from app.readiness import Readiness
 from app.reports.endpoints import router as reports_router
 from app.settings import Settings
 from app.storage import open_store
@@ -49,8 +50,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         # Ours instead of FastAPI's, which load their scripts from another server.
         openapi_url=None,
+        # Short names, as links and generated clients use them.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
+    app.state.readiness = Readiness(context)
     problems.install(app, int(settings.max_body_bytes))
     routers = [
         health.router,
@@ -63,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router)
     if settings.docs:
-        routers.append(_documentation(app, needs_token=settings.api_token is not None))
+        routers.append(_documentation(app, settings))
         app.include_router(routers[-1])
     # From the inside out: a request gets its id, then shows its token, then finds its method.
     app.add_middleware(Methods, routers=routers)
@@ -72,13 +76,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _documentation(app: FastAPI, *, needs_token: bool) -> APIRouter:
+def _documentation(app: FastAPI, settings: Settings) -> APIRouter:
     """``/openapi.json`` and ``/docs``; both are made once, as nothing in them changes."""
     router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 
     @functools.cache
     def document() -> dict[str, Any]:
-        return description.describe(app, needs_token=needs_token)
+        return description.describe(
+            app,
+            needs_token=settings.api_token is not None,
+            max_upload_bytes=int(settings.max_upload_bytes),
+        )
 
     @functools.cache
     def page() -> str:

@@ -1,25 +1,32 @@
 """Opaque cursors: ``{items, next_page_token, has_more}``. Knows no table.
 
-A token names the last id of a page (ids sort by time), wrapped so that clients do not build one.
+A token is 32 hexadecimal digits: those of the last id of a page (ids sort by time), or its number in
+a history. Every such token can be asked for; one that no page ended with only begins in between.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.errors import Unprocessable
 
 Item = TypeVar("Item")
 
-ID = re.compile(r"[a-z]{3,4}_[0-9a-f]{32}")
-"""As ``app.db.ids`` makes them."""
-SEQ = re.compile(r"[0-9]{1,9}")
-"""Of events; within what a column of integers holds."""
+_TOKEN = re.compile("[0-9a-f]{32}")
+_LAST_SEQ = 2**31 - 1
+"""What a column of integers holds."""
+
+PageToken = Annotated[
+    str,
+    Field(
+        description="next_page_token of the page before.",
+        json_schema_extra={"pattern": f"^{_TOKEN.pattern}$"},
+    ),
+]
+"""The pattern is told, and :func:`before` and :func:`after_number` refuse what differs by a code of its own."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -32,24 +39,31 @@ class Page(BaseModel, Generic[Item]):
 
 def cut(items: list[Item], ids: list[str], limit: int) -> Page[Item]:
     """Make a page of ``limit`` from up to ``limit + 1`` items and their ids."""
+    return _page(items, [last.rpartition("_")[2] for last in ids], limit)
+
+
+def cut_history(items: list[Item], numbers: list[int], limit: int) -> Page[Item]:
+    """As :func:`cut`, of what is numbered."""
+    return _page(items, [f"{number:032x}" for number in numbers], limit)
+
+
+def before(prefix: str, token: str | None) -> str | None:
+    """The id with this prefix that a page ended with. Raises ``Unprocessable`` for what is no token."""
+    return None if token is None else f"{prefix}_{_checked(token)}"
+
+
+def after_number(token: str | None) -> int | None:
+    """The number that a page of a history ended with. Raises ``Unprocessable`` for what is no token."""
+    return None if token is None else min(int(_checked(token), 16), _LAST_SEQ)
+
+
+def _page(items: list[Item], tokens: list[str], limit: int) -> Page[Item]:
     has_more = len(items) > limit
-    token = encode_token(ids[limit - 1]) if has_more else None
+    token = tokens[limit - 1] if has_more else None
     return Page[Item](items=items[:limit], next_page_token=token, has_more=has_more)
 
 
-def encode_token(last: str) -> str:
-    return base64.urlsafe_b64encode(f"v1:{last}".encode()).decode().rstrip("=")
-
-
-def decode_token(token: str | None, shape: re.Pattern[str] = ID) -> str | None:
-    """The last id of a page, of that shape. Raises ``Unprocessable`` for a token we did not make."""
-    if token is None:
-        return None
-    try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, ValueError):
-        text = ""
-    last = text.removeprefix("v1:")
-    if not shape.fullmatch(last) or token != encode_token(last):
+def _checked(token: str) -> str:
+    if not _TOKEN.fullmatch(token):
         raise Unprocessable("page_token is not one of ours", code="invalid_page_token")
-    return last
+    return token

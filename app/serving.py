@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app.connections import LOOK_S, Doorkeeper, Limits
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.main import create_app
@@ -29,7 +32,11 @@ logger = logging.getLogger("clipvet.serve")
 
 _ANY = ("0.0.0.0", "::", "")
 _LONGEST_PAUSE_S = 30.0
-_GRACE_S = 15
+_GRACE_S = 10.0
+"""For what a worker does at its end besides letting webhook attempts finish."""
+_BACKLOG = 100
+_OWN_DESCRIPTORS = 512
+"""Database, store and log, and what one accept takes off the queue before anybody counts it."""
 _STALE_S = 24 * 3600
 
 
@@ -53,16 +60,58 @@ def run_api(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     _warn_if_open(settings, host)
     sweep(settings.spool_dir, older_than_s=_STALE_S)
+    app = create_app(_with_public_url(settings, host, port))
+    most = min(settings.max_connections, room_for_connections())
+    door = Doorkeeper(Limits.of(settings, most))
     config = uvicorn.Config(
-        create_app(_with_public_url(settings, host, port)),
+        app,
         host=host,
         port=port,
+        http=door.connection,  # type: ignore[arg-type]
+        ws="none",
         log_level="info",
         access_log=False,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run()
+    _Server(config, door, app.state.context.closing).run()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with somebody at the door."""
+
+    def __init__(self, config: uvicorn.Config, door: Doorkeeper, closing: threading.Event) -> None:
+        super().__init__(config)
+        self._door = door
+        self._closing = closing
+
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn's tick is a tenth of a second.
+        if counter % round(LOOK_S * 10) == 0:
+            self._door.look(self.server_state.connections)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
+
+
+def room_for_connections() -> int:
+    """How many the descriptors suffice for; opens as many to us as we may.
+
+    Each connection may hold a file besides, which it sends or receives.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            logger.warning("the limit of %d open files cannot be raised", soft)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max((soft - _OWN_DESCRIPTORS) // 2, soft // 8)
 
 
 def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
@@ -107,6 +156,8 @@ class WorkerSupervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._environment = os.environ | {"CLIPVET_DATA_DIR": str(settings.data_dir.absolute())}
+        # SIGKILL any earlier would cut off a webhook attempt that is still within its time.
+        self.grace_s = settings.webhook_timeout_s + _GRACE_S
         self._over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="worker-supervisor", daemon=True)
@@ -121,7 +172,7 @@ class WorkerSupervisor:
         if process is not None:
             process.terminate()
             try:
-                process.wait(_GRACE_S)
+                process.wait(self.grace_s)
             except subprocess.TimeoutExpired:
                 process.kill()
         self._thread.join()

@@ -93,14 +93,27 @@ class Settings(BaseSettings):
 
     max_upload_bytes: ByteSize = ByteSize(4 * 1024 * MIB)
     part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)
+    min_free_bytes: ByteSize | None = None
+    """Below this much free space ``/readyz`` is 503, and a worker that met a full disk takes no job; None: one
+    part, at least 64 MiB."""
     max_body_bytes: ByteSize = ByteSize(2 * MIB)
     """Limit on JSON bodies; a class list of 20,000 names is about 400 KB."""
+    header_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """From a connection, or the first byte of its next request, to the end of the header."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 20
+    """Longest silence within a body, and after which its average rate counts."""
+    body_min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
+    """A tenth of what the slowest mobile network carries; a part of 64 MiB would take 18 hours."""
+    answer_timeout_s: Annotated[float, Field(gt=0)] = 60
+    """A client that reads nothing of its answer for so long has gone. TCP tells of progress in steps of up to
+    64 KiB, so this is no less than a slow reader needs for one."""
+    max_connections: Annotated[int, Field(ge=16)] = 2000
+    """At a time, at most; fewer where the process may open fewer files. Beyond it the one that waits
+    longest without a request makes room."""
     upload_ttl_s: float = 24 * 3600
     idempotency_ttl_s: float = 24 * 3600
     default_deadline_s: float = 24 * 3600
 
-    min_free_bytes: ByteSize = ByteSize(256 * MIB)
-    """A disk with less room counts as full: the API is not ready, a worker takes no job."""
     lease_s: Annotated[float, Field(ge=1)] = 90
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """What an inspection may end by itself, as when its process dies. What happens to store, database,
@@ -153,6 +166,17 @@ class Settings(BaseSettings):
                     return "postgresql+psycopg://" + url.removeprefix(plain)
             return url
         return f"sqlite:///{(self.data_dir / 'clipvet.sqlite3').absolute()}"
+
+    @property
+    def keep_s(self) -> float:
+        """How often a worker extends its lease and looks for cancel and deadline."""
+        return min(self.poll_s, self.lease_s / 3)
+
+    @property
+    def needed_free_bytes(self) -> int:
+        if self.min_free_bytes is not None:
+            return int(self.min_free_bytes)
+        return max(int(self.part_bytes), 64 * MIB)
 
     @property
     def spool_dir(self) -> Path:

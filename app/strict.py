@@ -1,14 +1,13 @@
 """What every route asks of a request before its endpoint runs: known query keys, storable JSON.
 
 JSON here is I-JSON (RFC 7493): UTF-8, no NaN, no infinity, also not by overflow (``1e400``), no
-integer beyond 64 bits, no lone surrogate; besides, no NUL and no deep nesting. What passes is stored
+number beyond 64 bits, no lone surrogate; besides, no NUL and no deep nesting. What passes is stored
 and read alike by SQLite and PostgreSQL, so that both give the same answer. Knows no domain.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -23,10 +22,28 @@ from app.errors import Unprocessable, UnsupportedMediaType
 
 MAX_DEPTH = 32
 """Of JSON; an honest manifest has five levels."""
-_LONGEST_INTEGER = len(str(-(2**63)))
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_LONGEST_INTEGER = len(str(_LOWEST))
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+STORABLE = "Json"
+STORABLE_REF = {"$ref": f"#/components/schemas/{STORABLE}"}
+STORABLE_SCHEMA: dict[str, Any] = {
+    "description": f"Any JSON that can be kept, nested at most {MAX_DEPTH} deep with what it lies in.",
+    "anyOf": [
+        {"type": ["null", "boolean"]},
+        {"type": "number", "minimum": _LOWEST, "maximum": _HIGHEST},
+        {"type": "string", "pattern": r"^[^\x00]*$"},
+        {"type": "array", "items": STORABLE_REF},
+        {
+            "type": "object",
+            "additionalProperties": STORABLE_REF,
+            "propertyNames": {"pattern": r"^[^\x00]*$"},
+        },
+    ],
+}
+"""What :func:`parse_json` lets through, for the API's document."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -138,13 +155,13 @@ def _no_number(name: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
+    if not _LOWEST <= value < _HIGHEST:
         raise ValueError(f"{text[:40]} is out of range")
     return value
 
 
 def _short(text: str) -> int:
-    if len(text) > _LONGEST_INTEGER or not -(2**63) <= int(text) < 2**63:
+    if len(text) > _LONGEST_INTEGER or not _LOWEST <= int(text) <= _HIGHEST:
         raise ValueError(f"{text[:40]} is out of range")
     return int(text)
 

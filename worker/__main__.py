@@ -50,7 +50,7 @@ def run_embedded(settings: Settings) -> None:
         prefix = assembly.owner_prefix(settings)
         if runner.shutdown.is_set():
             return
-        reaper = Reaper(worker.database, settings.max_worker_losses)
+        reaper = Reaper(worker.database, settings.max_worker_losses, watch_s=0)
         reaper.reap(is_dead=lambda owner: owner.startswith(prefix))
         worker.start(None)
         logger.info("worker %s is ready", runner.owner)

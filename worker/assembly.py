@@ -17,6 +17,9 @@ from worker.housekeeping import Housekeeping
 from worker.runner import Runner
 from worker.scratch import sweep
 
+_GIVE_BACK_S = 20.0
+"""To note that the current job goes back; while the database is away it is left to the reaper."""
+
 
 def owner_prefix(settings: Settings) -> str:
     """Names the data folder on this machine: an embedded worker is alone on it."""
@@ -33,6 +36,7 @@ class Worker:
         owner = owner_prefix(settings) + new_id("wrk")[-12:]
         self.runner = Runner(settings, self.database, open_store(settings), owner)
         self._housekeeping: Housekeeping | None = None
+        self._jobs: threading.Thread | None = None
 
     def start(self, celery: Celery | None) -> None:
         """Sweep left-overs, begin housekeeping and, with a broker, to look for jobs beside its messages."""
@@ -40,10 +44,14 @@ class Worker:
         self._housekeeping = Housekeeping(self.runner, celery)
         self._housekeeping.start()
         if celery is not None:
-            threading.Thread(target=self.runner.work, name="jobs", daemon=True).start()
+            self._jobs = threading.Thread(target=self.runner.work, name="jobs", daemon=True)
+            self._jobs.start()
 
     def stop(self) -> None:
         """Give the current job back and end the child."""
+        self.runner.shutdown.set()
+        if self._jobs is not None:
+            self._jobs.join(timeout=_GIVE_BACK_S)
         self.runner.close()
         if self._housekeeping is not None:
             self._housekeeping.stop()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import clock
 from app.db.session import Database
-from app.inspections.reaper import Reaper
+from app.inspections.reaper import WATCHED_BEATS, Reaper
 from app.models import Dispatch, WorkerBeat
 from worker.celery_app import INSPECT_TASK
 from worker.runner import Runner
@@ -73,7 +73,10 @@ class Housekeeping:
     def __init__(self, runner: Runner, celery: Celery | None) -> None:
         self._runner = runner
         self._celery = celery
-        self._reaper = Reaper(runner.database, runner.settings.max_worker_losses)
+        settings = runner.settings
+        self._reaper = Reaper(
+            runner.database, settings.max_worker_losses, watch_s=WATCHED_BEATS * settings.keep_s
+        )
         self._senders = Senders(runner.database, runner.settings)
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)

@@ -1,6 +1,6 @@
 """The thread beside a job: keeps the lease alive and notices that the job must end.
 
-Every ``poll_s`` it extends the lease and looks for cancel, deadline, lost lease or shutdown. On the
+Every ``every_s`` it extends the lease and looks for cancel, deadline, lost lease or shutdown. On the
 first of these it remembers why and calls ``interrupt``, which kills whatever the job waits for; the
 job's own thread then asks :meth:`check` and stops. A database that does not answer is no reason to
 stop, however long: nobody else can take the job meanwhile, and the fence decides when it is back.
@@ -36,14 +36,14 @@ class LeaseKeeper:
         held: lease.Claim,
         *,
         lease_s: float,
-        poll_s: float,
+        every_s: float,
         shutdown: threading.Event,
         interrupt: Callable[[], None],
     ) -> None:
         self._database = database
         self._held = held
         self._lease_s = lease_s
-        self._poll_s = min(poll_s, lease_s / 3)
+        self._every_s = every_s
         self._shutdown = shutdown
         self._interrupt = interrupt
         self._over = threading.Event()
@@ -74,7 +74,7 @@ class LeaseKeeper:
         self._ended.wait(seconds)
 
     def _run(self) -> None:
-        while not self._over.wait(self._poll_s):
+        while not self._over.wait(self._every_s):
             try:
                 if self._shutdown.is_set():
                     raise ShuttingDown

@@ -1,13 +1,12 @@
 """When what a job needs is away: store, database, room on the disk.
 
 A job that is under way waits where it is (:class:`Patience`); a worker that had to give one back takes
-none until all is there again (:class:`Readiness`). Neither costs the job an attempt. Knows no job.
+none until all is there again (:class:`Surroundings`). Neither costs the job an attempt. Knows no job.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy import select
 from app.db.session import AWAY, Database
 from app.errors import StoreUnavailable
 from app.storage import Store
+from app.storage.space import shortage
 from worker.faults import classify
 from worker.keeper import LeaseKeeper
 
@@ -57,7 +57,7 @@ class Patience:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
-class Readiness:
+class Surroundings:
     """Asked before each claim; believed to be well until an outage was met."""
 
     def __init__(self, database: Database, store: Store, scratch: Path, room_bytes: int) -> None:
@@ -94,7 +94,7 @@ class Readiness:
         try:
             self._scratch.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"x" * 4096)
-            return shutil.disk_usage(self._scratch).free >= self._room_bytes
+            return shortage(self._scratch, self._room_bytes) is None
         except OSError:
             return False
         finally:

@@ -28,7 +28,7 @@ from worker import intake
 from worker.child import ChildPool
 from worker.faults import DISK_FULL, MACHINE_EXHAUSTED, ChildFault, Fault, classify
 from worker.keeper import LeaseKeeper, ShuttingDown
-from worker.outage import Patience, Readiness
+from worker.outage import Patience, Surroundings
 from worker.scratch import job_folder
 from worker.static import static_result
 from worker.translate import FileToKeep, Translated, translate
@@ -57,8 +57,8 @@ class Runner:
         command = settings.inspector_command or [sys.executable, "-I", "-m", "inspector", "job"]
         self._pool = ChildPool(command, settings.scratch_dir / "child", settings.child_max_jobs)
         self._turn = threading.Lock()
-        self._readiness = Readiness(
-            database, store, settings.scratch_dir, int(settings.min_free_bytes)
+        self._surroundings = Surroundings(
+            database, store, settings.scratch_dir, settings.needed_free_bytes
         )
 
     def work(self) -> None:
@@ -74,11 +74,11 @@ class Runner:
         """Run one job after the other until none is due. Whoever else calls it waits for its turn."""
         with self._turn:
             try:
-                while self._readiness.is_well() and self.run():
+                while self._surroundings.is_well() and self.run():
                     pass
             except AWAY as error:
                 logger.warning("taking no job: %s", classify(error).message)
-                self._readiness.doubt()
+                self._surroundings.doubt()
 
     def run(self) -> bool:
         """Take the next inspection and see it through; False if there was none."""
@@ -96,7 +96,7 @@ class Runner:
         return True
 
     def close(self) -> None:
-        """Stop taking work, end the child."""
+        """Take no more jobs, end the child; whoever runs one has ended by then or loses it."""
         self.shutdown.set()
         self._pool.drop()
 
@@ -105,7 +105,7 @@ class Runner:
             self.database,
             held,
             lease_s=self.settings.lease_s,
-            poll_s=self.settings.poll_s,
+            every_s=self.settings.keep_s,
             shutdown=self.shutdown,
             interrupt=self._pool.drop,
         )
@@ -123,6 +123,8 @@ class Runner:
         """Record how an attempt ended that brought no verdict."""
         try:
             keeper.check()
+            if self.shutdown.is_set():
+                raise ShuttingDown
         except (lease.LeaseLost, lease.StopRequested, ShuttingDown) as reason:
             error = reason
         match error:
@@ -146,7 +148,7 @@ class Runner:
             self._pool.drop()
         delay_s = self.settings.retry_delay_s
         if fault.consequence == "wait" and not self._was_own_use(fault):
-            self._readiness.doubt()
+            self._surroundings.doubt()
             why = f"{fault.message} ({fault.code}); the attempt does not count"
             self._record(held, lambda: lease.release(self.database, held, why, after_s=delay_s))
             return
@@ -160,7 +162,7 @@ class Runner:
 
     def _was_own_use(self, fault: Fault) -> bool:
         """A disk that has room again, now that the job's files are gone, was filled by the job."""
-        return fault in (DISK_FULL, MACHINE_EXHAUSTED) and self._readiness.has_room()
+        return fault in (DISK_FULL, MACHINE_EXHAUSTED) and self._surroundings.has_room()
 
     def _record(self, held: lease.Claim, action: Callable[[], None]) -> None:
         try:

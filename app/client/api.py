@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import httpx2
 
 _CHUNK = 1 << 18
 _TERMINAL = {"succeeded", "failed", "canceled", "expired"}
-_TRIES = 4
+_PATIENCE_S = 120.0
+"""For a service that restarts or whose database is away, once it has answered."""
+_LONGEST_PAUSE_S = 8.0
+_TRY_LATER = (502, 503, 504)
 
 Json = dict[str, Any]
+_Result = TypeVar("_Result")
 
 
 class Unreachable(Exception):
@@ -78,11 +82,12 @@ class Client:
         for part in upload["parts"]:
             self._send_part(path, part)
             progress(part["end_offset"])
-        return self.post(f"/v1/uploads/{upload['id']}/complete")
+        return self._patiently(lambda: self.post(f"/v1/uploads/{upload['id']}/complete"))
 
     def create_inspection(self, body: Json) -> Json:
-        """Queue an inspection; safe against a lost answer."""
-        return self.post("/v1/inspections", body, {"Idempotency-Key": uuid4().hex})
+        """Queue an inspection, once however often the answer is lost."""
+        key = {"Idempotency-Key": uuid4().hex}
+        return self._patiently(lambda: self.post("/v1/inspections", body, key))
 
     def watch(self, inspection_id: str, timeout_s: float | None = None) -> Iterator[Json]:
         """The inspection again and again, at most a second apart, until it has ended.
@@ -133,19 +138,22 @@ class Client:
             lambda: self._request("PUT", where, content=_slice(path, start, end), headers=headers)
         )
 
-    def _patiently(self, call: Callable[[], Any]) -> Any:
-        """Repeat over short outages: a service that restarts is no reason to lose the thread."""
-        for left in reversed(range(_TRIES)):
+    def _patiently(self, call: Callable[[], _Result]) -> _Result:
+        """Repeat over an outage: a service that restarts is no reason to lose the thread."""
+        ends_at = time.monotonic() + _PATIENCE_S
+        pause_s = 0.5
+        while True:
             try:
                 return call()
             except Unreachable:
-                if not left:
+                if time.monotonic() + pause_s > ends_at:
                     raise
             except ApiError as error:
-                if error.status not in (502, 503, 504) or not left:
+                may_repeat = error.status in _TRY_LATER or error.code == "idempotency_in_flight"
+                if not may_repeat or time.monotonic() + pause_s > ends_at:
                     raise
-            time.sleep(2.0 ** (_TRIES - 1 - left) / 2)
-        raise AssertionError("unreachable")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         answer = self._request(method, path, **options)

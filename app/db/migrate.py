@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
 
 from app.db.session import Database
 
@@ -27,13 +28,14 @@ def upgrade(database: Database) -> None:
     config = _config()
     with database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            # Whoever waits here waits for another's migration, which may take its time.
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7310993)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def is_current(database: Database) -> bool:
+def is_current(session: Session) -> bool:
     """Whether the schema is the one that this code was written for."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    with database.read() as session:
-        return MigrationContext.configure(session.connection()).get_current_revision() == head
+    return MigrationContext.configure(session.connection()).get_current_revision() == head

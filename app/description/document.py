@@ -11,8 +11,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.documented import Problem, problems
+from app.description.links import links_of
+from app.documented import PROBLEM, Problem, header, problems
 from app.gate import OPEN_PATHS
+from app.strict import STORABLE, STORABLE_SCHEMA
 
 Json = dict[str, Any]
 
@@ -25,8 +27,8 @@ _ABOUT = (
 _OF_FASTAPI = ("HTTPValidationError", "ValidationError")
 
 
-def describe(app: FastAPI, *, needs_token: bool) -> Json:
-    """The document of all routes of ``app``."""
+def describe(app: FastAPI, *, needs_token: bool, max_upload_bytes: int) -> Json:
+    """The document of all routes of ``app``, with the settings that a caller meets."""
     document = FastAPI.openapi(app)
     document["info"]["description"] = _ABOUT
     components = document.setdefault("components", {})
@@ -34,6 +36,8 @@ def describe(app: FastAPI, *, needs_token: bool) -> Json:
     for name in _OF_FASTAPI:
         schemas.pop(name, None)
     schemas[Problem.__name__] = Problem.model_json_schema()
+    schemas[STORABLE] = STORABLE_SCHEMA
+    schemas["UploadCreate"]["properties"]["size"]["maximum"] = max_upload_bytes
     components["securitySchemes"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
     for path, method, operation in operations(document):
         is_open = path in OPEN_PATHS
@@ -42,6 +46,8 @@ def describe(app: FastAPI, *, needs_token: bool) -> Json:
             if str(status) not in operation["responses"] or status == 422:
                 operation["responses"][str(status)] = answer
         operation["responses"] = dict(sorted(operation["responses"].items()))
+        for status, answer in operation["responses"].items():
+            _lead_on(answer, operation["operationId"], status)
     return document
 
 
@@ -52,6 +58,20 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, operation
 
 
+def _lead_on(answer: Json, operation_id: str, status: str) -> None:
+    """What an answer carries besides its body: headers, and links to what may be asked next."""
+    always = ["X-Request-ID"]
+    if status == "401":
+        always.append("WWW-Authenticate")
+    if status == "503" and PROBLEM in answer["content"]:
+        always.append("Retry-After")
+    told = {name: header(name, is_required=True) for name in always}
+    answer["headers"] = answer.get("headers", {}) | told
+    links = links_of(operation_id, status)
+    if links:
+        answer["links"] = links
+
+
 def _security(is_open: bool, needs_token: bool) -> list[Json]:
     if is_open:
         return []
@@ -59,8 +79,9 @@ def _security(is_open: bool, needs_token: bool) -> list[Json]:
 
 
 def _statuses(path: str, method: str, operation: Json, is_open: bool) -> Iterator[int]:
-    # 422: unknown query keys are refused everywhere. 500 is promised nowhere, and yet has a form.
-    yield from (422, 500)
+    # 408: any request may be too slow. 422: unknown query keys are refused everywhere. 500 is promised
+    # nowhere, and yet has a form.
+    yield from (408, 422, 500)
     if not is_open:
         yield from (401, 503)
     if "{" in path:

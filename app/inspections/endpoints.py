@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
-from app.documented import problems
+from app.documented import carries, problems
 from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.inspections import service
@@ -27,7 +27,7 @@ from app.inspections.schemas import (
     StatusName,
 )
 from app.models import TERMINAL, Inspection
-from app.paging import SEQ, Page, cut, decode_token
+from app.paging import Page, PageToken, after_number, before, cut, cut_history
 from app.settings import Settings
 from app.strict import StrictRoute
 from app.uploads import service as uploads
@@ -44,7 +44,12 @@ _RETRY_AFTER_S = "2"
 _PREFER_WAIT = re.compile(r"""\s*wait\s*=\s*"?([0-9]{1,9})"?\s*""", re.ASCII | re.IGNORECASE)
 
 
-@router.post("", status_code=202, response_model=InspectionView, responses=problems(404))
+@router.post(
+    "",
+    status_code=202,
+    response_model=InspectionView,
+    responses=carries(202, "Location", "Retry-After") | problems(404),
+)
 def create_inspection(
     body: InspectionCreate, context: ContextDep, once: IdempotencyDep
 ) -> Response:
@@ -118,7 +123,7 @@ class ListQuery(BaseModel):
     verdict: Verdict | None = None
     sha256: Sha256 | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    page_token: str | None = None
+    page_token: PageToken | None = None
 
 
 @router.get("")
@@ -127,14 +132,18 @@ def list_inspections(
 ) -> Page[InspectionView]:
     """Newest first."""
     wanted = service.Filter(query.status, query.verdict, query.sha256)
-    before_id, limit = decode_token(query.page_token), query.limit
+    before_id, limit = before("insp", query.page_token), query.limit
     with context.database.read() as session:
         rows = service.newest_first(session, wanted, before_id=before_id, limit=limit + 1)
     base_url = context.base_url
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
 
 
-@router.get("/{inspection_id}", response_model=InspectionView)
+@router.get(
+    "/{inspection_id}",
+    response_model=InspectionView,
+    responses=carries(200, sometimes=("Retry-After",)),
+)
 async def get_inspection(
     inspection_id: str,
     request: Request,
@@ -148,7 +157,7 @@ async def get_inspection(
         row = await run_in_threadpool(_read, context, inspection_id)
         if row.status in TERMINAL or time.monotonic() >= until:
             break
-        if await request.is_disconnected():
+        if context.closing.is_set() or await request.is_disconnected():
             break
         await asyncio.sleep(min(_WAIT_POLL_S, max(until - time.monotonic(), 0)))
     view = InspectionView.of(row, context.base_url)
@@ -162,17 +171,17 @@ def list_events(
     context: ContextDep,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="The last seq you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    page_token: str | None = None,
+    page_token: PageToken | None = None,
 ) -> Page[EventView]:
     """The history in order. ``page_token`` goes on where a page ended, as ``after`` does."""
-    token = decode_token(page_token, SEQ)
-    if token is not None:
-        after = int(token)
+    went_to = after_number(page_token)
+    if went_to is not None:
+        after = went_to
     with context.database.read() as session:
         service.get(session, inspection_id)
         events = service.events_after(session, inspection_id, after=after, limit=limit + 1)
     views = [EventView.of(event) for event in events]
-    return cut(views, [str(view.seq) for view in views], limit)
+    return cut_history(views, [view.seq for view in views], limit)
 
 
 @router.post("/{inspection_id}/cancel", status_code=202)

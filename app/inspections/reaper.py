@@ -19,8 +19,8 @@ from app.db.session import Database
 from app.inspections.transitions import fail, move, requeue
 from app.models import ACTIVE, Inspection, Status
 
-WATCH_S = 5.0
-"""Five times the interval at which a worker extends its lease."""
+WATCHED_BEATS = 5
+"""For how many of the intervals at which a worker extends its lease a lapsed one is watched."""
 _LONGEST_PAUSE_S = 60.0
 
 _Lease = tuple[str, int, datetime | None]
@@ -30,7 +30,7 @@ IsDead = Callable[[str], bool]
 class Reaper:
     """Remembers which lapsed leases it has seen; belongs to one thread."""
 
-    def __init__(self, database: Database, losses_allowed: int, watch_s: float = WATCH_S) -> None:
+    def __init__(self, database: Database, losses_allowed: int, watch_s: float) -> None:
         self._database = database
         self._losses_allowed = losses_allowed
         self._watch_s = watch_s

@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.inspections.policy import Profile, Verdict
 from app.models import Inspection, InspectionEvent
+from app.strict import STORABLE_REF
 from app.uploads.schemas import Sha256
 from app.webhooks.schemas import WebhookWish
 
@@ -21,18 +29,65 @@ Backbone = Annotated[
 ]
 """A name as people type it, never a path: what lies on the server is no caller's to choose."""
 UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
-ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+_NO_NUL = r"^[^\x00]*$"
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
 Selector = Annotated[
     str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]+$")
 ]
 _LONGEST_S = 30 * 86400
-Label = Annotated[str, StringConstraints(max_length=200)]
+Label = Annotated[str, StringConstraints(max_length=200, pattern=_NO_NUL)]
+_LABEL_NAMES = {"maxLength": 200, "pattern": _NO_NUL}
+"""Said by hand: of a pattern for names pydantic tells what fits it, and not that others are refused."""
+Manifest = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "required": ["classnames"],
+            "properties": {
+                "classnames": {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": _NO_NUL},
+                    "minItems": 1,
+                }
+            },
+            "additionalProperties": STORABLE_REF,
+            "propertyNames": {"pattern": _NO_NUL},
+        }
+    ),
+]
+
+
+def _exactly_one_of(*names: str) -> dict[str, Any]:
+    """As ``InspectionCreate`` demands, in JSON Schema: a null is as good as nothing."""
+    given = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+    ]
+    return {"oneOf": given}
+
+
+_RULES: dict[str, Any] = {
+    "allOf": [
+        _exactly_one_of("upload_id", "sha256"),
+        _exactly_one_of("manifest", "classes"),
+        {
+            "if": {
+                "properties": {"in_distribution": {"const": True}},
+                "required": ["in_distribution"],
+            },
+            "then": {
+                "properties": {"probes": {"not": {"const": "builtin"}}},
+                "required": ["probes"],
+            },
+        },
+    ]
+}
 
 
 class InspectionCreate(BaseModel):
     """What to inspect, against what, how hard, and whom to tell."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_RULES)
 
     upload_id: UploadId | None = None
     sha256: Annotated[
@@ -50,7 +105,7 @@ class InspectionCreate(BaseModel):
         Field(description="Key of the file to inspect, as a report names it; . is the whole file."),
     ] = None
     manifest: Annotated[
-        dict[str, Any] | None,
+        Manifest | None,
         Field(description="classnames plus the options that the file cannot say."),
     ] = None
     classes: Annotated[
@@ -84,7 +139,9 @@ class InspectionCreate(BaseModel):
     ] = None
     fail_on: Literal["suspicious", "backdoored"] = "suspicious"
     webhook: WebhookWish | None = None
-    labels: Annotated[dict[Label, Label], Field(max_length=20)] = {}
+    labels: Annotated[
+        dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
+    ] = {}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from app.dependencies import Context, ContextDep
-from app.documented import problems
+from app.documented import BYTES, carries, problems
 from app.errors import NotFound
 from app.inspections import service as inspections
 from app.inspections.schemas import InspectionView
 from app.models import Artifact
-from app.paging import Page, cut, decode_token
+from app.paging import Page, PageToken, before, cut
 from app.reports import page, service
 from app.reports.schemas import ArtifactList, ArtifactView, VerdictView
 from app.storage import StoreMissing
@@ -35,7 +35,10 @@ def get_verdict(inspection_id: str, context: ContextDep) -> VerdictView:
         return VerdictView.of(service.finished(session, inspection_id))
 
 
-@router.get("/inspections/{inspection_id}/report.json", responses=problems(409))
+@router.get(
+    "/inspections/{inspection_id}/report.json",
+    responses=carries(200, "ETag") | problems(409),
+)
 def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     """The report, byte for byte as the inspection wrote it."""
     with context.database.read() as session:
@@ -71,7 +74,7 @@ def list_artifacts(inspection_id: str, context: ContextDep) -> ArtifactList:
 @router.get(
     "/inspections/{inspection_id}/artifacts/{name}",
     response_class=StreamingResponse,
-    responses={200: {"content": {"*/*": {}}}},
+    responses=carries(200, "ETag", "Content-Disposition", content={"*/*": BYTES}),
 )
 def get_artifact(inspection_id: str, name: str, context: ContextDep) -> StreamingResponse:
     """Download one file."""
@@ -93,13 +96,13 @@ def get_model(
     sha256: Sha256,
     context: ContextDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    page_token: str | None = None,
+    page_token: PageToken | None = None,
 ) -> Page[InspectionView]:
     """Every inspection of these bytes, newest first; 404 when there is none."""
     wanted = inspections.Filter(artifact_sha256=sha256)
     with context.database.read() as session:
         rows = inspections.newest_first(
-            session, wanted, before_id=decode_token(page_token), limit=limit + 1
+            session, wanted, before_id=before("insp", page_token), limit=limit + 1
         )
     if not rows and page_token is None:
         raise NotFound("no inspection of these bytes is known")

@@ -15,7 +15,7 @@ def open_store(settings: Settings) -> Store:
         ValueError: ``store_url`` has an unknown scheme.
     """
     if settings.store_url is None:
-        return FolderStore(settings.data_dir.absolute() / "store")
+        return FolderStore(settings.data_dir.absolute() / "store", settings.needed_free_bytes)
     if settings.store_url.startswith("s3://"):
         return S3Store.from_settings(settings)
     raise ValueError(f"CLIPVET_STORE_URL must begin with s3://, not {settings.store_url[:20]!r}")

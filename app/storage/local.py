@@ -14,6 +14,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from app.errors import StoreUnavailable
+from app.storage.space import shortage
 from app.storage.store import StoreMissing
 
 
@@ -22,13 +23,24 @@ class FolderStore:
 
     min_part_bytes = 1
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
         self.root = root
+        self._min_free_bytes = min_free_bytes
         (root / "incoming").mkdir(parents=True, exist_ok=True)
+        self._device = root.stat().st_dev
 
     def check(self) -> None:
+        try:
+            device = (self.root / "incoming").stat().st_dev
+        except OSError:
+            raise StoreUnavailable("the store folder is gone") from None
+        # What lies below a mount that is gone looks like an empty store.
+        if device != self._device:
+            raise StoreUnavailable("the store folder lies on another file system than before")
         if not os.access(self.root, os.W_OK):
             raise StoreUnavailable("the store folder is not writable")
+        if short := shortage(self.root, self._min_free_bytes):
+            raise StoreUnavailable(f"the store's file system {short}")
 
     def put(self, key: str, source: Path) -> None:
         with source.open("rb") as stream:

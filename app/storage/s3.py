@@ -23,6 +23,9 @@ from app.storage.store import StoreMissing
 
 _MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound", "InvalidPart"}
 
+_CHECK_S = 3
+"""A check waits no longer: whoever asks wants to know now."""
+
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
@@ -43,8 +46,12 @@ class S3Store:
     min_part_bytes = 5 * MIB
     """S3's own rule for every part but the last."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
+    def __init__(
+        self, client: Any, bucket: str, prefix: str = "", checker: Any | None = None
+    ) -> None:
+        """``checker``: a client of less patience, for :meth:`check`."""
         self._client = client
+        self._checker = checker or client
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
@@ -53,28 +60,31 @@ class S3Store:
         """Credentials come from the settings, else from boto3's usual chain."""
         url = urlsplit(settings.store_url or "")
         access, secret = settings.s3_access_key, settings.s3_secret_key
-        client = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            aws_access_key_id=access.get_secret_value() if access else None,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"max_attempts": 3, "mode": "standard"},
-                max_pool_connections=50,
-                # Endpoints other than AWS often reject boto3's newer default checksums.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
-            ),
-        )
-        return cls(client, url.netloc, url.path)
+
+        def client(read_timeout_s: int, retries: int) -> Any:
+            return boto3.client(
+                "s3",
+                endpoint_url=settings.s3_endpoint_url,
+                region_name=settings.s3_region,
+                aws_access_key_id=access.get_secret_value() if access else None,
+                aws_secret_access_key=secret.get_secret_value() if secret else None,
+                config=Config(
+                    connect_timeout=min(5, read_timeout_s),
+                    read_timeout=read_timeout_s,
+                    retries={"max_attempts": retries, "mode": "standard"},
+                    max_pool_connections=50,
+                    # Endpoints other than AWS often reject boto3's newer default checksums.
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
+                ),
+            )
+
+        return cls(client(60, 3), url.netloc, url.path, checker=client(_CHECK_S, 0))
 
     def check(self) -> None:
         with _translated("bucket"):
-            self._client.head_bucket(Bucket=self._bucket)
+            self._checker.head_bucket(Bucket=self._bucket)
 
     def put(self, key: str, source: Path) -> None:
         with _translated(key):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Context, ContextDep, IdempotencyDep
-from app.documented import problems
+from app.documented import BYTES, carries, problems
 from app.errors import TooLarge, Unprocessable
 from app.idempotency import Answer
 from app.models import Upload
@@ -21,7 +21,12 @@ from app.uploads.spool import spool_part
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=StrictRoute)
 
 
-@router.post("", status_code=201, response_model=UploadView, responses=problems(507))
+@router.post(
+    "",
+    status_code=201,
+    response_model=UploadView,
+    responses=carries(201, "Location") | problems(507),
+)
 def begin_upload(body: UploadCreate, context: ContextDep, once: IdempotencyDep) -> Response:
     """Declare an artifact; the answer lists where each of its parts goes."""
     base_url = context.base_url
@@ -47,8 +52,10 @@ def get_upload(upload_id: str, context: ContextDep) -> UploadView:
 @router.put(
     "/{upload_id}/parts/{number}",
     response_class=Response,
-    responses=problems(413, 507),
-    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}, "required": True}},
+    responses=carries(200, "ETag") | problems(413, 507),
+    openapi_extra={
+        "requestBody": {"content": {"application/octet-stream": BYTES}, "required": True}
+    },
 )
 async def put_part(
     upload_id: str,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.dependencies import ContextDep, IdempotencyDep
 from app.errors import Unprocessable
 from app.idempotency import Answer
-from app.paging import Page, cut, decode_token
+from app.paging import Page, PageToken, before, cut
 from app.settings import Settings
 from app.strict import StrictRoute
 from app.webhooks import service
@@ -19,7 +19,7 @@ from app.webhooks.targets import ForbiddenTarget, check_url
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=StrictRoute)
 
-Id = Annotated[str, Query(max_length=100)]
+Id = Annotated[str, Query(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -46,11 +46,11 @@ def add_endpoint(body: EndpointCreate, context: ContextDep, once: IdempotencyDep
 
 @router.get("/webhook_endpoints")
 def list_endpoints(
-    context: ContextDep, limit: Limit = 50, page_token: str | None = None
+    context: ContextDep, limit: Limit = 50, page_token: PageToken | None = None
 ) -> Page[EndpointView]:
     """Standing endpoints, newest first."""
     with context.database.read() as session:
-        rows = service.list_endpoints(session, before_id=decode_token(page_token), limit=limit + 1)
+        rows = service.list_endpoints(session, before_id=before("whe", page_token), limit=limit + 1)
     return cut([EndpointView.of(row) for row in rows], [row.id for row in rows], limit)
 
 
@@ -74,7 +74,7 @@ def list_deliveries(
     endpoint_id: Id | None = None,
     inspection_id: Id | None = None,
     limit: Limit = 50,
-    page_token: str | None = None,
+    page_token: PageToken | None = None,
 ) -> Page[DeliveryView]:
     """The delivery log, newest first."""
     with context.database.read() as session:
@@ -82,7 +82,7 @@ def list_deliveries(
             session,
             endpoint_id=endpoint_id,
             inspection_id=inspection_id,
-            before_id=decode_token(page_token),
+            before_id=before("del", page_token),
             limit=limit + 1,
         )
     views = [DeliveryView.of(delivery, attempts) for delivery, attempts in rows]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.webhooks.signing import decode_secret
+from app.webhooks.signing import SECRET, decode_secret
 
 EventType = Literal[
     "inspection.completed", "inspection.failed", "inspection.canceled", "inspection.expired"
@@ -20,8 +20,18 @@ def _check_secret(secret: str) -> str:
     return secret
 
 
-Secret = Annotated[str, StringConstraints(max_length=120), AfterValidator(_check_secret)]
-Url = Annotated[str, StringConstraints(min_length=8, max_length=2000)]
+Secret = Annotated[
+    str,
+    StringConstraints(max_length=120),
+    AfterValidator(_check_secret),
+    Field(json_schema_extra={"pattern": SECRET}),
+]
+Url = Annotated[
+    str,
+    StringConstraints(min_length=8, max_length=2000),
+    Field(json_schema_extra={"pattern": "^https?://"}),
+]
+"""What else is asked of it depends on the server: ``app.webhooks.targets``."""
 
 
 class WebhookWish(BaseModel):

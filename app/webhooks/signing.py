@@ -14,6 +14,9 @@ import hmac
 import secrets
 
 _PREFIX = "whsec_"
+_4 = "[A-Za-z0-9+/]{4}"
+SECRET = f"^{_PREFIX}({_4}){{8,20}}({_4}|({_4})?[A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?$"
+"""What :func:`decode_secret` takes, as a regular expression for the API's document."""
 
 
 def new_secret() -> str:

@@ -1,18 +1,19 @@
 """Probe images for one inspection: the built-in ones, or a user's folder or zip opened defensively.
 
-Pictures are never extracted: each is read into memory under a size limit, decoded by Pillow with an
-explicit list of formats, scaled (bicubic, shortest side) and cut at the centre as CLIP does. The
-pools do not depend on the inspection's seed, so that references can be shared. Unreadable pictures
-and second copies are skipped and counted. Does not know what probes are used for.
+Pictures are never extracted: each is read into memory under a size limit, decoded by Pillow as the
+format that its header names, scaled (bicubic, shortest side) and cut at the centre as CLIP does. All
+that will be decoded is first held against limits by its headers (`admission`). The pools do not
+depend on the inspection's seed, so that references can be shared. Unreadable pictures and second
+copies are skipped and counted. Does not know what probes are used for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import random
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,14 +24,13 @@ from PIL import Image
 from torch import Tensor
 
 from inspector.errors import RequestError
+from inspector.probes.admission import MAX_PIXELS, Admission
+from inspector.probes.headers import Header, effort_of
 from inspector.probes.procedural import procedural_probes
-from inspector.probes.sources import Picture, pictures_of
+from inspector.probes.sources import MAX_BYTES, Picture, pictures_of
 from inspector.profiles import MINIMUM_PROBES, Profile
 
 BUILT_IN = "builtin"
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-_MAX_PIXELS = 100_000_000
-_MIN_SIDE = 8
 _ORDER_SEED = 20240
 """Pictures of a folder are taken in one fixed shuffled order: names often sort by class."""
 
@@ -73,8 +73,8 @@ def load_pools(
         source: "builtin", or the path of a folder or zip.
 
     Raises:
-        RequestError: no such source, fewer usable pictures than 64 + 64, or built-in ones that are
-            said to be of what the model is for.
+        RequestError: no such source, fewer usable pictures than 64 + 64, pictures that decode to more
+            than is reasonable, or built-in ones that are said to be of what the model is for.
     """
     wanted = profile.probes + profile.held_out
     if source == BUILT_IN:
@@ -116,38 +116,44 @@ def _read(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:
     """Up to `wanted` different pictures (3, size, size), and how many had to be skipped."""
     images: list[Pixels] = []
     seen: set[bytes] = set()
-    skipped = 0
-    for picture in _shuffled(path):
-        image = _decode(picture, size)
-        if image is None or (key := hashlib.sha256(image.data).digest()) in seen:
-            skipped += 1
-            continue
-        seen.add(key)
-        images.append(image)
-        if len(images) == wanted:
-            break
-    return images, skipped
-
-
-def _shuffled(path: Path) -> Iterator[Picture]:
     with pictures_of(path) as pictures:
-        ordered = sorted(pictures, key=lambda picture: picture.name)
-        random.Random(_ORDER_SEED).shuffle(ordered)
-        yield from ordered
+        admission = Admission()
+        admitted = admission.admit(_shuffled(pictures))
+        # Headers of all that will probably be needed come before the first pixel.
+        planned = list(itertools.islice(admitted, wanted))
+        for picture, header in itertools.chain(planned, admitted):
+            image = _decode(picture, header, size, admission)
+            if image is None or (key := hashlib.sha256(image.data).digest()) in seen:
+                admission.skipped += 1
+                continue
+            seen.add(key)
+            images.append(image)
+            if len(images) == wanted:
+                break
+    return images, admission.skipped
 
 
-def _decode(picture: Picture, size: int) -> Pixels | None:
+def _shuffled(pictures: list[Picture]) -> list[Picture]:
+    ordered = sorted(pictures, key=lambda picture: picture.name)
+    random.Random(_ORDER_SEED).shuffle(ordered)
+    return ordered
+
+
+def _decode(picture: Picture, header: Header, size: int, admission: Admission) -> Pixels | None:
     """8-bit pixels (3, size, size), or None for what is no sound picture."""
-    data = picture.read()
-    if data is None:
+    data = picture.read(MAX_BYTES)
+    if data is None or (effort := effort_of(header, data)) is None:
         return None
+    admission.charge(picture, header, effort - header.effort)
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with (
+            warnings.catch_warnings(),
+            Image.open(io.BytesIO(data), formats=[header.format]) as image,
+        ):
             warnings.simplefilter("ignore")
-            width, height = image.size
-            if width * height > _MAX_PIXELS or min(width, height) < _MIN_SIDE:
+            if image.width * image.height > MAX_PIXELS:
                 return None
-            return _square(image.convert("RGB"), size)
+            return _square(image if image.mode == "RGB" else image.convert("RGB"), size)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return None
 

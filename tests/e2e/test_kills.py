@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,3 +115,26 @@ def test_ctrl_c_stops_everything_and_the_job_goes_on_later(
     service.start_again()
     seen = service.ending(inspection)
     assert (seen["status"], seen["verdict"]) == ("succeeded", "clean")
+
+
+def test_the_command_line_waits_over_the_death_of_the_service(
+    service: Embedded, checkpoint: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "manifest.json"
+    orders = {"classnames": list("abcde"), "stand_in": {"seconds": 3, "verdict": "backdoored"}}
+    manifest.write_text(json.dumps(orders))
+    command = [sys.executable, "-m", "app", "submit", str(checkpoint), "--url", service.url]
+    command += ["--backbone", "pocket", "--manifest", str(manifest), "--wait", "--timeout", "60"]
+    waiting = subprocess.Popen([*command, "--format", "json"], stdout=subprocess.PIPE)
+
+    def is_running() -> bool:
+        items = service.get("/v1/inspections")["items"]
+        return bool(items) and items[0]["stage"] == "invert"
+
+    wait_for("the inspection", is_running)
+    service.process.kill()
+    time.sleep(5)
+    service.start_again()
+    out, _ = waiting.communicate(timeout=90)
+    assert waiting.returncode == 1
+    assert json.loads(out)["verdict"] == "backdoored"

@@ -6,7 +6,6 @@ document, with a status that the OpenAPI document names for that route.
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 from collections.abc import Iterator
@@ -24,10 +23,6 @@ from tests.support.servers import new_database, shared_servers
 HUGE = "9" * 5000
 ID = "0" * 32
 JSON = {"Content-Type": "application/json"}
-
-
-def token(last: str) -> str:
-    return base64.urlsafe_b64encode(f"v1:{last}".encode()).decode().rstrip("=")
 
 
 def nested(levels: int) -> str:
@@ -107,14 +102,22 @@ QUERIES = [
     ("/v1/inspections?page_token=%00", 422),
     ("/v1/inspections?page_token=%F0%9F%98%80", 422),
     (f"/v1/inspections?page_token={HUGE}", 422),
-    (f"/v1/inspections?page_token={token(chr(0))}", 422),
-    (f"/v1/inspections?page_token={token('insp_' + chr(0))}", 422),
-    (f"/v1/inspections?page_token={token('insp_' + ID)}%21", 422),
-    (f"/v1/inspections?page_token={token('insp_' + ID)}", 200),
-    (f"/v1/webhook_endpoints?page_token={token('x' * 600)}", 422),
+    (f"/v1/inspections?page_token=insp_{ID}", 422),
+    (f"/v1/inspections?page_token={ID}%00", 422),
+    (f"/v1/inspections?page_token={ID}%0A", 422),
+    (f"/v1/inspections?page_token={ID}%21", 422),
+    (f"/v1/inspections?page_token={'F' * 32}", 422),
+    (f"/v1/inspections?page_token={'%D9%A3' * 32}", 422),
+    (f"/v1/inspections?page_token={ID}", 200),
+    (f"/v1/inspections?page_token={'f' * 32}", 200),
+    (f"/v1/webhook_endpoints?page_token={'0' * 600}", 422),
+    (f"/v1/webhook_endpoints?page_token={ID}", 200),
     ("/v1/webhook_endpoints?url=x", 422),
-    (f"/v1/deliveries?page_token={token(chr(0))}", 422),
+    ("/v1/deliveries?page_token=%00", 422),
+    (f"/v1/deliveries?page_token={'f' * 32}", 200),
     ("/v1/deliveries?endpoint_id=%00", 422),
+    ("/v1/deliveries?endpoint_id=%12", 422),
+    ("/v1/deliveries?inspection_id=%C2%AD%0A", 422),
     ("/v1/deliveries?endpoint_id=" + "x" * 600, 422),
     ("/v1/deliveries?inspection_id=%ED%A0%80", 200),
     ("/v1/deliveries?inspection=x", 422),
@@ -122,9 +125,10 @@ QUERIES = [
     (f"/v1/inspections/{{job}}/events?after={2**31}", 422),
     (f"/v1/inspections/{{job}}/events?after={2**31 - 1}", 200),
     ("/v1/inspections/{job}/events?after=nan", 422),
-    (f"/v1/inspections/{{job}}/events?page_token={token(HUGE)}", 422),
-    (f"/v1/inspections/{{job}}/events?page_token={token(chr(0xB2))}", 422),
-    (f"/v1/inspections/{{job}}/events?page_token={token(chr(0x663))}", 422),
+    (f"/v1/inspections/{{job}}/events?page_token={HUGE}", 422),
+    ("/v1/inspections/{job}/events?page_token=%C2%B2", 422),
+    (f"/v1/inspections/{{job}}/events?page_token={'%D9%A3' * 32}", 422),
+    (f"/v1/inspections/{{job}}/events?page_token={'f' * 32}", 200),
     ("/v1/inspections/{job}?wait=nan", 422),
     ("/v1/inspections/{job}?wait=inf", 422),
     ("/v1/inspections/{job}?wait=1e400", 422),
@@ -135,7 +139,8 @@ QUERIES = [
     ("/v1/uploads/{open}?x", 422),
     ("/v1/metadata?x=1", 422),
     ("/v1/models/{sha}?limit=201", 422),
-    (f"/v1/models/{{sha}}?page_token={token(chr(0))}", 422),
+    ("/v1/models/{sha}?page_token=%00", 422),
+    (f"/v1/models/{{sha}}?page_token={ID}", 200),
     ("/healthz?x=1", 422),
     ("/readyz?x=1", 422),
 ]
@@ -165,6 +170,13 @@ INSPECTIONS = [
     (manifest("1" * 400), 422),
     (manifest(HUGE), 422),
     (manifest(str(2**63)), 422),
+    (manifest(str(2**63 - 1)), 202),
+    (manifest(str(-(2**63))), 202),
+    (manifest("9223372036854775808.0"), 422),
+    (manifest("1e300"), 422),
+    (manifest("-1e19"), 422),
+    (manifest("1e18"), 202),
+    (manifest("5e-324"), 202),
     (manifest('"\\ud800"'), 422),
     (manifest('"a\\u0000b"'), 422),
     (manifest('{"\\udfff": 1}'), 422),

@@ -51,7 +51,8 @@ def test_a_store_that_is_away_is_503_and_nothing_is_lost(
     away = ledger.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
     store = ledger.context.store
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_client", S3Store.from_settings(away)._client)
+        for client in ("_client", "_checker"):
+            patch.setattr(store, client, getattr(S3Store.from_settings(away), client))
         answer = ledger.api.put(url, content=b"right")
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert ledger.api.get("/readyz").status_code == 503

@@ -121,10 +121,10 @@ def test_a_token_guards_everything_but_health(
 def test_readiness_names_what_is_missing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ledger.api.get("/readyz").json() == {
         "status": "ok",
-        "checks": {"database": "ok", "store": "ok"},
+        "checks": {"database": "ok", "store": "ok", "disk": "ok"},
         "workers_alive": 0,
     }
-    monkeypatch.setattr("app.health.is_current", lambda _database: False)
+    monkeypatch.setattr("app.readiness.is_current", lambda _session: False)
     answer = ledger.api.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
 

@@ -122,15 +122,36 @@ def test_the_pool_replaces_a_child_when_it_should(tmp_path: Path, jobs: int) -> 
         pool.drop()
 
 
-def test_children_see_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLIPVET_API_TOKEN", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    own = {"OMP_NUM_THREADS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "MKL_NUM_THREADS"}
+SECRET = "hunter2"
+
+
+def test_children_inherit_no_credentials(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up in the kernel: what a real child was started with."""
+    for name in (
+        "CLIPVET_API_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "HF_TOKEN_PATH", "HF_API_KEY",
+        "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN", "TORCH_SECRET", "CUDA_TOKEN", "NVIDIA_API_KEY",
+        "OMP_TOKEN", "MKL_TOKEN", "KMP_TOKEN", "GOMP_TOKEN", "WANDB_API_KEY", "PGPASSWORD",
+        "GITHUB_TOKEN", "DATABASE_URL",
+    ):  # fmt: skip
+        monkeypatch.setenv(name, SECRET)
+    for name in ("HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"https://me:{SECRET}@mirror.example/")
+    own = {"HF_HOME", "HF_HUB_OFFLINE", "TORCH_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"}
+    own |= {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "MKL_NUM_THREADS"}
     for name in own:
         monkeypatch.setenv(name, "1")
-    seen = scrubbed_environment()
-    assert own <= seen.keys()
-    assert not any(name.startswith(("CLIPVET_", "AWS_")) for name in seen)
+    child = start(ECHO)
+    list(child.ask({}, 10))
+    environment = Path(f"/proc/{child.pid}/environ").read_bytes()
+    assert SECRET.encode() not in environment
+    names = {line.partition(b"=")[0].decode() for line in environment.split(b"\0")}
+    assert own <= names
+    assert b"HF_HUB_DISABLE_IMPLICIT_TOKEN=1" in environment.split(b"\0")
+
+
+def test_a_mirror_without_credentials_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/a@b")
+    assert scrubbed_environment()["HF_ENDPOINT"] == "https://mirror.example/a@b"
 
 
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""What of `inspector` the golden tests take from inside: the only place that names its modules.
+
+Whoever moves or renames something edits this file and no fixture. All that comes out is named in the words of
+the field, whatever the code calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from inspector import profiles, report
+from inspector.calibration import file
+from inspector.clip import level, prompt_tuning
+from inspector.detection import objectives, published_rule, sequential
+from inspector.detection import random_triggers as triggers
+from inspector.detection.rule import Thresholds, current
+from inspector.probes import loading, procedural
+from inspector.reference import benign_models
+from inspector.repair import unlearn
+from inspector.run import repair_check
+
+random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
+"""From image size and seed to the random triggers of each family."""
+built_in_probes: Callable[[int, int, int], Tensor] = procedural.procedural_probes
+"""From number, image size and seed to pictures (N, 3, S, S)."""
+
+
+def benign_variations(seed: int, number: int) -> list[dict[str, Any]]:
+    """What the honest models of a calibration are tuned on."""
+    return [benign_models.variation(seed, index).to_json() for index in range(number)]
+
+
+def _thresholds(rule: Thresholds) -> dict[str, float]:
+    return {
+        "flag": rule.flag, "warn": rule.warn, "stop_clean": rule.stop_clean,
+        "stop_flag": rule.stop_flag, "max_sweeps": rule.max_sweeps,
+    }  # fmt: skip
+
+
+def _budget(budget: profiles.Budget) -> dict[str, Any]:
+    return {
+        "objective": budget.objective, "epochs": budget.epochs, "batch": budget.batch,
+        "images": budget.images, "num_eval": budget.num_eval, "trigger_splits": budget.trigger_splits,
+        "local_first": budget.local_first, "max_inverted_classes": budget.max_inverted_classes,
+    }  # fmt: skip
+
+
+def _score() -> dict[str, Any]:
+    rule = current()
+    return {
+        "statistic": file.STATISTIC,
+        "conditioned": _thresholds(rule.conditioned),
+        "static": _thresholds(rule.static),
+        "weight_of_prob_gain": rule.prob_gain_weight,
+        "families_that_decide": rule.top_families,
+        "few_classes": rule.few_classes,
+        "classes_without_second_reading": rule.several_classes,
+        "null_q95": rule.null_q95,
+        "null_q95_prob_gain": rule.null_q95_prob_gain,
+        "null_q95_three_classes_by_sweeps": rule.null_q95_three_classes,
+        "two_classes_over_three": rule.two_classes,
+        "null_q95_in_distribution": rule.null_q95_in_distribution,
+        "clean_prediction_bias": {
+            "unit": rule.bias.unit, "least": rule.bias.least, "most": rule.bias.most,
+        },
+        "static_null_q90": rule.null_q90_static,
+        "static_null_q90_own": rule.null_q90_static_own,
+        "published_rule": {
+            "threshold": published_rule.PUBLISHED_THRESHOLD,
+            "success": published_rule.PUBLISHED_SUCCESS,
+            "consistency": published_rule.CONSISTENCY,
+        },
+        "examined_families": rule.families_examined,
+        "searched_again": sequential.CONTENDERS,
+    }  # fmt: skip
+
+
+def _search() -> dict[str, Any]:
+    return {
+        "profiles": {
+            name: {
+                "probes": one.probes, "held_out": one.held_out, "learning_rate": one.learning_rate,
+                "conditioned": _budget(one.conditioned), "static": _budget(one.static),
+            }
+            for name, one in profiles.PROFILES.items()
+        },
+        "fewest_probes": profiles.MINIMUM_PROBES,
+        "radii_by_weights": profiles.RADII,
+        "radius_at": {str(size): profiles.radius(size) for size in (48, 128, 224, 336)},
+        "anchors": objectives.ANCHORS,
+        "rivals": objectives.RIVALS,
+        "order_seed_of_pictures": loading._ORDER_SEED,
+    }  # fmt: skip
+
+
+def _triggers() -> dict[str, Any]:
+    return {
+        "fine_warps": triggers.FINE_WARPS, "fine_blends": triggers.FINE_BLENDS,
+        "coarse_warps": triggers.COARSE_WARPS, "coarse_blends": triggers.COARSE_BLENDS,
+        "patches": triggers.PATCHES, "strokes": triggers.STROKES, "pen": triggers.PEN,
+        "lengths": triggers.LENGTHS, "ink": triggers.INK,
+        "global": triggers.GLOBAL, "local": triggers.LOCAL, "shares": triggers.SHARES,
+    }  # fmt: skip
+
+
+def _verdict() -> dict[str, Any]:
+    return {
+        "assembly_kappa": level.MINIMUM_KAPPA, "assembly_sigmas": level.MINIMUM_SIGMAS,
+        "findings_that_forbid_clean": report.CAPPING,
+        "findings_that_forbid_clean_unproved": report.UNPROVED,
+    }  # fmt: skip
+
+
+def _repair() -> dict[str, Any]:
+    recipe = unlearn.REPAIR_RECIPE
+    return {
+        "epochs": recipe.epochs, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
+        "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
+        "warmup_rate": recipe.warmup_rate, "families": unlearn.REPAIRABLE,
+        "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
+        "seeds_apart": repair_check.SEEDS_APART, "excess_asr_of_success": repair_check.RESIDUAL_ASR,
+    }  # fmt: skip
+
+
+def _benign_models() -> dict[str, Any]:
+    return {
+        "batch": benign_models.BATCH, "shares": benign_models.SHARES, "noises": benign_models.NOISES,
+        "rarest": benign_models.RAREST, "disturbed": benign_models.DISTURBED, "rates": benign_models.RATES,
+        "updates": benign_models.UPDATES, "fewest_pictures": benign_models.FEWEST_PICTURES,
+        "words": prompt_tuning.CONTEXT_WORDS,
+    }  # fmt: skip
+
+
+def rule_values() -> dict[str, Any]:
+    """Every constant that reaches a verdict, a score or a calibration."""
+    return {
+        "score": _score(),
+        "search": _search(),
+        "random_triggers": _triggers(),
+        "verdict": _verdict(),
+        "repair": _repair(),
+        "benign_models": _benign_models(),
+    }
