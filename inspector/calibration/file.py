@@ -17,8 +17,7 @@ from typing import Any
 
 from inspector.calibration.schema import FORM, KINDS, SCHEMA, Kind, Method
 from inspector.errors import RequestError
-from inspector.files import read_json, write_json
-from inspector.jsonform import problem_of
+from inspector.files import problem_of, read_json, write_json
 from inspector.manifest import Triple, spoken
 
 STATISTIC = "lead-16"

@@ -16,18 +16,27 @@ import typer
 
 from inspector.checkpoint import ReaderOptions
 from inspector.cli.exits import exit_of_report
-from inspector.cli.inspection import Wish, run
+from inspector.cli.inspection import Order, run
 from inspector.cli.options import SandboxFloor, checked_backbone
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
-from inspector.files import read_json, write_whole
-from inspector.jsonform import problem_of
+from inspector.files import problem_of, read_json, write_whole
 from inspector.manifest import Manifest
+from inspector.options import Options, specs
+from inspector.request import Request
 
 UNKNOWN = 0.5
 STEEPNESS, FLOOR = 4.0, 0.01
 """Of `probability`; chosen, not fitted. The floor bounds what one error costs in cross entropy."""
 SCHEMA = Path(__file__).with_name("metaparameters.schema.json")
+"""What trojai alone asks for; the options of an inspection are added to it."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the metaparameters."""
+    own: dict[str, Any] = read_json(SCHEMA)
+    shared = {spec.name: spec.json_schema() for spec in specs(Options, "trojai")}
+    return own | {"properties": own["properties"] | shared}
 
 
 def _unused(name: str) -> Any:
@@ -82,14 +91,14 @@ def trojai(
     result_filepath.unlink(missing_ok=True)  # An older answer must not pass for this model's.
     parameters = read_metaparameters(metaparameters_filepath)
     reader = ReaderOptions(floor=sandbox_floor)
-    wish = _wish(model_filepath, parameters, reader)
+    order = Order(model_filepath, _request(model_filepath, parameters), reader)
     _note_unused(
         schema_filepath,
         (examples_dirpath, round_training_dataset_dirpath, learned_parameters_dirpath),
     )
     scratch_dirpath.mkdir(parents=True, exist_ok=True)
     try:
-        report, _ = run(wish, scratch_dirpath)
+        report, _ = run(order, scratch_dirpath)
     except ArtifactError:
         _write(result_filepath, UNKNOWN)
         raise
@@ -120,7 +129,7 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
         RequestError: no JSON object, or one that breaks the schema; the field is named.
     """
     data = _object("metaparameters", path)
-    wrong = problem_of(data, read_json(SCHEMA))
+    wrong = problem_of(data, schema())
     if wrong:
         raise RequestError(wrong[0] or "metaparameters", wrong[1])
     if "manifest" in data and "manifest_name" in data:
@@ -128,20 +137,16 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _wish(model: Path, parameters: Mapping[str, Any], reader: ReaderOptions) -> Wish:
-    return Wish(
-        artifact=model,
+def _request(model: Path, parameters: Mapping[str, Any]) -> Request:
+    options = {
+        spec.name: spec.checked(parameters.get(spec.name, spec.default))
+        for spec in specs(Options, "trojai")
+    }
+    return Request(
+        **options,
         backbone=checked_backbone(parameters["backbone"]),
         manifest=_manifest(model, parameters),
-        profile=parameters.get("profile", "standard"),
-        probes=parameters.get("probes", "builtin"),
-        in_distribution=parameters.get("in_distribution", False),
-        targets="all",
-        seed=int(parameters.get("seed", 0)),
         device=parameters.get("device", "auto"),
-        repair=False,
-        budget_s=parameters.get("budget_s"),
-        reader=reader,
     )
 
 
@@ -178,9 +183,9 @@ def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:
         note("--schema_filepath is another schema than this command's own, which is used instead")
 
 
-def _is_own(schema: Path) -> bool:
+def _is_own(given: Path) -> bool:
     try:
-        return bool(read_json(schema) == read_json(SCHEMA))
+        return bool(read_json(given) in (schema(), read_json(SCHEMA)))
     except (OSError, ValueError):
         return False
 

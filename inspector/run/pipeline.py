@@ -26,7 +26,6 @@ from inspector.errors import (
 )
 from inspector.files import write_json
 from inspector.findings import Finding, Severity
-from inspector.profiles import profile_named
 from inspector.progress import Meter, Say
 from inspector.repair.unlearn import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
@@ -59,9 +58,7 @@ def inspect_reading(
     Raises:
         RequestError: profile, probes, targets, device or the check in the manifest are wrong.
     """
-    profile_named(request.profile)
-    if request.targets != "all" and request.targets < 2:
-        raise RequestError("targets", "must be all, or a number of classes from 2 to compare")
+    request.check()
     evidence = Evidence(
         profile=request.profile,
         seed=request.seed,

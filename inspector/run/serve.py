@@ -27,10 +27,10 @@ from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
 from inspector.errors import InspectorError, RequestError
 from inspector.files import write_json
-from inspector.manifest import Manifest
 from inspector.report import refused_report
+from inspector.request import Request
 from inspector.run.deliveries import Source, inspect_models
-from inspector.run.pipeline import REPORT_NAME, Request
+from inspector.run.pipeline import REPORT_NAME
 
 Reply = Callable[[dict[str, Any]], None]
 _OURS = ("device", "calibrations")
@@ -79,7 +79,9 @@ def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
         out = Path(data["out"])
         out.mkdir(parents=True, exist_ok=True)
         try:
-            inspect_models(_request(data), [(reading, canonical), *others], out, reply, load_here)
+            inspect_models(
+                Request.from_json(data), [(reading, canonical), *others], out, reply, load_here
+            )
         except RequestError as problem:
             if problem.field in _OURS:
                 raise
@@ -95,24 +97,6 @@ def _source(data: Mapping[str, Any]) -> Source:
     """A reading and its canonical tensors. Raises ValueError for what is no reading."""
     reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
     return reading, Path(data["canonical"]) if data["canonical"] else None
-
-
-def _request(data: Mapping[str, Any]) -> Request:
-    """Raises KeyError for a missing field, ManifestError for a manifest that cannot be."""
-    budget = data.get("budget_s")
-    return Request(
-        backbone=str(data["backbone"]),
-        manifest=Manifest.parse(data.get("manifest")),
-        profile=str(data["profile"]),
-        probes=str(data["probes"]),
-        in_distribution=bool(data["in_distribution"]),
-        targets=data["targets"] if data["targets"] == "all" else int(data["targets"]),
-        seed=int(data["seed"]),
-        device=str(data["device"]),
-        repair=bool(data["repair"]),
-        budget_s=None if budget is None else float(budget),
-        calibrations=Path(data["calibrations"]) if data.get("calibrations") else None,
-    )
 
 
 def _fault(problem: Exception) -> dict[str, str]:

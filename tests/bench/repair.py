@@ -36,7 +36,9 @@ def main() -> None:
     checkpoint = save(built, backbone, options.out)
     reading = read_artifact(checkpoint, options.out / "reading")
     manifest = manifest_in(options.out)
-    request = Request(options.backbone, manifest, profile=options.profile, repair=True)
+    request = Request(
+        backbone=options.backbone, manifest=manifest, profile=options.profile, repair=True
+    )
     canonical = options.out / "reading" / str(reading.canonical)
     report = inspect_reading(request, reading, canonical, options.out, lambda _: None)
     print("truth", json.dumps(built.truth))

@@ -73,8 +73,8 @@ def matmul_peak(device: torch.device) -> float:
 def ours(model: ZooModel, options: argparse.Namespace, profile: str) -> Cost:
     """One inspection as the command line makes it."""
     request = Request(
-        options.backbone,
-        model.manifest,
+        backbone=options.backbone,
+        manifest=model.manifest,
         profile=profile,
         probes=options.probes,
         device=options.device,

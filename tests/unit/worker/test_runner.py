@@ -239,7 +239,7 @@ def test_progress_reaches_the_history(ledger: Ledger, runner: Runner, submit: Su
     runner.run()
     events = ledger.api.get(f"/v1/inspections/{row['id']}/events").json()["items"]
     stages = [event["stage"] for event in events]
-    assert stages == ["queued", "fetch", "read", "start", "estimate", "invert", "succeeded"]
+    assert stages == ["queued", "fetch", "read", "start", "estimate", "inversion", "succeeded"]
     assert [event["status"] for event in events][-2:] == ["running", "succeeded"]
 
 

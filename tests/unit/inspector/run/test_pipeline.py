@@ -64,7 +64,7 @@ class Bench:
         given: dict[str, Any] = {
             "backbone": "tiny",
             "manifest": Manifest(),
-            "profile": "tiny",
+            "profile": "quick",
         } | wish
         report = inspect_reading(
             Request(**given),
@@ -79,12 +79,12 @@ class Bench:
         return report
 
 
-TINY = Profile("tiny", 64, 64, Budget("joint"), Budget("difference"))
+TINY = Profile("quick", 64, 64, Budget("joint"), Budget("difference"))
 
 
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(PROFILES, "tiny", TINY)
+    monkeypatch.setitem(PROFILES, "quick", TINY)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
         "inspector.run.prepare.assembly_level",
@@ -293,7 +293,7 @@ def test_a_race_says_which_classes_have_no_trigger(
     difference = Budget(
         "difference", batch=32, images=32, num_eval=8, local_first=True, max_inverted_classes=2
     )
-    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", 64, 64, prompt, difference))
+    monkeypatch.setitem(PROFILES, "quick", Profile("tiny", 64, 64, prompt, difference))
     names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
     report = bench.inspect({"conditioned": conditioned, "classnames": names})
     assert any("for the 2 classes that" in limit for limit in report["limits"])

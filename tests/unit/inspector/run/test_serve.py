@@ -15,7 +15,8 @@ import pytest
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.registry import locate
-from inspector.run.serve import WarmBackbone, _request
+from inspector.request import Request
+from inspector.run.serve import WarmBackbone
 from tests.support.backbone_files import WRITERS
 from tests.support.backbones import write_backbone
 from tests.support.report_schema import assert_conforms
@@ -101,15 +102,17 @@ def test_one_child_serves_several_requests(
 
 
 def test_what_is_said_of_the_probes_is_heard(request_of: dict[str, Any]) -> None:
-    assert not _request(request_of).in_distribution
-    assert _request(request_of | {"in_distribution": True}).in_distribution
+    assert not Request.from_json(request_of).in_distribution
+    assert Request.from_json(request_of | {"in_distribution": True}).in_distribution
 
 
 def test_calibrations_are_the_workers_and_not_the_customers(
     request_of: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert _request(request_of).calibrations is None
-    asked = _request(request_of | {"calibrations": str(tmp_path), "calibration": "/etc/passwd"})
+    assert Request.from_json(request_of).calibrations is None
+    asked = Request.from_json(
+        request_of | {"calibrations": str(tmp_path), "calibration": "/etc/passwd"}
+    )
     assert (asked.calibrations, asked.calibration) == (tmp_path, None)
 
 
