@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness acceptance clean
+.PHONY: help demo test check serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -85,6 +85,12 @@ fuzz-api: $(VENV)/development  ## requests drawn from the OpenAPI document, sent
 witness: RUNS ?= 100000
 witness: $(VENV)/development  ## files by chance, opened by torch, timm and open_clip and by us, resumable (RUNS=100000)
 	$(BIN)/python -m tests.witness --runs $(RUNS)
+
+SEED ?= 1
+INSPECTIONS ?= 500
+FAULTS ?= 100
+chaos: $(VENV)/development  ## faults of all kinds under load, then what must hold; about half an hour (SEED=1 INSPECTIONS=500 FAULTS=100)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --inspections $(INSPECTIONS) --faults $(FAULTS)
 
 acceptance: $(VENV)/development  ## all that is too long for `make test`, resumable, a table at its end (STEPS="chaos races")
 	$(BIN)/python -m tests.acceptance $(if $(STEPS),--only $(STEPS))

@@ -1,6 +1,6 @@
 """The console script ``clipvet``. Never imports torch: what needs it is another process.
 
-``serve api worker migrate submit`` live here; ``inspect scan index logits repair calibrate trojai``
+``serve api worker migrate purge submit`` live here; ``inspect scan index logits repair calibrate trojai``
 become ``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2 error,
 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by itself: the service's
 stack takes longer to load than a static scan takes in all.
@@ -92,6 +92,33 @@ def migrate() -> None:
     from app.settings import Settings
 
     serving.migrate(Settings())
+
+
+@cli.command("purge")
+def purge_command(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; list it.")] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Leave alone what is younger."),
+    ] = None,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Delete what nobody can ask for any more (workers do it by themselves); exit 2 if cut short."""
+    from app.db.session import Database
+    from app.purge import Order, purge
+    from app.settings import Settings
+    from app.storage import open_store
+
+    settings = Settings()
+    order = Order.of(settings, older_than_s=older_than, dry_run=dry_run)
+    database = Database(settings.resolved_database_url)
+    try:
+        tally = purge(database, open_store(settings), order)
+    finally:
+        database.close()
+    print(tally.as_json() if format_ == "json" else tally.as_table())
+    if tally.faults:
+        raise typer.Exit(EXIT_ERROR)
 
 
 @cli.command("submit")

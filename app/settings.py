@@ -127,6 +127,13 @@ class Settings(BaseSettings):
     event_interval_s: float = 2
     """Progress inside one stage becomes an event at most this often."""
 
+    purge_s: Annotated[float, Field(gt=0)] = 600
+    """How often some worker deletes what nobody can ask for any more."""
+    purge_grace_s: Annotated[float, Field(ge=0)] = 3600
+    """What is younger is left alone."""
+    retain_uploads_s: Annotated[float | None, Field(ge=0)] = None
+    """Uploaded bytes older than that go when no inspection needs them; hash and results stay. None: kept."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backbones: dict[str, str] = {}
     """Registered backbones: id → what ``clipvet inspect --backbone`` takes (a local folder, say), which

@@ -1,8 +1,8 @@
-"""What every worker does beside its jobs: beat, reap, relay wake-ups, deliver webhooks.
+"""What every worker does beside its jobs: beat, reap, relay wake-ups, deliver webhooks, purge.
 
-A thread each, so that neither a broker that is away nor webhooks hold up the reaper. All of it is safe
-to run in any number of workers at once: each step is one conditional transaction. Knows no inspection
-content.
+A thread each, so that neither a broker that is away nor webhooks nor a purge hold up the reaper. All of
+it is safe to run in any number of workers at once: each step is one conditional transaction. Knows no
+inspection content.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.db import clock
 from app.db.session import Database
 from app.inspections.reaper import WATCHED_BEATS, Reaper
 from app.models import Dispatch, WorkerBeat
+from app.purge import Purger
 from worker.celery_app import INSPECT_TASK
 from worker.runner import Runner
 from worker.senders import Senders
@@ -78,13 +79,16 @@ class Housekeeping:
             runner.database, settings.max_worker_losses, watch_s=WATCHED_BEATS * settings.keep_s
         )
         self._senders = Senders(runner.database, runner.settings)
+        purger = Purger(runner.settings, runner.database, runner.store, runner.shutdown)
+        steps = {
+            "housekeeping": self._tick,
+            "wake-ups": self._relay,
+            "webhooks": self._deliver,
+            "purger": purger.run_when_due,
+        }
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=name, daemon=True)
-            for name, step in (
-                ("housekeeping", self._tick),
-                ("wake-ups", self._relay),
-                ("webhooks", self._deliver),
-            )
+            for name, step in steps.items()
         ]
 
     def start(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import keys
 from app.db.session import AWAY, Database
 from app.inspections import lease
 from app.models import Artifact
@@ -300,7 +301,7 @@ class _Attempt:
 
     def _store(self, file: FileToKeep) -> Artifact:
         held = self._held
-        key = f"tenants/{held.tenant}/inspections/{held.inspection_id}/{held.attempt}/{file.name}"
+        key = keys.of_artifact(held.tenant, held.inspection_id, held.attempt, file.name)
         self._patience.with_step(lambda: self._runner.store.put(key, file.path), _RESULT_PATIENCE_S)
         return Artifact(
             inspection_id=held.inspection_id,

@@ -1,5 +1,6 @@
 """Tables, one subject per file, no behaviour. Importing this package registers all of them."""
 
+from app.models.chore import Chore
 from app.models.idempotency import IdempotencyKey
 from app.models.inspection import (
     ACTIVE,
@@ -19,6 +20,7 @@ __all__ = [
     "ACTIVE",
     "TERMINAL",
     "Artifact",
+    "Chore",
     "Dispatch",
     "IdempotencyKey",
     "Inspection",

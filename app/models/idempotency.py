@@ -12,14 +12,14 @@ from app.db.base import Base, utcnow
 
 
 class IdempotencyKey(Base):
-    """Status None: the first request is still at work."""
+    """Written with the work that it answers for, so it never stands for a request that is still at work."""
 
     __tablename__ = "idempotency_keys"
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int | None]
-    headers: Mapped[dict[str, Any] | None]
-    body: Mapped[dict[str, Any] | None]
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -11,7 +11,10 @@ from app.db.base import DEFAULT_TENANT, Base, utcnow
 
 
 class Upload(Base):
-    """Bytes on their way in (``open``) or held (``stored``, then sha256 and size are ours)."""
+    """Bytes on their way in (``open``, ``joining``), held (``stored``), or held once (``purged``).
+
+    From ``stored`` on sha256 and size are ours.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (Index(None, "tenant", "sha256"),)
@@ -27,7 +30,7 @@ class Upload(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     storage_key: Mapped[str] = mapped_column(String(255))
     store_ref: Mapped[str | None] = mapped_column(String(1024))
-    """What the store calls this multipart upload."""
+    """What the store calls this multipart upload; None before the first part."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
@@ -45,4 +48,4 @@ class UploadPart(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     store_ref: Mapped[str] = mapped_column(String(255))
-    """What the store calls this part (an ETag on S3)."""
+    """What the store calls these very bytes: an ETag on S3, a file of its own in a folder."""

@@ -3,9 +3,18 @@
 from app.settings import Settings
 from app.storage.local import FolderStore
 from app.storage.s3 import S3Store
-from app.storage.store import Store, StoreMissing
+from app.storage.store import PartsChanged, Store, Stored, StoreMissing, Unfinished
 
-__all__ = ["FolderStore", "S3Store", "Store", "StoreMissing", "open_store"]
+__all__ = [
+    "FolderStore",
+    "PartsChanged",
+    "S3Store",
+    "Store",
+    "StoreMissing",
+    "Stored",
+    "Unfinished",
+    "open_store",
+]
 
 
 def open_store(settings: Settings) -> Store:

@@ -2,26 +2,33 @@
 
 Parts pass through the API, which hashes them on the way, and go to a multipart upload; nothing is
 presigned, so no byte reaches the bucket unmeasured and the server's sha256 is never the client's
-word. An ETag of a multipart object is no hash of its content and is never used as one.
+word. An ETag tells whether a part is still the one that was put; it is no hash of the content and is never
+used as one. A multipart upload is bound to its key and becomes an object once, so what lies there stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import StoreUnavailable
 from app.settings import MIB, Settings
-from app.storage.store import StoreMissing
+from app.storage.store import PartsChanged, Stored, StoreMissing, Unfinished, guarded
 
-_MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound", "InvalidPart"}
+_MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
+_CHANGED = {"InvalidPart", "InvalidPartOrder"}
+_PAGE = 1000
+_JOINING_ELSEWHERE_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+"""How often to look for the object of an upload that another request is just joining, perhaps."""
 
 _CHECK_S = 3
 """A check waits no longer: whoever asks wants to know now."""
@@ -32,12 +39,16 @@ def _translated(key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        code = _code(error)
         if code in _MISSING:
             raise StoreMissing(key) from error
         raise StoreUnavailable(f"the object store answered {code or 'an error'}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, Boto3Error) as error:
         raise StoreUnavailable("the object store cannot be reached") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 class S3Store:
@@ -83,8 +94,11 @@ class S3Store:
         return cls(client(60, 3), url.netloc, url.path, checker=client(_CHECK_S, 0))
 
     def check(self) -> None:
-        with _translated("bucket"):
-            self._checker.head_bucket(Bucket=self._bucket)
+        try:
+            with _translated("bucket"):
+                self._checker.head_bucket(Bucket=self._bucket)
+        except StoreMissing:
+            raise StoreUnavailable("the bucket is not there") from None
 
     def put(self, key: str, source: Path) -> None:
         with _translated(key):
@@ -93,7 +107,7 @@ class S3Store:
     def open(self, key: str) -> BinaryIO:
         with _translated(key):
             answer = self._client.get_object(**self._at(key))
-        return cast(BinaryIO, answer["Body"])
+        return guarded(answer["Body"])
 
     def size(self, key: str) -> int:
         with _translated(key):
@@ -114,19 +128,66 @@ class S3Store:
             )
         return str(answer["ETag"])
 
-    def join_parts(self, key: str, ref: str, parts: list[tuple[int, str]]) -> None:
-        listed = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
-        with _translated(key):
-            self._client.complete_multipart_upload(
-                **self._at(key), UploadId=ref, MultipartUpload={"Parts": listed}
-            )
+    def forget_part(self, key: str, ref: str, number: int, part: str) -> None:
+        """Nothing: putting another part of that number has replaced it."""
 
-    def drop_parts(self, key: str, ref: str) -> None:
+    def join_parts(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> str:
+        listed = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
         try:
             with _translated(key):
-                self._client.abort_multipart_upload(**self._at(key), UploadId=ref)
-        except StoreMissing:
-            pass
+                try:
+                    self._client.complete_multipart_upload(
+                        **self._at(key), UploadId=ref, MultipartUpload={"Parts": listed}
+                    )
+                except ClientError as error:
+                    if _code(error) in _CHANGED:
+                        raise PartsChanged(self._differing(key, ref, parts)) from error
+                    raise
+        except (StoreMissing, StoreUnavailable):
+            # Joined before a crash, by another request, or by this one although the answer was lost.
+            if not self._appears(key):
+                raise
+        return key
+
+    def drop_parts(self, key: str, ref: str) -> None:
+        with suppress(StoreMissing), _translated(key):
+            self._client.abort_multipart_upload(**self._at(key), UploadId=ref)
+
+    def objects(self) -> Iterator[Stored]:
+        for item in self._listed("list_objects_v2", "Contents"):
+            key = str(item["Key"]).removeprefix(self._prefix)
+            yield Stored(key, int(item["Size"]), item["LastModified"])
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        for item in self._listed("list_multipart_uploads", "Uploads"):
+            key = str(item["Key"]).removeprefix(self._prefix)
+            yield Unfinished(key, str(item["UploadId"]), item["Initiated"], None)
+
+    def _listed(self, operation: str, field: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator(operation).paginate(
+            Bucket=self._bucket,
+            Prefix=f"{self._prefix}tenants/",
+            PaginationConfig={"PageSize": _PAGE},
+        )
+        with _translated("tenants"):
+            for page in pages:
+                yield from page.get(field, [])
+
+    def _differing(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> list[int]:
+        """Parts that the store has under another ETag, or not at all; all where it knows no difference."""
+        pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=ref)
+        items = (item for page in pages for item in page.get("Parts", []))
+        here = {item["PartNumber"]: item["ETag"].strip('"') for item in items}
+        differing = [number for number, etag in parts if here.get(number) != etag.strip('"')]
+        return differing or [number for number, _ in parts]
+
+    def _appears(self, key: str) -> bool:
+        for pause in _JOINING_ELSEWHERE_S:
+            time.sleep(pause)
+            with suppress(StoreMissing):
+                self.size(key)
+                return True
+        return False
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}

@@ -12,9 +12,8 @@ from app.dependencies import Context, ContextDep, IdempotencyDep
 from app.documented import BYTES, carries, problems
 from app.errors import TooLarge, Unprocessable
 from app.idempotency import Answer
-from app.models import Upload
 from app.strict import StrictRoute, declared_length
-from app.uploads import service
+from app.uploads import completing, service
 from app.uploads.schemas import UploadCreate, UploadView
 from app.uploads.spool import spool_part
 
@@ -64,13 +63,13 @@ async def put_part(
     context: ContextDep,
 ) -> Response:
     """Send the raw bytes of one part. Sending it again replaces it."""
-    upload, expected = await run_in_threadpool(_expected, context, upload_id, number)
+    expected = await run_in_threadpool(_expected, context, upload_id, number)
     _check_declared_length(request, expected.end - expected.start)
     part = await spool_part(
         context.settings.spool_dir, number, expected.end - expected.start, request.stream()
     )
     try:
-        await run_in_threadpool(service.keep_part, context.database, context.store, upload, part)
+        await run_in_threadpool(service.keep_part, context.database, context.store, upload_id, part)
     finally:
         part.path.unlink(missing_ok=True)
     return Response(status_code=200, headers={"ETag": f'"{part.sha256}"'})
@@ -79,14 +78,13 @@ async def put_part(
 @router.post("/{upload_id}/complete", responses=problems(507))
 def complete_upload(upload_id: str, context: ContextDep) -> UploadView:
     """All parts are there: join and hash them. Safe to repeat."""
-    upload = service.complete(context.database, context.store, upload_id)
+    upload = completing.complete(context.database, context.store, upload_id)
     return UploadView.of(upload, [], context.base_url)
 
 
-def _expected(context: Context, upload_id: str, number: int) -> tuple[Upload, service.PartRange]:
+def _expected(context: Context, upload_id: str, number: int) -> service.PartRange:
     with context.database.read() as session:
-        upload = service.get(session, upload_id)
-    return upload, service.expected_part(upload, number)
+        return service.expected_part(session, service.get(session, upload_id), number)
 
 
 def _check_declared_length(request: Request, expected_bytes: int) -> None:

@@ -13,6 +13,15 @@ from app.uploads.service import part_ranges
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+Shown = Literal["open", "stored", "purged"]
+_STATUS: dict[str, Shown] = {
+    "open": "open",
+    "joining": "open",
+    "stored": "stored",
+    "purged": "purged",
+}
+
+
 class UploadCreate(BaseModel):
     """Declared before the first byte."""
 
@@ -42,7 +51,7 @@ class UploadView(BaseModel):
     """An upload; ``parts`` says what is still missing, so a broken one can be resumed."""
 
     id: str
-    status: Literal["open", "stored"]
+    status: Shown
     mode: Literal["single", "multipart"]
     filename: str
     size: int
@@ -70,13 +79,13 @@ class UploadView(BaseModel):
         ]
         return cls(
             id=upload.id,
-            status="open" if upload.status == "open" else "stored",
+            status=_STATUS[upload.status],
             mode="single" if len(ranges) == 1 else "multipart",
             filename=upload.filename,
             size=upload.size,
             sha256=upload.sha256,
             declared_sha256=upload.declared_sha256,
-            parts=parts if upload.status == "open" else [],
+            parts=parts if _STATUS[upload.status] == "open" else [],
             created_at=upload.created_at,
             expires_at=upload.expires_at,
             completed_at=upload.completed_at,

@@ -42,6 +42,16 @@ STEPS = (
         "80 poison and 6 tar-pit receivers: a healthy one gets every event within 10 s",
         "tests/service/test_webhook_fairness.py",
     ),
+    _module("wakeups", "a lost wake-up and a retry begin in time", "tests.chaos", "wakeups"),
+    _module("outage", "store and database cut for 60 s each: all 30 jobs succeed", "tests.chaos", "outage"),
+    *(
+        _module(
+            f"chaos-{seed}",
+            "500 inspections under 100 faults end exactly once",
+            "tests.chaos", "--seed", seed,
+        )
+        for seed in ("1", "2")
+    ),
     _module("threads", "default threads cost at most 1.3 of one", "tests.bench.threads", "--limit", "1.3"),
     _module(
         "wrappers",

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, timedelta
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, update
@@ -13,11 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db import clock
 from app.db.base import Base, utcnow
-from app.db.migrate import is_current, upgrade
+from app.db.migrate import _config, is_current, upgrade
 from app.db.session import Database
 from app.inspections import lease, service
 from app.inspections.reaper import Reaper
-from app.models import Dispatch, Inspection, Report, Upload, WebhookDelivery
+from app.models import Chore, Dispatch, IdempotencyKey, Inspection, Report, Upload, WebhookDelivery
 from app.webhooks import service as webhooks
 from tests.support.outbox import take_any
 
@@ -43,6 +44,25 @@ def test_migrations_make_exactly_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_claims_of_dead_requests_do_not_survive_an_upgrade(database: Database) -> None:
+    """Before 0002 a key was written before its work, without an answer."""
+    columns = "INSERT INTO idempotency_keys (tenant, key, fingerprint, created_at, status) VALUES "
+    with database.engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        for key, status in (("claimed", "NULL"), ("answered", "201")):
+            moment = "'2026-01-01 00:00:00'"
+            row = f"('default', '{key}', 'f', {moment}, {status})"
+            connection.exec_driver_sql(columns + row)
+        body = "UPDATE idempotency_keys SET headers='{}', body='{}' WHERE status IS NOT NULL"
+        connection.exec_driver_sql(body)
+    upgrade(database)
+    with database.read() as session:
+        assert list(session.scalars(select(IdempotencyKey.key))) == ["answered"]
+        assert session.get_one(Chore, "purge").due_at < utcnow()
 
 
 def test_foreign_keys_hold(database: Database) -> None:

@@ -13,6 +13,7 @@ from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dependencies import Context
 from app.main import create_app
+from app.models import Upload
 from app.settings import Settings
 
 CLASSES = ["cat", "dog", "fox", "hen", "owl"]
@@ -57,6 +58,13 @@ class Ledger:
         answer = self.api.post(f"/v1/uploads/{upload['id']}/complete")
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
+
+    def stored_bytes(self, upload_id: str) -> bytes:
+        """What lies in the store where the row of an upload says."""
+        with self.context.database.read() as session:
+            key = session.get_one(Upload, upload_id).storage_key
+        with self.context.store.open(key) as stream:
+            return stream.read()
 
     def inspection(self, upload_id: str | None = None, **wishes: Any) -> dict[str, Any]:
         """A queued inspection."""

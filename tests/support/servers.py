@@ -132,7 +132,9 @@ def s3_server() -> Iterator[str]:
     """Endpoint of an S3 with one empty bucket."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]):
+    with running(
+        [sys.executable, "-m", "tests.support.s3_server", "-H", "127.0.0.1", "-p", str(port)]
+    ):
         wait_for("S3", lambda: answers(url))
         client = boto3.client(
             "s3",

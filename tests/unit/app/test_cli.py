@@ -44,7 +44,7 @@ def test_usage_errors_exit_4(monkeypatch: pytest.MonkeyPatch, arguments: list[st
 def test_help_exits_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
-    for command in ("serve", "api", "worker", "submit", *cli.INSPECTOR_COMMANDS):
+    for command in ("serve", "api", "worker", "purge", "submit", *cli.INSPECTOR_COMMANDS):
         assert command in shown
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from app.db.base import utcnow
 from app.models import Upload
-from app.uploads import spool
+from app.uploads import service, spool
 from app.uploads.service import part_ranges
 from tests.support.ledger import Ledger
 
@@ -51,9 +51,7 @@ def test_bytes_arrive_in_parts_and_are_hashed_here(ledger: Ledger) -> None:
     done = ledger.api.post(f"/v1/uploads/{upload['id']}/complete").json()
     assert (done["status"], done["size"]) == ("stored", len(DATA))
     assert done["sha256"] == hashlib.sha256(DATA).hexdigest()
-    key = f"tenants/default/uploads/{upload['id']}"
-    with ledger.context.store.open(key) as stored:
-        assert stored.read() == DATA
+    assert ledger.stored_bytes(upload["id"]) == DATA
 
 
 def test_complete_can_be_repeated_and_leaves_no_parts(ledger: Ledger) -> None:
@@ -155,11 +153,13 @@ def test_a_crash_between_join_and_commit_is_repaired_by_complete(ledger: Ledger)
     upload = begin(ledger)
     for part in upload["parts"]:
         send(ledger, part)
-    store, key = ledger.context.store, f"tenants/default/uploads/{upload['id']}"
-    with ledger.context.database.read() as session:
+    store = ledger.context.store
+    with ledger.context.database.begin() as session:
         row = session.get_one(Upload, upload["id"])
-    store.join_parts(key, row.store_ref or "", [(n, f"{n:05d}") for n in (1, 2, 3)])
-    store.drop_parts(key, row.store_ref or "")
+        row.status = "joining"
+        names = [(p.number, p.store_ref) for p in service.received_parts(session, row.id)]
+    store.join_parts(row.storage_key, row.store_ref or "", names)
+    store.drop_parts(row.storage_key, row.store_ref or "")
     done = ledger.api.post(f"/v1/uploads/{upload['id']}/complete")
     assert done.json()["sha256"] == hashlib.sha256(DATA).hexdigest()
 

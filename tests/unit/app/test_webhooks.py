@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.db import clock
 from app.db.base import utcnow
 from app.settings import RETRY_SCHEDULE_S, Settings
 from app.webhooks import service
@@ -128,7 +129,7 @@ def test_failures_follow_the_schedule_and_then_end(
     add(ledger)
     canceled(ledger)
     now, ids, waits = utcnow(), set(), []
-    monkeypatch.setattr(service, "utcnow", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda _session: now)
     for _ in RETRY_SCHEDULE_S:
         due = take(ledger)
         assert due is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.models import Upload
 from tests.support import stand_in_inspector
 from tests.support.checkpoints import (
     call_opcodes,
@@ -192,7 +193,8 @@ def test_changed_bytes_in_the_store_are_never_inspected(
     ledger: Ledger, runner: Runner, submit: Submit
 ) -> None:
     row = submit()
-    key = f"tenants/default/uploads/{row['artifact']['upload_id']}"
+    with ledger.context.database.read() as session:
+        key = session.get_one(Upload, row["artifact"]["upload_id"]).storage_key
     (ledger.settings.data_dir / "store" / key).write_bytes(b"something else")
     runner.run()
     seen = ledger.get(row["id"])

@@ -1,0 +1,1 @@
+"""Load and races against running services: ``python -m tests.load.races``."""
