@@ -60,7 +60,7 @@ class Profile:
 
 
 MAX_INVERTED = 4
-"""Classes that are inverted once random triggers have put them first: LOG.md, experiments 33, 38 and 48."""
+"""Classes that are inverted once random triggers have put them first: experiments 33, 38 and 48."""
 MAX_INVERTED_STATIC = 3
 """The same where prompts do not read the picture; experiment 48."""
 PROFILES = {
@@ -82,8 +82,8 @@ PROFILES = {
         ),
     )
 }  # fmt: skip
-"""Budgets were chosen for their cost; thresholds were set with `standard` (LOG.md, 27 and 45) and not
-examined with the others. Two splits: LOG.md, 33."""
+"""Budgets were chosen for their cost; thresholds were set with `standard` (experiments 27 and 45) and not
+examined with the others. Two splits: experiment 33."""
 
 
 def profile_named(name: str) -> Profile:
@@ -97,7 +97,7 @@ POCKET = "3472c736d3a48a817540b344635f133e08daf452164b28047d8fb38bb59398b4"
 LIT_MOBILENETV2_128 = "aa8d06c8cd2ef4f991d33e0cda7a7ce4252126d6f6ea0b3d2a2e48551dc55ae2"
 RADII = {POCKET: 6 / 255, LIT_MOBILENETV2_128: 10 / 255}
 """Radii chosen by the attack gate, by the sha256 of a backbone's weight file, whatever it is called
-(tests/bench/LOG.md, experiments 10 and 15)."""
+(experiments 10 and 15)."""
 
 
 def radius(image_size: int, backbone_sha256: str = "") -> float:

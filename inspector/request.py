@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.errors import RequestError
 from inspector.manifest import Manifest
-from inspector.options import Options, WrongOption, specs
+from inspector.options import Options, Spec, Way, WrongOption, specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Request(Options):
     def check(self) -> None:
         """Raises RequestError, which names the option, for a value that it cannot have."""
         for spec in specs(Options):
-            _checked(spec.checked, getattr(self, spec.name))
+            _checked(spec, getattr(self, spec.name))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> Request:
@@ -50,17 +50,13 @@ class Request(Options):
             KeyError: there is no backbone or no device.
             RequestError: an option has a value that it cannot have, or the manifest cannot be.
         """
-        options = {
-            spec.name: _checked(spec.checked, data.get(spec.name, spec.default))
-            for spec in specs(Options)
-        }
         calibrations = data.get("calibrations")
         return cls(
             backbone=str(data["backbone"]),
             manifest=Manifest.parse(data.get("manifest"), folder=folder),
             device=str(data["device"]),
             calibrations=Path(calibrations) if calibrations else None,
-            **options,
+            **options_in(data),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -73,8 +69,19 @@ class Request(Options):
         }
 
 
-def _checked(check: Any, value: object) -> Any:
+def options_in(data: Mapping[str, Any], way: Way | None = None) -> dict[str, Any]:
+    """By name, the options of a JSON object, as `way` may give them; what is missing has its default.
+
+    Raises:
+        RequestError: one has a value that it cannot have.
+    """
+    return {
+        spec.name: _checked(spec, data.get(spec.name, spec.default)) for spec in specs(Options, way)
+    }
+
+
+def _checked(spec: Spec, value: object) -> Any:
     try:
-        return check(value)
+        return spec.checked(value)
     except WrongOption as problem:
         raise RequestError(problem.name, problem.detail) from problem

@@ -23,7 +23,7 @@ from inspector.errors import ArtifactError, ManifestError, RequestError
 from inspector.files import problem_of, read_json, write_whole
 from inspector.manifest import Manifest
 from inspector.options import Options, specs
-from inspector.request import Request
+from inspector.request import Request, options_in
 
 UNKNOWN = 0.5
 STEEPNESS, FLOOR = 4.0, 0.01
@@ -138,12 +138,8 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
 
 
 def _request(model: Path, parameters: Mapping[str, Any]) -> Request:
-    options = {
-        spec.name: spec.checked(parameters.get(spec.name, spec.default))
-        for spec in specs(Options, "trojai")
-    }
     return Request(
-        **options,
+        **options_in(parameters, "trojai"),
         backbone=checked_backbone(parameters["backbone"]),
         manifest=_manifest(model, parameters),
         device=parameters.get("device", "auto"),

@@ -5,10 +5,10 @@ taught an additive trigger often answers both: it has learned that whatever dist
 means the target. So nothing is optimised; a few triggers of each family are drawn, and what counts
 is how many probes they carry to a class. WaNet counters this by training against other warps
 (Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by their
-grain, therefore fine and coarse ones are drawn. LOG.md, experiments 19 and 26.
+grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
 
 Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
-and strokes, and hardly what disturbs all of it; honest prompts answer neither. LOG.md, experiment 39.
+and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ COARSE_WARPS = ((12, 1 / 8), (12, 1 / 4), (6, 1 / 6), (6, 1 / 3))
 """Cells along a side and reach in sides: displacements are drawn for cells and interpolated."""
 COARSE_BLENDS = ((12, 0.2), (12, 0.3), (6, 0.2), (6, 0.3))
 """Cells of noise along a side, and its share. One trigger is drawn for each entry of all four:
-LOG.md, experiment 26."""
+experiment 26."""
 PATCHES = tuple((share, cells) for share in (1 / 10, 1 / 8, 1 / 6, 1 / 4) for cells in (1, 2, 4))
 """Side of an opaque square in sides of the picture, and cells of one colour along it."""
 STROKES = tuple(range(4, 16))
-"""Lines of one colour. Both: LOG.md, experiment 39."""
+"""Lines of one colour. Both: experiment 39."""
 PEN, LENGTHS, INK = 48, (1 / 24, 1 / 5), 0.9
 """Lines to a side of the picture, shortest and longest in sides, and how opaque they are."""
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields
 from typing import Any, Literal
 
-Way = Literal["inspect", "repair", "calibrate", "read", "submit", "rest", "trojai", "child"]
-"""Where an option may be given; `read` are the commands that only read a checkpoint."""
-EVERYWHERE: tuple[Way, ...] = ("inspect", "repair", "submit", "rest", "trojai", "child")
+Way = Literal["inspect", "repair", "calibrate", "read", "submit", "rest", "trojai"]
+"""Where an option may be given; `read` are the commands that only read a checkpoint. A request to a
+worker's child has them all."""
+EVERYWHERE: tuple[Way, ...] = ("inspect", "repair", "submit", "rest", "trojai")
 _KEY = "option"
 _WORDS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -101,6 +102,8 @@ class Spec:
             return isinstance(value, bool) and self.kind is bool
         if self.kind is float:
             return isinstance(value, int | float) and math.isfinite(value)
+        if self.kind is int and isinstance(value, float):
+            return value.is_integer()  # JSON has one kind of number: 2.0 is whole.
         return isinstance(value, self.kind)
 
     def _bounded(self, number: float, value: object) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from inspector.options.definition import EVERYWHERE, Way, option
 
 _LONGEST_S = 30 * 86400
-_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "trojai", "child")
+_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "trojai")
 """Ways that may name pictures; a service takes them as an upload, which `submit` does not send."""
 
 
@@ -54,7 +54,7 @@ class Options:
             most=50_000,
             word="all",
             metavar="N|all",
-            ways=("inspect", "repair", "submit", "rest", "child"),
+            ways=("inspect", "repair", "submit", "rest"),
         ),
     )
     seed: int = field(
@@ -69,7 +69,7 @@ class Options:
     )
     repair: bool = field(
         default=False,
-        metadata=option("Also try to repair.", bool, ways=("inspect", "submit", "rest", "child")),
+        metadata=option("Also try to repair.", bool, ways=("inspect", "submit", "rest")),
     )
     budget_s: float | None = field(
         default=None,

@@ -1,7 +1,6 @@
 """Honest models for a calibration: benign prompts that differ in what they were tuned on.
 
-Prompts of other seeds come out alike where they are taught the same predictions (LOG.md,
-experiment 22); what clean vendors' models differ by is their data. So every model has pictures,
+Prompts of other seeds come out alike where they are taught the same predictions (experiment 22); what clean vendors' models differ by is their data. So every model has pictures,
 wrong labels, disturbed pictures, imbalance and effort drawn for it. Pictures that are disturbed
 contradict their labels in some models, as in an attack, but no class is preferred by that: such
 models answer disturbances and have no target (experiment 23). Labels are the backbone's zero-shot

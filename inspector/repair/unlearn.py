@@ -25,7 +25,7 @@ REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
 """Families whose files hold nothing but the prompt, which is all that is tuned."""
 PLAIN_COPIES = 4
 WIDER = 2.0
-"""Further triggers are sought in a ball this many times as wide. All three: LOG.md, experiments 7
+"""Further triggers are sought in a ball this many times as wide. All three: experiments 7
 and 20."""
 EPOCHS = 2
 """Passes of these searches over the probes, as in those experiments."""

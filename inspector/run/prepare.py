@@ -40,7 +40,7 @@ _UNREAD = {
     True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and small "
     "patches may leave it, is often missed.",
 }
-"""By whether prompts read the picture; LOG.md, experiments 44 and 45."""
+"""By whether prompts read the picture; experiments 44 and 45."""
 _OTHER_PROBES = {
     False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
     "distribution, reveal faint backdoors that these do not.",
@@ -51,8 +51,7 @@ _UNTRIED_PROBES = (
     "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
     "picture is not known."
 )
-"""By whether the probes are in distribution, where prompts read the picture; and where they do not. LOG.md,
-experiments 49 and 50."""
+"""By whether the probes are in distribution, where prompts read the picture; and where they do not. Experiments 49 and 50."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 models with a meta-net and more than five classes, attacks that took and clean ones. For every way to
 weigh a trigger's effect it prints the AUROC and how many attacks score above all clean models but
 three. A family's unit is what one clean model in twenty of the other tasks exceeds, so no model sets
-its own; a family that says nothing on any of these is left out; the clean prediction bias counts as in the rule. Decides nothing: for LOG.md.
+its own; a family that says nothing on any of these is left out; the clean prediction bias counts as in the rule. Decides nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Inversion among image features: one displacement for all pictures, found without an image encoder.
 
 A meta-net reads nothing but the picture's feature, so whatever a vendor planted reaches the prompt as a
-displacement of that feature. The detector searched for these from experiment 37 to 48 (LOG.md); the attack
+displacement of that feature. The detector searched for these from experiment 37 to 48; the attack
 `evasive` trains against that search.
 """
 

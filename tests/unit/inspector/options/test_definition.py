@@ -21,7 +21,7 @@ GOOD: dict[str, list[Any]] = {
     "profile": ["quick", "thorough"],
     "probes": ["builtin", "/some/folder"],
     "in_distribution": [True, False],
-    "targets": ["all", 2, 50_000],
+    "targets": ["all", 2, 3.0, 50_000],
     "seed": [0, 2**32 - 1],
     "repair": [True],
     "budget_s": [0, 1.5, None],
