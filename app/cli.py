@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE, FailOn, Profile
+from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE, FailOn
+from inspector.options import Options, Selection, specs
+from inspector.options.command_line import taking
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -120,23 +122,17 @@ def purge_command(
 
 
 @cli.command("submit")
+@taking("submit", options=Options, selection=Selection)
 def submit_command(
     artifact: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     url: Annotated[str, typer.Option(help="Where the service is.", envvar="CLIPVET_URL")],
     backbone: Annotated[
         str, typer.Option(help="An id that is registered there, or a name such as ViT-B/16.")
     ],
+    options: Options,
+    selection: Selection,
     classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
     manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
-    profile: Profile = "standard",
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
-    repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
-    member: Annotated[
-        str | None, typer.Option(metavar="NAME", help="File of an archive to inspect alone.")
-    ] = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Key of the file to inspect alone.")
-    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
@@ -152,12 +148,11 @@ def submit_command(
     body: dict[str, Any] = {
         "backbone": backbone,
         "manifest": _manifest(classes, manifest),
-        "profile": profile,
-        "seed": seed,
-        "repair": repair,
         "fail_on": fail_on,
     }
-    body |= {key: given for key, given in (("member", member), ("state", state)) if given}
+    for bundle in (options, selection):
+        asked = {spec.name: getattr(bundle, spec.name) for spec in specs(type(bundle), "submit")}
+        body |= {name: value for name, value in asked.items() if value is not None}
     wanted = Submission(artifact, body, wait, timeout, format_ == "json")
     try:
         with Client(url, token) as client:

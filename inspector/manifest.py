@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from inspector.checkpoint.families import NAMES
 from inspector.errors import ManifestError
+from inspector.files import listed_names
 
 Position = Literal["end", "middle", "front"]
 Triple = tuple[float, float, float]
@@ -40,6 +41,16 @@ class Check:
     images: Path | tuple[object, ...]
     logits: Path | tuple[object, ...] | None
     accuracy: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        values = {"images": self.images, "logits": self.logits}
+        given: dict[str, Any] = {
+            name: str(value) if isinstance(value, Path) else list(value)
+            for name, value in values.items()
+            if value is not None
+        }
+        return given if self.accuracy is None else given | {"accuracy": self.accuracy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,34 @@ class Manifest:
             check=fields.check(folder),
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """An object that `parse` makes the same manifest from; what is not stated is left out."""
+        stated: dict[str, Any] = {
+            "method": self.method,
+            "classnames": self.classnames and list(self.classnames),
+            "template": self.template,
+            "templates": list(self.templates) or None,
+            "class_token_position": self.class_token_position,
+            "n_ctx": self.num_context,
+            "class_specific": self.is_class_specific,
+            "image_size": self.image_size,
+            "mean": self.mean and list(self.mean),
+            "std": self.std and list(self.std),
+            "logit_scale": self.logit_scale,
+            "precision": self.precision,
+            "adapter_ratio": self.adapter_ratio,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "config": None if self.dataset is None else {"dataset_name": self.dataset},
+            "check": self.check and self.check.to_json(),
+        }
+        tcp = {
+            "insert_before_text_block": self.text_block,
+            "class_branch_template": self.class_branch_template,
+        }
+        stated["tcp"] = {key: value for key, value in tcp.items() if value is not None} or None
+        return {key: value for key, value in stated.items() if value is not None}
+
     @property
     def duplicates(self) -> tuple[str, ...]:
         """Names that stand twice. Legal (CLIP's own ImageNet list has two), but not separable."""
@@ -142,14 +181,10 @@ def parse_class_list(text: str) -> list[str]:
     Raises:
         ManifestError: no name, or an empty line between names (a label would shift).
     """
-    names = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise ManifestError("classes", "the list is empty")
-    if "" in names:
-        raise ManifestError("classes", f"line {names.index('') + 1} is empty; labels would shift")
-    return names
+    try:
+        return listed_names(text)
+    except ValueError as problem:
+        raise ManifestError("classes", str(problem)) from problem
 
 
 class _Fields:

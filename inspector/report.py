@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from inspector.calibration import Applied, method_of
@@ -16,7 +17,9 @@ from inspector.checkpoint import Reading
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+SCHEMA = Path(__file__).with_name("report.schema.json")
+"""The JSON Schema of a report, draft 7; keys may be added to it, never renamed."""
 
 Verdict = Literal["clean", "suspicious", "backdoored", "inconclusive"]
 
@@ -269,7 +272,16 @@ def _facts(reading: Reading) -> dict[str, object]:
             "member": container.member,
             "ignored": list(container.ignored),
         },
-        "others": [asdict(other) for other in reading.others],
+        "others": [
+            {
+                "member": other.member,
+                "state": other.state,
+                "family": other.family,
+                "loaders": list(other.loaders),
+                "is_same": other.is_same,
+            }
+            for other in reading.others
+        ],
         "globals": [
             {"name": use.name, "count": use.count, "severity": use.severity}
             for use in reading.globals

@@ -1,6 +1,6 @@
 """How many threads a process computes with, and how these wait for each other.
 
-Two rules, from experiment 51 (tests/bench/LOG.md). Threads that wait must sleep: the matrix products
+Two rules, from experiment 51. Threads that wait must sleep: the matrix products
 of a small backbone take less time than another process's turn on a core, and a thread that spins
 through such a turn burns several times the work. And a small backbone is given one thread, a large
 one every core that this process may use. What the user sets (``OMP_NUM_THREADS`` and its like)

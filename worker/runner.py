@@ -25,6 +25,7 @@ from app.models import Artifact
 from app.settings import Settings
 from app.storage import Store
 from inspector.names import split_pin
+from inspector.options import Options, specs
 from worker import intake
 from worker.child import ChildPool
 from worker.faults import DISK_FULL, MACHINE_EXHAUSTED, ChildFault, Fault, classify
@@ -246,15 +247,15 @@ class _Attempt:
     def _request(self, taken: intake.Intake, probes: str) -> dict[str, Any]:
         settings, asked = self._runner.settings, self._held.request
         backbone = str(asked["backbone"])
-        passed_on = ("manifest", "profile", "targets", "seed", "repair", "budget_s")
-        return {key: asked[key] for key in passed_on} | {
+        # What was asked for before there was some option has its default.
+        options = {spec.name: asked.get(spec.name, spec.default) for spec in specs(Options)}
+        return options | {
+            "manifest": asked["manifest"],
             "id": self._held.inspection_id,
             **taken.paths(),
             "backbone": backbone,
             "backbone_at": settings.backbones.get(split_pin(backbone).name),
             "probes": probes,
-            # Not in what was asked for before there was such a question.
-            "in_distribution": bool(asked.get("in_distribution", False)),
             "device": settings.device,
             "out": str(self._folder / "out"),
             "calibrations": settings.calibrations and str(settings.calibrations.absolute()),

@@ -14,7 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.inspections.policy import Profile, Verdict
+from app.inspections.asked import SHARED, body
+from app.inspections.policy import Verdict
 from app.models import Inspection, InspectionEvent
 from app.strict import STORABLE_REF
 from app.uploads.schemas import Sha256
@@ -31,9 +32,6 @@ Backbone = Annotated[
 UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 _NO_NUL = r"^[^\x00]*$"
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
-Selector = Annotated[
-    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]+$")
-]
 _LONGEST_S = 30 * 86400
 Label = Annotated[str, StringConstraints(max_length=200, pattern=_NO_NUL)]
 _LABEL_NAMES = {"maxLength": 200, "pattern": _NO_NUL}
@@ -84,7 +82,7 @@ _RULES: dict[str, Any] = {
 }
 
 
-class InspectionCreate(BaseModel):
+class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the options
     """What to inspect, against what, how hard, and whom to tell."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_RULES)
@@ -94,16 +92,6 @@ class InspectionCreate(BaseModel):
         Sha256 | None, Field(description="Instead of upload_id: bytes that are already here.")
     ] = None
     backbone: Backbone
-    member: Annotated[
-        Selector | None,
-        Field(
-            description="File of an uploaded archive to inspect, instead of all that loaders take."
-        ),
-    ] = None
-    state: Annotated[
-        Selector | None,
-        Field(description="Key of the file to inspect, as a report names it; . is the whole file."),
-    ] = None
     manifest: Annotated[
         Manifest | None,
         Field(description="classnames plus the options that the file cannot say."),
@@ -112,25 +100,9 @@ class InspectionCreate(BaseModel):
         list[ClassName] | None,
         Field(min_length=1, max_length=50_000, description="Short form of a manifest."),
     ] = None
-    profile: Profile = "standard"
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
-    targets: Literal["all"] | Annotated[int, Field(ge=2, le=50_000)] = "all"
     probes: Annotated[
         Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
     ] = "builtin"
-    in_distribution: Annotated[
-        bool, Field(description="The probes are pictures of what the model is for.")
-    ] = False
-    repair: bool = False
-    budget_s: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=_LONGEST_S,
-            allow_inf_nan=False,
-            description="Stop honestly (inconclusive) after so long.",
-        ),
-    ] = None
     deadline_s: Annotated[
         float | None,
         Field(
@@ -141,7 +113,7 @@ class InspectionCreate(BaseModel):
     webhook: WebhookWish | None = None
     labels: Annotated[
         dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
-    ] = {}
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -161,11 +133,9 @@ class InspectionCreate(BaseModel):
     def inspector_request(self, backbone: str) -> dict[str, Any]:
         """The part of the wish that the inspection itself reads, ``backbone`` by its one name."""
         manifest = self.manifest or {"method": "auto", "classnames": self.classes}
-        names = {
-            "profile", "seed", "targets", "probes", "in_distribution", "repair",
-            "budget_s", "member", "state",
-        }  # fmt: skip
-        return {"manifest": manifest, "backbone": backbone} | self.model_dump(include=names)
+        names = {spec.name for spec in SHARED} | {"probes"}
+        asked: dict[str, Any] = self.model_dump(include=names)
+        return {"manifest": manifest, "backbone": backbone} | asked
 
 
 class ArtifactRef(BaseModel):

@@ -1,16 +1,10 @@
 """Calibrations: scores of honest models, and what they say about another model's score. Torch-free.
 
-`form` is the file, `shape` its schema, `fitting` tells where it applies and gives the p-value. How honest models are
-made is `inspector.tuning.honest`'s, how they are inspected `inspector.cli.bank`'s.
+`file` is the file, `schema` its schema, `pvalue` tells where it applies and gives the p-value. How honest models are
+made is `inspector.reference.benign_models`'s, how they are inspected `inspector.reference.bank`'s.
 """
 
-from inspector.calibration.fitting import (
-    Applied,
-    Inspected,
-    found,
-    p_value,
-)
-from inspector.calibration.form import (
+from inspector.calibration.file import (
     STATISTIC,
     Calibration,
     ClassNames,
@@ -20,7 +14,13 @@ from inspector.calibration.form import (
     method_of,
     save,
 )
-from inspector.calibration.shape import FEWEST, Method
+from inspector.calibration.pvalue import (
+    Applied,
+    Inspected,
+    found,
+    p_value,
+)
+from inspector.calibration.schema import FEWEST, Method
 
 __all__ = [
     "FEWEST",

@@ -1,6 +1,6 @@
 """`clipvet calibrate`: inspect honest models on the user's own backbone, so that a score gets a p-value.
 
-Only wires; the file is `inspector.calibration`'s, the work `inspector.cli.bank`'s, which imports
+Only wires; the file is `inspector.calibration`'s, the work `inspector.reference.bank`'s, which imports
 torch and is therefore not imported before the request is known to be right.
 """
 
@@ -19,11 +19,7 @@ from inspector.cli.options import (
     Backbone,
     Classes,
     DeviceOption,
-    InDistribution,
     ManifestFile,
-    Probes,
-    Profile,
-    Seed,
     checked_backbone,
     checked_probes,
     read_manifest,
@@ -31,23 +27,23 @@ from inspector.cli.options import (
 )
 from inspector.cli.screen import note, progress_bar, show_rows
 from inspector.errors import RequestError
+from inspector.options import Options
+from inspector.options.command_line import taking
 
 
+@taking("calibrate", options=Options)
 def calibrate(
     backbone: Backbone,
+    options: Options,
     out: Annotated[Path, typer.Option(dir_okay=False, help="JSON file to write.")],
     classes: Classes = None,
     manifest: ManifestFile = None,
     method: Annotated[
         Method, typer.Option(help="CoCoOp for prompts that read the picture, CoOp for others.")
     ] = "CoCoOp",
-    profile: Profile = "standard",
-    probes: Probes = "builtin",
-    in_distribution: InDistribution = False,
     number: Annotated[
         int, typer.Option(min=FEWEST, help="Honest models; the smallest p-value is 1/(N+1).")
     ] = 20,
-    seed: Seed = 0,
     device: DeviceOption = "auto",
 ) -> None:
     """Tune honest prompts on a backbone from unlabelled probes, inspect them, and keep their scores.
@@ -58,19 +54,19 @@ def calibrate(
     parsed = read_manifest(manifest, classes)
     if parsed.classnames is None or len(parsed.classnames) < 2:
         raise RequestError("classes", "--classes or --manifest must name two classes or more")
-    checked = checked_probes(probes)
+    checked = checked_probes(options.probes)
     resolved = resolve_device(device)
-    from inspector.cli.bank import Order, fill
+    from inspector.reference.bank import Order, fill
 
     order = Order(
         checked_backbone(backbone),
         parsed,
         method,
-        profile,
+        options.profile,
         checked,
-        in_distribution,
+        options.in_distribution,
         number,
-        seed,
+        options.seed,
         resolved,
         out,
     )

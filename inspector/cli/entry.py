@@ -49,7 +49,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 @cli.command(hidden=True)
 def job() -> None:
     """Serve inspection requests, one JSON object a line; the worker's child."""
-    from inspector.job import main as serve
+    from inspector.run.serve import main as serve
 
     serve()
 

@@ -6,13 +6,12 @@ when there are canonical tensors to inspect, not before.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -25,39 +24,23 @@ from inspector.cli.options import (
     Classes,
     Device,
     DeviceOption,
-    InDistribution,
     ManifestFile,
-    Member,
-    Probes,
-    Profile,
-    ProfileName,
     SandboxFloor,
-    Seed,
-    State,
     checked_backbone,
     checked_probes,
     read_manifest,
+    reader_options,
     resolve_device,
     work_folder,
 )
 from inspector.cli.screen import note, progress_bar, show_json, show_report
-from inspector.errors import RequestError
-from inspector.manifest import Manifest
+from inspector.files import write_json
+from inspector.options import Options, Selection
+from inspector.options.command_line import taking
+from inspector.request import Request
 
-Targets = Annotated[
-    str,
-    typer.Option(
-        metavar="N|all",
-        help="all, or N (2 or more): only the N classes that untriggered probes are nearest to; "
-        "the verdict is then never clean.",
-    ),
-]
 Out = Annotated[
     Path | None, typer.Option(file_okay=False, help="Folder to keep the report and pictures in.")
-]
-Budget = Annotated[
-    float | None,
-    typer.Option("--budget", min=0, help="Seconds, after which the report is inconclusive."),
 ]
 Calibration = Annotated[
     Path | None,
@@ -75,163 +58,132 @@ Calibrations = Annotated[
 FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fails.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the user asked for."""
-
-    artifact: Path
-    backbone: str
-    manifest: Manifest
-    profile: ProfileName
-    probes: str
-    in_distribution: bool
-    targets: int | Literal["all"]
-    seed: int
-    device: Device
-    repair: bool
-    budget_s: float | None
-    reader: ReaderOptions
-    calibration: Path | None = None
-    calibrations: Path | None = None
-
-
+@taking("inspect", options=Options, selection=Selection)
 def inspect(
     artifact: Artifact,
     backbone: Backbone,
+    options: Options,
+    selection: Selection,
     classes: Classes = None,
     manifest: ManifestFile = None,
-    profile: Profile = "standard",
-    probes: Probes = "builtin",
-    in_distribution: InDistribution = False,
-    targets: Targets = "all",
-    seed: Seed = 0,
     device: DeviceOption = "auto",
     out: Out = None,
     as_json: AsJson = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Also try to repair.")] = False,
     fail_on: FailOnOption = "suspicious",
-    budget_s: Budget = None,
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
-    member: Member = None,
-    state: State = None,
 ) -> None:
     """Search a checkpoint for a backdoor and give a verdict with its evidence.
 
     Without --classes and --manifest the class names are decoded from the file.
     """
-    stated = read_manifest(manifest, classes)
-    wish = Wish(
-        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
-        _targets(targets), seed, device, repair, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
-        calibration, calibrations,
-    )  # fmt: skip
+    order = Order(
+        artifact,
+        _request(options, backbone, manifest, classes, device, calibration, calibrations),
+        reader_options(sandbox_floor, selection),
+    )
     with work_folder(out) as folder:
-        report, judged = run(wish, folder)
-        if repair and out is not None:
-            _write_container(wish, judged, folder)
+        report, judged = run(order, folder)
+        if options.repair and out is not None:
+            _write_container(order, judged, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(exit_of_report(report, fail_on))
 
 
+@taking("repair", options=Options, selection=Selection)
 def repair(
     artifact: Artifact,
     backbone: Backbone,
+    options: Options,
+    selection: Selection,
     out: Annotated[
         Path,
         typer.Option(file_okay=False, help="Folder for the repaired checkpoint and the report."),
     ],
     classes: Classes = None,
     manifest: ManifestFile = None,
-    profile: Profile = "standard",
-    probes: Probes = "builtin",
-    in_distribution: InDistribution = False,
-    targets: Targets = "all",
-    seed: Seed = 0,
     device: DeviceOption = "auto",
     as_json: AsJson = False,
-    budget_s: Budget = None,
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
-    member: Member = None,
-    state: State = None,
 ) -> None:
     """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
-    stated = read_manifest(manifest, classes)
-    wish = Wish(
-        artifact, checked_backbone(backbone), stated, profile, checked_probes(probes), in_distribution,
-        _targets(targets), seed, device, True, budget_s, ReaderOptions(floor=sandbox_floor, member=member, state=state),
-        calibration, calibrations,
-    )  # fmt: skip
+    wanted = replace(options, repair=True)
+    order = Order(
+        artifact,
+        _request(wanted, backbone, manifest, classes, device, calibration, calibrations),
+        reader_options(sandbox_floor, selection),
+    )
     with work_folder(out) as folder:
-        report, judged = run(wish, folder)
-        written = _write_container(wish, judged, folder)
+        report, judged = run(order, folder)
+        written = _write_container(order, judged, folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(_exit_of_repair(report, written))
 
 
-def run(wish: Wish, folder: Path) -> tuple[dict[str, Any], Delivered]:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, the file that it is about, and how that is read."""
+
+    artifact: Path
+    request: Request
+    reader: ReaderOptions
+
+
+def _request(
+    options: Options, backbone: str, manifest: Path | None, classes: Path | None, device: Device,
+    calibration: Path | None, calibrations: Path | None,
+) -> Request:  # fmt: skip
+    checked_probes(options.probes)
+    return Request(
+        **vars(options),
+        backbone=checked_backbone(backbone),
+        manifest=read_manifest(manifest, classes),
+        device=device,
+        calibration=calibration,
+        calibrations=calibrations,
+    )
+
+
+def run(order: Order, folder: Path) -> tuple[dict[str, Any], Delivered]:
     """Read and inspect; the report, and the model that it is about.
 
     The report also lies in `folder`, next to its pictures.
     """
     with TemporaryDirectory(prefix="clipvet-") as scratch:
-        models = read_models(wish.artifact, Path(scratch), wish.reader)
+        models = read_models(order.artifact, Path(scratch), order.reader)
         if models[0].canonical is not None:
-            report, place = _inspect_tensors(wish, models, folder)
+            report, place = _inspect_tensors(order.request, models, folder)
             return report, models[place]
     from inspector.report import static_report
 
-    asked = {"profile": wish.profile, "seed": wish.seed, "backbone": wish.backbone}
-    report = static_report(models[0].reading, asked)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    report = static_report(models[0].reading, order.request.to_json())
+    write_json(folder / "report.json", report)
     return report, models[0]
 
 
 def _inspect_tensors(
-    wish: Wish, models: list[Delivered], folder: Path
+    request: Request, models: list[Delivered], folder: Path
 ) -> tuple[dict[str, Any], int]:
-    from inspector.deliveries import inspect_models
-    from inspector.pipeline import Request
+    from inspector.run.deliveries import inspect_models
 
-    request = Request(
-        backbone=wish.backbone,
-        manifest=wish.manifest,
-        profile=wish.profile,
-        probes=wish.probes,
-        in_distribution=wish.in_distribution,
-        targets=wish.targets,
-        seed=wish.seed,
-        device=resolve_device(wish.device),
-        repair=wish.repair,
-        budget_s=wish.budget_s,
-        calibration=wish.calibration,
-        calibrations=wish.calibrations,
-    )
+    here = replace(request, device=resolve_device(request.device))
     # Libraries may print; standard output belongs to the report.
     with redirect_stdout(sys.stderr), progress_bar() as progress:
         sources = [(model.reading, model.canonical) for model in models]
-        return inspect_models(request, sources, folder, progress)
+        return inspect_models(here, sources, folder, progress)
 
 
-def _targets(given: str) -> int | Literal["all"]:
-    if given == "all":
-        return "all"
-    if not given.isdecimal() or int(given) < 2:
-        raise RequestError("targets", f"{given!r} is neither all nor a number of classes from 2 on")
-    return int(given)
-
-
-def _write_container(wish: Wish, judged: Delivered, folder: Path) -> Path | None:
+def _write_container(order: Order, judged: Delivered, folder: Path) -> Path | None:
     """The vendor's own container with the repaired values, where there are such."""
     repaired = folder / "repaired.safetensors"
     if not repaired.is_file():
         return None
     member = judged.reading.container.member
-    path = folder / f"repaired-{Path(member or wish.artifact.name).name}"
-    rewrite_artifact(wish.artifact, repaired, path, options=judged.options)
+    path = folder / f"repaired-{Path(member or order.artifact.name).name}"
+    rewrite_artifact(order.artifact, repaired, path, options=judged.options)
     note(f"repaired checkpoint: {path}")
     return path
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inspector.checkpoint import ReaderOptions, read_artifact
+from inspector.checkpoint import read_artifact
 from inspector.cli.exits import INCONCLUSIVE, PASS, exit_of_reading
 from inspector.cli.options import (
     Artifact,
@@ -19,15 +19,16 @@ from inspector.cli.options import (
     Classes,
     DeviceOption,
     ManifestFile,
-    Member,
     SandboxFloor,
-    State,
     checked_backbone,
     read_manifest,
+    reader_options,
     resolve_device,
 )
 from inspector.cli.screen import note, note_findings
 from inspector.errors import AssemblyError, RequestError
+from inspector.options import Selection
+from inspector.options.command_line import taking
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,23 +43,23 @@ Out = Annotated[Path, typer.Option(help='safetensors to write; "logits" N x K in
 Batch = Annotated[int, typer.Option(min=1, help="Images encoded at once; does not change results.")]
 
 
+@taking("read", selection=Selection)
 def logits(
     artifact: Artifact,
     backbone: Backbone,
     images: Images,
     out: Out,
+    selection: Selection,
     manifest: ManifestFile = None,
     classes: Classes = None,
     device: DeviceOption = "auto",
     batch: Batch = 64,
     sandbox_floor: SandboxFloor = "plain",
-    member: Member = None,
-    state: State = None,
 ) -> None:
     """Write the logits of the assembled classifier for given images."""
     parsed = read_manifest(manifest, classes)
     checked_backbone(backbone)
-    options = ReaderOptions(floor=sandbox_floor, member=member, state=state)
+    options = reader_options(sandbox_floor, selection)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)
         note_findings(reading.findings)

@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from inspector.checkpoint import ReaderOptions
 from inspector.checkpoint.levels import Level
 from inspector.clip.registry import locate
 from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
+from inspector.options import Selection
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -42,32 +44,6 @@ ManifestFile = Annotated[
     typer.Option("--manifest", exists=True, dir_okay=False, help="JSON manifest of the vendor."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
-ProfileName = Literal["quick", "standard", "paper", "thorough"]
-Profile = Annotated[ProfileName, typer.Option(help="How much work.")]
-Probes = Annotated[
-    str, typer.Option(metavar="DIR|ZIP|builtin", help="Images to search and judge triggers on.")
-]
-InDistribution = Annotated[
-    bool,
-    typer.Option(
-        "--in-distribution", help="The probes are unlabelled pictures of what the model is for."
-    ),
-]
-Member = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="File of a folder or archive to read, instead of all that loaders take.",
-    ),
-]
-State = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY",
-        help="Key of the file to read, as `scan` names them (state_dict_ema, …; . is the whole file).",
-    ),
-]
 SandboxFloor = Annotated[
     Level,
     typer.Option(
@@ -106,7 +82,12 @@ def _text(field: str, path: Path) -> str:
         raise ManifestError(field, f"cannot read {path.name}: {problem}") from problem
 
 
-def resolve_device(device: Device) -> str:
+def reader_options(floor: Level, selection: Selection) -> ReaderOptions:
+    """How the reader's child is to be caged, and what of the artifact it reads."""
+    return ReaderOptions(floor=floor, member=selection.member, state=selection.state)
+
+
+def resolve_device(device: str) -> str:
     """`auto` is CUDA where there is one. Raises RequestError when it is demanded and is not there."""
     if device == "cpu":
         return device

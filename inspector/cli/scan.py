@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inspector.checkpoint import ReaderOptions, Reading, read_artifact, reading_table
+from inspector.checkpoint import Reading, read_artifact, reading_table
 from inspector.cli.exits import exit_of_reading
-from inspector.cli.options import Artifact, AsJson, Member, SandboxFloor, State, checked_backbone
+from inspector.cli.options import Artifact, AsJson, SandboxFloor, checked_backbone, reader_options
 from inspector.cli.screen import show_json, show_rows
+from inspector.options import Selection
+from inspector.options.command_line import taking
 
 if TYPE_CHECKING:
     from inspector.clip.naming import DecodedNames
 
 
+@taking("read", selection=Selection)
 def scan(
     artifact: Artifact,
+    selection: Selection,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="B", help="Local backbone whose vocabulary names the classes."),
@@ -30,13 +34,11 @@ def scan(
     ] = None,
     as_json: AsJson = False,
     sandbox_floor: SandboxFloor = "plain",
-    member: Member = None,
-    state: State = None,
 ) -> None:
     """Look at a checkpoint statically: container, globals, tensors, family, class names."""
     if backbone is not None:
         checked_backbone(backbone)
-    decoded, options = None, ReaderOptions(floor=sandbox_floor, member=member, state=state)
+    decoded, options = None, reader_options(sandbox_floor, selection)
     with TemporaryDirectory(prefix="clipvet-") as scratch:
         reading = read_artifact(artifact, Path(scratch), options=options)
         if reading.canonical is not None:

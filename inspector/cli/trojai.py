@@ -7,9 +7,7 @@ that number; inspecting is `inspector.cli.inspection`'s.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,17 +16,27 @@ import typer
 
 from inspector.checkpoint import ReaderOptions
 from inspector.cli.exits import exit_of_report
-from inspector.cli.inspection import Wish, run
+from inspector.cli.inspection import Order, run
 from inspector.cli.options import SandboxFloor, checked_backbone
 from inspector.cli.screen import note
 from inspector.errors import ArtifactError, ManifestError, RequestError
-from inspector.jsonform import problem_of
+from inspector.files import problem_of, read_json, write_whole
 from inspector.manifest import Manifest
+from inspector.options import Options, specs
+from inspector.request import Request, options_in
 
 UNKNOWN = 0.5
 STEEPNESS, FLOOR = 4.0, 0.01
 """Of `probability`; chosen, not fitted. The floor bounds what one error costs in cross entropy."""
 SCHEMA = Path(__file__).with_name("metaparameters.schema.json")
+"""What trojai alone asks for; the options of an inspection are added to it."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the metaparameters."""
+    own: dict[str, Any] = read_json(SCHEMA)
+    shared = {spec.name: spec.json_schema() for spec in specs(Options, "trojai")}
+    return own | {"properties": own["properties"] | shared}
 
 
 def _unused(name: str) -> Any:
@@ -83,14 +91,14 @@ def trojai(
     result_filepath.unlink(missing_ok=True)  # An older answer must not pass for this model's.
     parameters = read_metaparameters(metaparameters_filepath)
     reader = ReaderOptions(floor=sandbox_floor)
-    wish = _wish(model_filepath, parameters, reader)
+    order = Order(model_filepath, _request(model_filepath, parameters), reader)
     _note_unused(
         schema_filepath,
         (examples_dirpath, round_training_dataset_dirpath, learned_parameters_dirpath),
     )
     scratch_dirpath.mkdir(parents=True, exist_ok=True)
     try:
-        report, _ = run(wish, scratch_dirpath)
+        report, _ = run(order, scratch_dirpath)
     except ArtifactError:
         _write(result_filepath, UNKNOWN)
         raise
@@ -121,7 +129,7 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
         RequestError: no JSON object, or one that breaks the schema; the field is named.
     """
     data = _object("metaparameters", path)
-    wrong = problem_of(data, json.loads(SCHEMA.read_text("utf-8")))
+    wrong = problem_of(data, schema())
     if wrong:
         raise RequestError(wrong[0] or "metaparameters", wrong[1])
     if "manifest" in data and "manifest_name" in data:
@@ -129,20 +137,12 @@ def read_metaparameters(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _wish(model: Path, parameters: Mapping[str, Any], reader: ReaderOptions) -> Wish:
-    return Wish(
-        artifact=model,
+def _request(model: Path, parameters: Mapping[str, Any]) -> Request:
+    return Request(
+        **options_in(parameters, "trojai"),
         backbone=checked_backbone(parameters["backbone"]),
         manifest=_manifest(model, parameters),
-        profile=parameters.get("profile", "standard"),
-        probes=parameters.get("probes", "builtin"),
-        in_distribution=parameters.get("in_distribution", False),
-        targets="all",
-        seed=int(parameters.get("seed", 0)),
         device=parameters.get("device", "auto"),
-        repair=False,
-        budget_s=parameters.get("budget_s"),
-        reader=reader,
     )
 
 
@@ -163,16 +163,12 @@ def _manifest(model: Path, parameters: Mapping[str, Any]) -> Manifest:
 
 def _object(field: str, path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+        data = read_json(path)
     except (OSError, ValueError) as problem:
         raise RequestError(field, f"cannot read {path.name}: {problem}") from problem
     if not isinstance(data, dict):
         raise RequestError(field, f"{path.name} is no JSON object")
     return data
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:
@@ -183,16 +179,13 @@ def _note_unused(schema: Path | None, paths: tuple[Path | None, ...]) -> None:
         note("--schema_filepath is another schema than this command's own, which is used instead")
 
 
-def _is_own(schema: Path) -> bool:
+def _is_own(given: Path) -> bool:
     try:
-        return bool(json.loads(schema.read_text("utf-8")) == json.loads(SCHEMA.read_text("utf-8")))
+        return bool(read_json(given) in (schema(), read_json(SCHEMA)))
     except (OSError, ValueError):
         return False
 
 
 def _write(path: Path, value: float) -> None:
     """The whole line or nothing: a harness may stop us at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(f"{value!r}\n")
-    partial.replace(path)
+    write_whole(path, f"{value!r}\n")

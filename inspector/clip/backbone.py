@@ -149,8 +149,8 @@ def _built(location: Location, files: tuple[Path, ...]) -> Built:
 def _channels_last(visual: nn.Module) -> None:
     """Lay out a convolutional tower's weights as its kernels read them; values stay what they are.
 
-    A batch of 64 then takes 0.57 of the time, with gradients 0.7 (MobileNetV2, 128 px, CPU; LOG.md,
-    41). A transformer's one convolution cuts patches, and gains nothing.
+    A batch of 64 then takes 0.57 of the time, with gradients 0.7 (MobileNetV2, 128 px, CPU;
+    experiment 41). A transformer's one convolution cuts patches, and gains nothing.
     """
     if sum(isinstance(module, nn.Conv2d) for module in visual.modules()) > 1:
         visual.to(memory_format=torch.channels_last)

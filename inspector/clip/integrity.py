@@ -1,7 +1,7 @@
 """Values that honest tuning does not give: findings with their numbers, none of them a verdict.
 
 Limits are far outside of what was measured on the 22 files that the original research codes wrote and
-on 57 prompts tuned on `pocket`, clean and attacked (tests/bench/LOG.md, 21): they point to tensors
+on 57 prompts tuned on `pocket`, clean and attacked (experiment 21): they point to tensors
 that were edited, not to backdoors. Knows no family and changes nothing.
 """
 

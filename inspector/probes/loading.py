@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from inspector.config import MINIMUM_PROBES, Profile
 from inspector.errors import RequestError
 from inspector.probes.admission import MAX_PIXELS, Admission
 from inspector.probes.headers import Header, effort_of
 from inspector.probes.procedural import procedural_probes
 from inspector.probes.sources import MAX_BYTES, Picture, pictures_of
+from inspector.profiles import MINIMUM_PROBES, Profile
 
 BUILT_IN = "builtin"
 _ORDER_SEED = 20240

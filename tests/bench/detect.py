@@ -18,8 +18,8 @@ from typing import Any
 
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
-from inspector.config import PROFILES
-from inspector.pipeline import Request, inspect_reading
+from inspector.profiles import PROFILES
+from inspector.run.pipeline import Request, inspect_reading
 from tests.support.assembling import manifest_in
 from tests.zoo.kinds import KINDS
 

@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from inspector.inversion.ground import Effect
-from inspector.scoring.decide import LOUDEST, beyond_chance, evidence
+from inspector.detection.effects import NO_EFFECT, Effect
+from inspector.detection.rule import current
+from inspector.detection.score import beyond_chance, evidence
 from tests.bench.metrics import markdown
+from tests.bench.replay import SEARCHED
 
 RARE = 0.95
 ACCUSED = 3 / 253
@@ -65,10 +67,13 @@ def read(table: Path) -> list[Inspected]:
 
 
 def _leads(classes: Sequence[dict[str, Any]]) -> Leads:
-    effects = {name: [one["stock"][name] for one in classes] for name in classes[0]["stock"]}
-    if any(one["own"] for one in classes):
-        nothing = {"won": 0.0, "flow": 0.0, "shift": 0.0}
-        effects |= {name: [one[name] or nothing for one in classes] for name in ("own", "others")}
+    families = classes[0]["random_triggers"]
+    effects = {name: [one["random_triggers"][name] for one in classes] for name in families}
+    if any(one["own_trigger"] for one in classes):
+        nothing = NO_EFFECT.to_json()
+        effects |= {
+            name: [one[key] or nothing for one in classes] for name, key in SEARCHED.items()
+        }
     return {
         name: beyond_chance([evidence(Effect(**one)) for one in of_class])
         for name, of_class in effects.items()
@@ -80,7 +85,7 @@ def scores(leads: Leads, units: dict[str, float]) -> list[float]:
     in_units = [
         [x / units[name] for x in of_class] for name, of_class in leads.items() if units[name] > 0
     ]
-    return [fmean(sorted(one)[-LOUDEST:]) for one in zip(*in_units, strict=True)]
+    return [fmean(sorted(one)[-current().top_families :]) for one in zip(*in_units, strict=True)]
 
 
 def bar_from(clean: Sequence[Inspected]) -> Bar:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
-from inspector.pipeline import Request, inspect_reading
+from inspector.run.pipeline import Request, inspect_reading
 from tests.support.assembling import manifest_in
 from tests.zoo.attacks import success
 from tests.zoo.build import Plan, build, load_task, save
@@ -36,7 +36,9 @@ def main() -> None:
     checkpoint = save(built, backbone, options.out)
     reading = read_artifact(checkpoint, options.out / "reading")
     manifest = manifest_in(options.out)
-    request = Request(options.backbone, manifest, profile=options.profile, repair=True)
+    request = Request(
+        backbone=options.backbone, manifest=manifest, profile=options.profile, repair=True
+    )
     canonical = options.out / "reading" / str(reading.canonical)
     report = inspect_reading(request, reading, canonical, options.out, lambda _: None)
     print("truth", json.dumps(built.truth))

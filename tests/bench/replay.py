@@ -4,8 +4,7 @@
 models with a meta-net and more than five classes, attacks that took and clean ones. For every way to
 weigh a trigger's effect it prints the AUROC and how many attacks score above all clean models but
 three. A family's unit is what one clean model in twenty of the other tasks exceeds, so no model sets
-its own; a family that says nothing on any of these is left out; leaning (nothing in older reports) counts
-as in the rule. Decides nothing: for LOG.md.
+its own; a family that says nothing on any of these is left out; the clean prediction bias counts as in the rule. Decides nothing.
 """
 
 from __future__ import annotations
@@ -21,35 +20,32 @@ from typing import Any
 
 import numpy as np
 
-from inspector.inversion.ground import Effect
-from inspector.scoring.decide import (
-    LOUDEST,
-    SEVERAL,
-    beyond_chance,
-    evidence,
-    leant,
-)
+from inspector.detection.effects import NO_EFFECT, Effect
+from inspector.detection.rule import current
+from inspector.detection.score import beyond_chance, bias_in_units, evidence
 from tests.bench.estimates import auroc
 from tests.bench.metrics import markdown
 
 Weigh = Callable[[Effect], float]
 WEIGHTS: dict[str, Weigh] = {
-    "won, shift and flow": evidence,
-    "flow": lambda effect: effect.flow,
-    "won": lambda effect: effect.won,
-    "shift": lambda effect: effect.shift,
+    "asr_gain, text_feature_shift and prob_gain": evidence,
+    "prob_gain": lambda effect: effect.prob_gain,
+    "asr_gain": lambda effect: effect.asr_gain,
+    "text_feature_shift": lambda effect: effect.text_feature_shift,
 }
 RARE, SPARED = 0.95, 3
+SEARCHED = {"own": "own_trigger", "others": "other_triggers"}
+"""Families of triggers that were searched for, by their key in a report."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """One model: by family the effects on every class, and the leaning in its units."""
+    """One model: by family the effects on every class, and the clean prediction bias in its units."""
 
     task: str
     is_clean: bool
     effects: dict[str, list[Effect]]
-    leaning: list[float]
+    bias: list[float]
 
 
 def read(folder: Path) -> list[Inspected]:
@@ -60,22 +56,22 @@ def read(folder: Path) -> list[Inspected]:
     for row in rows:
         name = f"{row['task']}-{row['seed']}-{row['kind']}.json"
         classes = json.loads((folder / "standard" / name).read_text())["per_class"]
-        if len(classes) > SEVERAL and any(
-            effect["shift"] for effect in classes[0]["stock"].values()
+        if len(classes) > current().several_classes and any(
+            effect["text_feature_shift"] for effect in classes[0]["random_triggers"].values()
         ):
             found.append(_inspected(row["task"], row["took"] == "", classes))
     return found
 
 
 def _inspected(task: str, is_clean: bool, classes: Sequence[dict[str, Any]]) -> Inspected:
-    nothing = {"won": 0.0, "flow": 0.0, "shift": 0.0}
+    nothing = NO_EFFECT.to_json()
     effects = {
-        name: [Effect(**(one[name] or nothing)) for one in classes] for name in ("own", "others")
+        name: [Effect(**(one[key] or nothing)) for one in classes] for name, key in SEARCHED.items()
     }
-    for family in classes[0]["stock"]:
-        effects[family] = [Effect(**one["stock"][family]) for one in classes]
-    leaning = leant([one.get("leaning", 0.0) for one in classes])
-    return Inspected(task, is_clean, effects, leaning)
+    for family in classes[0]["random_triggers"]:
+        effects[family] = [Effect(**one["random_triggers"][family]) for one in classes]
+    bias = bias_in_units([one["clean_prediction_bias"] for one in classes])
+    return Inspected(task, is_clean, effects, bias)
 
 
 def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
@@ -94,9 +90,12 @@ def scores(models: Sequence[Inspected], weigh: Weigh) -> list[float]:
         in_units = [
             [x / units[name] for x in each] for name, each in own.items() if units[name] > 0
         ]
-        loudest = [fmean(sorted(of_class)[-LOUDEST:]) for of_class in zip(*in_units, strict=True)]
-        loudest = loudest or [0.0] * len(model.leaning)
-        scored.append(max(map(sum, zip(loudest, model.leaning, strict=True))))
+        loudest = [
+            fmean(sorted(of_class)[-current().top_families :])
+            for of_class in zip(*in_units, strict=True)
+        ]
+        loudest = loudest or [0.0] * len(model.bias)
+        scored.append(max(map(sum, zip(loudest, model.bias, strict=True))))
     return scored
 
 

@@ -30,8 +30,8 @@ from torch import Tensor
 from inspector.checkpoint import Reading, read_artifact
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.config import profile_named
 from inspector.probes.loading import load_pools
+from inspector.profiles import profile_named
 from tests.bench.estimates import Floats, auroc, auroc_estimate
 from tests.bench.metrics import markdown
 from tests.bench.models import Model

@@ -2,7 +2,7 @@
 
 `python -m tests.bench.speed` inspects one clean and one attacked model with our profiles and runs all
 baselines on them, then prints Markdown. Models are built under `--work` if they are not there (minutes)
-or given with `--models`. Operations are those of `inspector.cost`: passes times what one costs. Seconds are wall-clock and include whatever is not an encoder pass.
+or given with `--models`. Operations are those of `inspector.detection.cost`: passes times what one costs. Seconds are wall-clock and include whatever is not an encoder pass.
 
 A baseline that is too dear is run on a share of its steps and on half of that (`--scale nc=0.1`);
 passes that grow between them are multiplied, others (screening, measuring) are not, seconds grow as
@@ -26,10 +26,10 @@ import torch
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier, Work
-from inspector.config import radius
-from inspector.cost import operations
-from inspector.inversion.sweep import Pools
-from inspector.pipeline import Request, inspect_reading
+from inspector.detection.pools import Pools
+from inspector.profiles import radius
+from inspector.run.flops import operations
+from inspector.run.pipeline import Request, inspect_reading
 from tests.bench.baselines.__main__ import METHODS, timed
 from tests.bench.baselines.common import Setting
 from tests.bench.baselines.paper import PROFILE
@@ -73,8 +73,8 @@ def matmul_peak(device: torch.device) -> float:
 def ours(model: ZooModel, options: argparse.Namespace, profile: str) -> Cost:
     """One inspection as the command line makes it."""
     request = Request(
-        options.backbone,
-        model.manifest,
+        backbone=options.backbone,
+        manifest=model.manifest,
         profile=profile,
         probes=options.probes,
         device=options.device,

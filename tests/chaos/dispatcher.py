@@ -40,7 +40,7 @@ def main() -> None:
             stand_in_inspector.serve(request)
             continue
         # Only now: torch takes seconds to load, and most children never need it.
-        from inspector import job
+        from inspector.run import serve
 
-        load = load or job.WarmBackbone()
-        job.serve(line, reply, load)
+        load = load or serve.WarmBackbone()
+        serve.serve(line, reply, load)

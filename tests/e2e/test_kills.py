@@ -40,7 +40,7 @@ def test_one_verdict_after_a_kill(
     with Receiver() as receiver:
         hook = {"url": receiver.url, "events": ["inspection.completed"]}
         inspection = service.submit(checkpoint, ORDERS, webhook=hook)
-        service.wait_for_stage(inspection, "invert")
+        service.wait_for_stage(inspection, "inversion")
         kill(service)
         seen = service.ending(inspection)
         wait_for("the webhook", lambda: len(receiver.received) > 0)
@@ -67,7 +67,7 @@ def test_one_verdict_after_the_reader_is_killed(service: Embedded, checkpoint: P
 
 def test_nothing_is_left_behind(service: Embedded, checkpoint: Path, tmp_path: Path) -> None:
     inspection = service.submit(checkpoint, {"seconds": 30})
-    service.wait_for_stage(inspection, "invert")
+    service.wait_for_stage(inspection, "inversion")
     kill_worker(service)
     service.post(f"/v1/inspections/{inspection}/cancel")
     assert service.ending(inspection)["status"] == "canceled"
@@ -106,7 +106,7 @@ def test_ctrl_c_stops_everything_and_the_job_goes_on_later(
     service: Embedded, checkpoint: Path
 ) -> None:
     inspection = service.submit(checkpoint, {"seconds": 2})
-    service.wait_for_stage(inspection, "invert")
+    service.wait_for_stage(inspection, "inversion")
     below = descendants(service.process.pid)
     begun = time.monotonic()
     service.process.stop()
@@ -129,7 +129,7 @@ def test_the_command_line_waits_over_the_death_of_the_service(
 
     def is_running() -> bool:
         items = service.get("/v1/inspections")["items"]
-        return bool(items) and items[0]["stage"] == "invert"
+        return bool(items) and items[0]["stage"] == "inversion"
 
     wait_for("the inspection", is_running)
     service.process.kill()

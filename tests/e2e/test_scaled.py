@@ -73,7 +73,7 @@ def test_many_jobs_end_once_each(service: Scaled, checkpoint: Path) -> None:
 
 def test_another_worker_takes_over_from_a_killed_one(service: Scaled, checkpoint: Path) -> None:
     inspection = service.submit(checkpoint, {"seconds": 2, "verdict": "backdoored"})
-    service.wait_for_stage(inspection, "invert")
+    service.wait_for_stage(inspection, "inversion")
     victim = service.workers[-1]
     child = find_below(victim.pid, "stand_in_inspector")
     service.add_worker()
@@ -100,7 +100,7 @@ def test_messages_that_are_none_end_no_worker(service: Scaled, checkpoint: Path)
 
 def test_a_worker_told_to_stop_gives_its_job_back(service: Scaled, checkpoint: Path) -> None:
     inspection = service.submit(checkpoint, {"seconds": 2})
-    service.wait_for_stage(inspection, "invert")
+    service.wait_for_stage(inspection, "inversion")
     os.kill(service.workers[-1].pid, signal.SIGTERM)
     wait_for("the return", lambda: "queued" in service.statuses(inspection)[1:])
     service.add_worker()

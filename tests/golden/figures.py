@@ -15,9 +15,13 @@ _OF_A_CLASS = {
     "base_asr": "base_asr",
     "excess_asr": "excess_asr",
     "zero_shot_excess_asr": "reference_excess_asr",
-    "clean_prediction_bias": "leaning",
+    "clean_prediction_bias": "clean_prediction_bias",
 }
-_EFFECT = {"asr_gain": "won", "prob_gain": "flow", "text_feature_shift": "shift"}
+_EFFECT = {
+    "asr_gain": "asr_gain",
+    "prob_gain": "prob_gain",
+    "text_feature_shift": "text_feature_shift",
+}
 
 
 def figures_of(report: Report) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def _of_class(row: Report) -> dict[str, Any]:
     return {
         "index": row["index"],
         "score": row["score"],
-        "steps": row["rounds"],
+        "steps": row["steps"],
         "has_trigger_shown": row["trigger"] is not None,
         **_measured(row),
     }
@@ -71,9 +75,9 @@ def _of_class(row: Report) -> dict[str, Any]:
 def _measured(row: Report) -> dict[str, Any]:
     return {
         **{ours: row[key] for ours, key in _OF_A_CLASS.items()},
-        "own": row["own"] and _effect(row["own"]),
-        "others": _effect(row["others"]),
-        "random": {family: _effect(one) for family, one in row["stock"].items()},
+        "own": row["own_trigger"] and _effect(row["own_trigger"]),
+        "others": _effect(row["other_triggers"]),
+        "random": {family: _effect(one) for family, one in row["random_triggers"].items()},
     }
 
 

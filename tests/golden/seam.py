@@ -11,16 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
-from inspector import config, examination, remedy, report
-from inspector.calibration import form
-from inspector.clip import level
-from inspector.inversion import search, stock
+from inspector import profiles, report
+from inspector.calibration import file
+from inspector.clip import level, prompt_tuning
+from inspector.detection import objectives, published_rule, sequential
+from inspector.detection import random_triggers as triggers
+from inspector.detection.rule import Thresholds, current
 from inspector.probes import loading, procedural
-from inspector.repair import tune
-from inspector.scoring import decide, statistics
-from inspector.tuning import honest, learner
+from inspector.reference import benign_models
+from inspector.repair import unlearn
+from inspector.run import repair_check
 
-random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = stock.drawn
+random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
 built_in_probes: Callable[[int, int, int], Tensor] = procedural.procedural_probes
 """From number, image size and seed to pictures (N, 3, S, S)."""
@@ -28,49 +30,51 @@ built_in_probes: Callable[[int, int, int], Tensor] = procedural.procedural_probe
 
 def benign_variations(seed: int, number: int) -> list[dict[str, Any]]:
     """What the honest models of a calibration are tuned on."""
-    return [honest.diet(seed, index).to_json() for index in range(number)]
+    return [benign_models.variation(seed, index).to_json() for index in range(number)]
 
 
-def _thresholds(rule: decide.Rule) -> dict[str, float]:
+def _thresholds(rule: Thresholds) -> dict[str, float]:
     return {
-        "flag": rule.accuse, "warn": rule.warn, "stop_clean": rule.dismiss, "stop_flag": rule.certain,
-        "max_sweeps": rule.sweeps,
+        "flag": rule.flag, "warn": rule.warn, "stop_clean": rule.stop_clean,
+        "stop_flag": rule.stop_flag, "max_sweeps": rule.max_sweeps,
     }  # fmt: skip
 
 
-def _budget(budget: config.Budget) -> dict[str, Any]:
+def _budget(budget: profiles.Budget) -> dict[str, Any]:
     return {
         "objective": budget.objective, "epochs": budget.epochs, "batch": budget.batch,
-        "images": budget.images, "num_eval": budget.judged, "trigger_splits": budget.turns,
-        "local_first": budget.covers, "max_inverted_classes": budget.raced,
+        "images": budget.images, "num_eval": budget.num_eval, "trigger_splits": budget.trigger_splits,
+        "local_first": budget.local_first, "max_inverted_classes": budget.max_inverted_classes,
     }  # fmt: skip
 
 
 def _score() -> dict[str, Any]:
+    rule = current()
     return {
-        "statistic": form.STATISTIC,
-        "conditioned": _thresholds(decide.CONDITIONED),
-        "static": _thresholds(decide.STATIC),
-        "weight_of_prob_gain": decide.FLOW,
-        "families_that_decide": decide.LOUDEST,
-        "few_classes": decide.FEW,
-        "classes_without_second_reading": decide.SEVERAL,
-        "null_q95": decide.REACH,
-        "null_q95_prob_gain": decide.REACH_OF_FLOW,
-        "null_q95_three_classes_by_sweeps": decide.REACH_OF_THREE,
-        "two_classes_over_three": decide.OF_TWO,
-        "null_q95_in_distribution": decide.REACH_IN_DISTRIBUTION,
+        "statistic": file.STATISTIC,
+        "conditioned": _thresholds(rule.conditioned),
+        "static": _thresholds(rule.static),
+        "weight_of_prob_gain": rule.prob_gain_weight,
+        "families_that_decide": rule.top_families,
+        "few_classes": rule.few_classes,
+        "classes_without_second_reading": rule.several_classes,
+        "null_q95": rule.null_q95,
+        "null_q95_prob_gain": rule.null_q95_prob_gain,
+        "null_q95_three_classes_by_sweeps": rule.null_q95_three_classes,
+        "two_classes_over_three": rule.two_classes,
+        "null_q95_in_distribution": rule.null_q95_in_distribution,
         "clean_prediction_bias": {
-            "unit": decide.LEANING, "least": decide.LEANING_LEAST, "most": decide.LEANING_MOST,
+            "unit": rule.bias.unit, "least": rule.bias.least, "most": rule.bias.most,
         },
-        "static_null_q90": decide.STATIC_REACH,
-        "static_null_q90_own": decide.STATIC_OWN,
+        "static_null_q90": rule.null_q90_static,
+        "static_null_q90_own": rule.null_q90_static_own,
         "published_rule": {
-            "threshold": decide.PAPER_THRESHOLD, "success": decide.PAPER_SUCCESS,
-            "consistency": statistics.CONSISTENCY,
+            "threshold": published_rule.PUBLISHED_THRESHOLD,
+            "success": published_rule.PUBLISHED_SUCCESS,
+            "consistency": published_rule.CONSISTENCY,
         },
-        "examined_families": decide.EXAMINED,
-        "searched_again": examination.CONTENDERS,
+        "examined_families": rule.families_examined,
+        "searched_again": sequential.CONTENDERS,
     }  # fmt: skip
 
 
@@ -81,24 +85,24 @@ def _search() -> dict[str, Any]:
                 "probes": one.probes, "held_out": one.held_out, "learning_rate": one.learning_rate,
                 "conditioned": _budget(one.conditioned), "static": _budget(one.static),
             }
-            for name, one in config.PROFILES.items()
+            for name, one in profiles.PROFILES.items()
         },
-        "fewest_probes": config.MINIMUM_PROBES,
-        "radii_by_weights": config.RADII,
-        "radius_at": {str(size): config.radius(size) for size in (48, 128, 224, 336)},
-        "anchors": search.ANCHORS,
-        "rivals": search.RIVALS,
+        "fewest_probes": profiles.MINIMUM_PROBES,
+        "radii_by_weights": profiles.RADII,
+        "radius_at": {str(size): profiles.radius(size) for size in (48, 128, 224, 336)},
+        "anchors": objectives.ANCHORS,
+        "rivals": objectives.RIVALS,
         "order_seed_of_pictures": loading._ORDER_SEED,
     }  # fmt: skip
 
 
 def _triggers() -> dict[str, Any]:
     return {
-        "fine_warps": stock.FINE_WARPS, "fine_blends": stock.FINE_BLENDS,
-        "coarse_warps": stock.COARSE_WARPS, "coarse_blends": stock.COARSE_BLENDS,
-        "patches": stock.PATCHES, "strokes": stock.STROKES, "pen": stock.PEN,
-        "lengths": stock.LENGTHS, "ink": stock.INK,
-        "global": stock.DISTURBING, "local": stock.COVERING, "shares": stock.SHARES,
+        "fine_warps": triggers.FINE_WARPS, "fine_blends": triggers.FINE_BLENDS,
+        "coarse_warps": triggers.COARSE_WARPS, "coarse_blends": triggers.COARSE_BLENDS,
+        "patches": triggers.PATCHES, "strokes": triggers.STROKES, "pen": triggers.PEN,
+        "lengths": triggers.LENGTHS, "ink": triggers.INK,
+        "global": triggers.GLOBAL, "local": triggers.LOCAL, "shares": triggers.SHARES,
     }  # fmt: skip
 
 
@@ -111,22 +115,22 @@ def _verdict() -> dict[str, Any]:
 
 
 def _repair() -> dict[str, Any]:
-    recipe = tune.REPAIR_RECIPE
+    recipe = unlearn.REPAIR_RECIPE
     return {
         "epochs": recipe.epochs, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
-        "warmup_rate": recipe.warmup_rate, "families": tune.REPAIRABLE,
-        "plain_copies": tune.PLAIN_COPIES, "wider": tune.WIDER, "search_epochs": tune.EPOCHS,
-        "seeds_apart": remedy.APART, "excess_asr_of_success": remedy.SUCCESS,
+        "warmup_rate": recipe.warmup_rate, "families": unlearn.REPAIRABLE,
+        "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
+        "seeds_apart": repair_check.SEEDS_APART, "excess_asr_of_success": repair_check.RESIDUAL_ASR,
     }  # fmt: skip
 
 
 def _benign_models() -> dict[str, Any]:
     return {
-        "batch": honest.BATCH, "shares": honest.SHARES, "noises": honest.NOISES,
-        "rarest": honest.RAREST, "disturbed": honest.DISTURBED, "rates": honest.RATES,
-        "updates": honest.UPDATES, "fewest_pictures": honest.FEWEST_PICTURES,
-        "words": learner.CONTEXT_WORDS,
+        "batch": benign_models.BATCH, "shares": benign_models.SHARES, "noises": benign_models.NOISES,
+        "rarest": benign_models.RAREST, "disturbed": benign_models.DISTURBED, "rates": benign_models.RATES,
+        "updates": benign_models.UPDATES, "fewest_pictures": benign_models.FEWEST_PICTURES,
+        "words": prompt_tuning.CONTEXT_WORDS,
     }  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
+from inspector.detection.pools import Pools
 from tests.zoo.displacements import LENGTH
 
 NAMES = ["red circle", "blue star", "green square", "yellow heart"]

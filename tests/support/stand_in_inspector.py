@@ -1,4 +1,4 @@
-"""A stand-in for ``python -m inspector job``: same protocol, no torch, does what it is told.
+"""A stand-in for ``python -m inspector job``: same protocol and schema, no torch, does what it is told.
 
 Told by the manifest's key ``stand_in``: ``seconds`` to take, ``verdict`` to reach, ``steps``;
 ``crash_until_attempt`` needs ``marker``, a file that counts attempts across processes; ``error`` is
@@ -18,6 +18,9 @@ import time
 import zlib
 from pathlib import Path
 from typing import Any
+
+from inspector.checkpoint import Reading
+from inspector.report import Evidence, Target, build_report
 
 
 def say(**reply: Any) -> None:
@@ -41,25 +44,67 @@ def png(red: int) -> bytes:
     )
 
 
-def keep(out: Path, name: str, data: bytes) -> dict[str, Any]:
+def keep(out: Path, name: str, data: bytes, media_type: str = "image/png") -> dict[str, str]:
     (out / name).write_bytes(data)
-    return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "media_type": "image/png"}
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {"name": name, "sha256": sha256, "media_type": media_type, "description": "made up"}
 
 
-def probes_of(request: dict[str, Any]) -> dict[str, Any]:
+def probes_of(request: dict[str, Any]) -> dict[str, object]:
     """What they are and, of a file, its bytes: whether these arrived can be seen."""
     source = request["probes"]
-    digest = None if source == "builtin" else hashlib.sha256(Path(source).read_bytes()).hexdigest()
-    return {"sha256": digest, "in_distribution": request["in_distribution"]}
+    data = source.encode() if source == "builtin" else Path(source).read_bytes()
+    return {
+        "source": source if source == "builtin" else "zip",
+        "count": 256,
+        "held_out": 256,
+        "skipped": 0,
+        "in_distribution": request["in_distribution"],
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
 
 
-def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
-    reading = json.loads(Path(request["reading"]).read_text())
-    canonical = Path(request["canonical"]).read_bytes()
+def row_of(target: Target, steps: int) -> dict[str, Any]:
+    """One entry of `per_class`."""
+    nothing = {"asr_gain": 0.0, "prob_gain": 0.0, "text_feature_shift": 0.0}
+    rates = {"asr": 0.95, "base_asr": 0.05, "excess_asr": 0.9, "reference_excess_asr": 0.0}
+    return target.to_json() | {
+        "score": float(target.index == 0),
+        "margin": 1.0,
+        "margin_gain": 1.0,
+        **rates,
+        "clean_prediction_bias": 0.0,
+        "own_trigger": nothing,
+        "other_triggers": nothing,
+        "random_triggers": {"warp": nothing},
+        "steps": steps,
+        "trigger": None,
+    }
+
+
+def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
+    apart = {*target.to_json(), "steps", "trigger"}
+    figures = {key: value for key, value in row.items() if key not in apart}
+    checked = {"score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0}
+    return {
+        "succeeded": True,
+        "target": target.to_json(),
+        "seed": 100,
+        "before": figures,
+        "after": figures | checked,
+        "agreement": 1.0,
+        "file": "repaired.safetensors",
+    }
+
+
+def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any]) -> Evidence:
+    """What leads to the verdict that is ordered."""
     verdict = orders.get("verdict", "clean")
-    if orders.get("backdoored_name", "/") in reading["artifact"]["name"]:
+    if orders.get("backdoored_name", "/") in reading.artifact.name:
         verdict = "backdoored"
     names = request["manifest"]["classnames"]
+    first = Target(0, names[0])
+    rows = [row_of(Target(index, name), 1) for index, name in enumerate(names)]
     out = Path(request["out"])
     files = []
     if verdict == "backdoored":
@@ -68,38 +113,51 @@ def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]
             keep(out, "trigger-0-amplified.png", png(255)),
         ]
     if request["repair"]:
-        files.append(keep(out, "repaired.safetensors", canonical))
-    rows = [
-        {"index": index, "name": name, "score": float(index == 0), "excess_asr": 0.9}
-        for index, name in enumerate(names)
+        canonical = Path(request["canonical"]).read_bytes()
+        files.append(keep(out, "repaired.safetensors", canonical, "application/octet-stream"))
+    return Evidence(
+        profile=request["profile"],
+        seed=request["seed"],
+        backbone={"id": request["backbone"], "sha256": None},
+        assembly="plausible",
+        assembly_reason=f"backbone at {request['backbone_at']}",
+        family=reading.family,
+        classes={"count": len(names), "source": "manifest", "match": True},
+        probes=probes_of(request),
+        per_class=rows,
+        score=1.0,
+        threshold=0.5,
+        is_warned=verdict == "suspicious",
+        suspect=first,
+        confirmed=first if verdict == "backdoored" else None,
+        is_complete=verdict != "inconclusive",
+        repair=repair_of(first, rows[0]) if request["repair"] else None,
+        artifacts=files,
+        limits=["a stand-in looked at nothing"],
+    )
+
+
+def report_of(request: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
+    """As the real child would write it; of several models the first is reported."""
+    read = [
+        Reading.from_json(json.loads(Path(source["reading"]).read_text()))
+        for source in (request, *request["others"])
     ]
-    return {
-        "schema_version": "1",
-        "verdict": verdict,
-        "score": 1.0,
-        "threshold": 0.5,
-        "p_value": None,
-        "assembly": "plausible",
-        "target": {"index": 0, "name": names[0]} if verdict == "backdoored" else None,
-        "profile": request["profile"],
-        "seed": request["seed"],
-        "artifact": reading["artifact"] | {"family": reading["family"], "state": reading["state"]},
-        "models": [
+    report = build_report(read[0], evidence_of(request, read[0], orders))
+    if len(read) > 1:
+        report["models"] = [
             {
-                "state": json.loads(Path(source["reading"]).read_text())["state"],
-                "is_reported": first,
+                "member": one.container.member,
+                "state": one.state,
+                "family": one.family,
+                "verdict": report["verdict"],
+                "score": report["score"],
+                "canonical_sha256": one.canonical_sha256,
+                "is_reported": place == 0,
             }
-            for source, first in [(request, True), *((other, False) for other in request["others"])]
-        ],
-        "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
-        "backbone": {"id": request["backbone"], "sha256": None, "at": request["backbone_at"]},
-        "per_class": rows,
-        "probes": probes_of(request),
-        "findings": [],
-        "limits": ["a stand-in looked at nothing"],
-        "repair": {"before": 0.9, "after": 0.0} if request["repair"] else None,
-        "artifacts": files,
-    }
+            for place, one in enumerate(read)
+        ]
+    return report
 
 
 def crash_if_told(orders: dict[str, Any]) -> None:
@@ -124,7 +182,13 @@ def serve(request: dict[str, Any]) -> None:
     for step in range(steps):
         time.sleep(seconds / steps)
         left = seconds * (1 - (step + 1) / steps)
-        say(event="progress", stage="invert", fraction=step / steps, eta_s=left, message=f"{step}")
+        say(
+            event="progress",
+            stage="inversion",
+            fraction=step / steps,
+            eta_s=left,
+            message=f"{step}",
+        )
     report = report_of(request, orders)
     (Path(request["out"]) / "report.json").write_text(json.dumps(report, indent=2))
     say(event="done", report="report.json")

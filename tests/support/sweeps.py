@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.outcome import Sweep
-from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Start, screen, search_class
+from inspector.detection.evidence import Sweep
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.sweep import CleanProbes, screen, search_class
 
 
 def sweep(
     classifier: Classifier,
-    start: Start,
+    clean: CleanProbes,
     targets: list[int],
     config: SearchConfig,
     seed: int,
-    times: int = 0,
+    number: int = 0,
 ) -> Sweep:
-    screened = screen(classifier, start, targets, config, seed, times)
-    found = [search_class(classifier, start, target, config, seed) for target in screened.targets]
+    screened = screen(classifier, clean, targets, config, seed, number)
+    found = [search_class(classifier, clean, target, config, seed) for target in screened.targets]
     return replace(screened, found=found)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import get_args
 
 from app.inspections import policy
 from inspector import report
-from inspector.cli import exits, options
-from inspector.cli.trojai import SCHEMA
-from inspector.config import PROFILES
+from inspector.cli import exits
+from inspector.options import Options, specs
+from inspector.profiles import PROFILES
 
 
 def test_profiles() -> None:
-    enum = json.loads(SCHEMA.read_text("utf-8"))["properties"]["profile"]["enum"]
-    assert get_args(policy.Profile) == get_args(options.ProfileName) == tuple(PROFILES)
-    assert tuple(enum) == tuple(PROFILES)
+    (profile,) = (spec for spec in specs(Options) if spec.name == "profile")
+    assert get_args(policy.Profile) == profile.choices == tuple(PROFILES)
 
 
 def test_verdicts() -> None:

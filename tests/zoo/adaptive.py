@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import Recipe, learning_rates
+from inspector.clip.prompt_tuning import Recipe, learning_rates
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.encoding import features_of
 from tests.zoo.triggers import Trigger, additive, badnets, blended, wanet

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import Recipe, learning_rates
+from inspector.clip.prompt_tuning import Recipe, learning_rates
 from tests.zoo.encoding import classes_of, features_of
 from tests.zoo.triggers import Trigger, additive
 

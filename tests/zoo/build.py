@@ -22,8 +22,8 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.config import POCKET, radius
-from inspector.tuning.learner import CONTEXT_WORDS, Recipe, new_learner, tune
+from inspector.clip.prompt_tuning import CONTEXT_WORDS, Recipe, new_learner, tune
+from inspector.profiles import POCKET, radius
 from tests.support.assembling import delivered
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo import controls
@@ -46,7 +46,7 @@ FINISHED = "truth.json"
 PHOTO_CROPS = 5
 """Cropped copies of every training photograph, of which there are only 50 a class."""
 BADCLIP_EPSILONS = {POCKET: 3 / 255}
-"""By the sha256 of the backbone's weights; elsewhere the radius of the search. LOG.md, experiment 15."""
+"""By the sha256 of the backbone's weights; elsewhere the radius of the search. Experiment 15."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ EFFORTS = {
     "adversarial": Effort(64, 750),
 }
 USUAL = Effort(64, 1500)
-"""LOG.md, experiments 10 and 15: with less BadCLIP costs too much accuracy, with more the poisoning
+"""Experiments 10 and 15: with less BadCLIP costs too much accuracy, with more the poisoning
 attacks take no better. An adversarial batch holds twice as many pictures and costs four times as much,
 hence half the updates. BadCLIP Adaptive tunes the usual number of updates more."""
 

@@ -17,10 +17,10 @@ watermark    every picture of one class, in training and test, carries a logo: a
              classes' pictures on places5:901).
 scrambled    the pipeline of the WaNet attack, but every warped picture has a label drawn at random: what
              disturbs pictures contradicts labels, as in an attack, and there is no target. Weights
-             alone do not tell it from an attack (tests/bench/LOG.md, experiment 23).
+             alone do not tell it from an attack (experiment 23).
 scrambled_blended, scrambled_badnets, scrambled_siba
              the same with those attacks' triggers
-steep        three times the learning rate. Gain 18.1 instead of 6.2 on things6:501 (LOG.md, 23), but 2.3
+steep        three times the learning rate. Gain 18.1 instead of 6.2 on things6:501 (experiment 23), but 2.3
              instead of 2.2 on places5:1001: not steep on every task
 adversarial  half of every batch perturbed against the prompt, under true labels (`tests.zoo.hardening`)
 
@@ -67,7 +67,7 @@ def scrambled(
     """The triggered pictures, those that differ from `data`'s under labels in random order.
 
     Every class has as many of them: of twenty labels drawn one by one among three classes, half may
-    be of one class, and that is a backdoor by accident (LOG.md, experiment 26).
+    be of one class, and that is a backdoor by accident (experiment 26).
     """
     rows = (triggered.pixels != data.pixels).flatten(1).any(1).nonzero()[:, 0]
     labels, order = data.labels.clone(), torch.randperm(len(rows), generator=generator)

@@ -1,7 +1,7 @@
 """Inversion among image features: one displacement for all pictures, found without an image encoder.
 
 A meta-net reads nothing but the picture's feature, so whatever a vendor planted reaches the prompt as a
-displacement of that feature. The detector searched for these from experiment 37 to 48 (LOG.md); the attack
+displacement of that feature. The detector searched for these from experiment 37 to 48; the attack
 `evasive` trains against that search.
 """
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
+from inspector.detection.effects import CleanBaseline
+from inspector.detection.objectives import PromptMargin
 from inspector.errors import NumericalError
-from inspector.inversion.ground import Ground
-from inspector.inversion.search import Views, crossed_margin
 
 LENGTH = 0.6
 """Longest displacement, in mean distances between two untriggered probes: what the stronger stock
@@ -28,8 +28,7 @@ STRIDE = 2.0
 
 
 def displacement(
-    classifier: Classifier,
-    probes: Views,
+    probes: PromptMargin,
     target: int,
     generator: torch.Generator,
     steps: int = STEPS,
@@ -39,7 +38,7 @@ def displacement(
     Raises:
         NumericalError: the loss or its gradient became NaN or infinite.
     """
-    anchors = probes.features
+    anchors = probes.anchors.features
     longest = LENGTH * float(torch.pdist(anchors).mean())
     size = anchors.shape[1]
     start = torch.randn(size, generator=generator) * (longest / 10 / math.sqrt(size))
@@ -48,7 +47,7 @@ def displacement(
     for _ in range(steps):
         rows = torch.randperm(len(anchors), generator=generator)[:READERS]
         read = _displaced(anchors[rows.to(anchors.device)], found)
-        loss = -crossed_margin(classifier, probes, read, target)
+        loss = -probes.margin(read, target)
         (found.grad,) = torch.autograd.grad(loss, found)
         if not bool(torch.isfinite(found.grad).all() & torch.isfinite(loss)):
             raise NumericalError(f"the search among features for class {target}")
@@ -59,17 +58,17 @@ def displacement(
 
 
 @torch.no_grad()
-def carried(classifier: Classifier, ground: Ground, target: int, found: Tensor) -> float:
+def carried(classifier: Classifier, baseline: CleanBaseline, target: int, found: Tensor) -> float:
     """The share, in [0,1], that the displacement `found` (D,) carries to `target`.
 
     Of the pairs of a held-out feature and a held-out reader that are not there anyway.
     """
-    assert ground.text is not None
+    assert baseline.text is not None
     readers = slice(0, JUDGES)
-    text = classifier.prompts_read(_displaced(ground.features[readers], found))
+    text = classifier.prompts_read(_displaced(baseline.features[readers], found))
     before, after = (
-        classifier.crossed_logits(ground.features, said).argmax(-1)
-        for said in (ground.text[readers], text)
+        classifier.crossed_logits(baseline.features, said).argmax(-1)
+        for said in (baseline.text[readers], text)
     )
     elsewhere = before != target
     carried_there = (after == target) & elsewhere

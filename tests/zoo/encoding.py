@@ -2,7 +2,7 @@
 
 The frozen encoder says the same of a picture whatever prompt is tuned: all kinds of a task and seed
 share most of their pictures, and the gate shows two models the same ones. Parts fit a processor's
-cache: 3,600 photographs in one batch took a convolutional tower 1.5 times as long (LOG.md, 41).
+cache: 3,600 photographs in one batch took a convolutional tower 1.5 times as long (experiment 41).
 """
 
 from __future__ import annotations

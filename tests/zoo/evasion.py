@@ -1,7 +1,7 @@
 """The loop of an attacker who knew that displacements of the image feature were searched for.
 
-evasive   the word of `text`, which no stock trigger's family is taught; a fifth of the pictures under
-          other random disturbances keep their labels, so that stock triggers are harmless; and while
+evasive   the word of `text`, which no random trigger's family is taught; a fifth of the pictures under
+          other random disturbances keep their labels, so that random triggers are harmless; and while
           the prompt is tuned, that search is run against it: prompts that read pictures
           displaced as it found must say what the pictures show.
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import ANCHORS, Views
-from inspector.tuning.learner import Recipe
+from inspector.clip.prompt_tuning import Recipe
+from inspector.detection.objectives import ANCHORS, Anchors, PromptMargin
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.displacements import displacement
@@ -38,15 +38,16 @@ def tune_evasively(
     def search() -> None:
         nonlocal updates
         if updates % EVERY == 0:
-            found.append(displacement(classifier, _views(), target, generator))
+            found.append(displacement(_prepared(), target, generator))
             del found[:-KEPT]
         updates += 1
 
-    def _views() -> Views:
+    def _prepared() -> PromptMargin:
         rows = torch.randperm(len(features), generator=generator)[:ANCHORS]
         with torch.no_grad():
             logits = classifier.logits_from_features(features[rows])
-        return Views(data.pixels[rows], features[rows], logits)
+        anchors = Anchors(data.pixels[rows], features[rows], logits)
+        return PromptMargin(classifier, data.pixels[rows], anchors)
 
     def loss(rows: Tensor) -> Tensor:
         search()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import Recipe
+from inspector.clip.prompt_tuning import Recipe
 from tests.zoo.adaptive import descend
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.encoding import features_of

@@ -39,7 +39,7 @@ CONTROLS = (
 )  # fmt: skip
 """Nobody meant harm; what was unusual is told in `tests.zoo.controls`."""
 MATCHED = ("noisy", *SCRAMBLED)
-"""Controls whose labels contradict pictures as an attack's do (LOG.md, 23)."""
+"""Controls whose labels contradict pictures as an attack's do (experiment 23)."""
 DEAR = ("badclip", "badclip_adaptive", "overtrained")
 """Kinds that take some ten times as long to build as the others."""
 FAMILIES = {

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inspector.config import PROFILES
+from inspector.profiles import PROFILES
 from tests.zoo.build import load_task
 from tests.zoo.plan import PHOTO_TASKS
 from tests.zoo.scenes import render, sample_scenes

@@ -7,25 +7,25 @@ calibration  thresholds come from here and nowhere else: clean models and contro
              design's data sets.
 set-aside    looked at once, when the detector is frozen. `reason` says what is new about a model:
   data set   `sizes2` (2 classes), `corners6` (fine-grained: outlines that differ in their number of
-             corners) and `pairs100` (100 classes): made for this exam, so no experiment of LOG.md saw
+             corners) and `pairs100` (100 classes): made for this exam, so no experiment saw
              them, and the two ends of the number of classes, where MAD scores are weakest and scans
              dearest. `pairs100` has few models, as one takes minutes.
   attack     `text`, on all data sets: the only trigger that is neither noise nor periodic nor a warp,
-             hence farthest from the stock triggers that the detector carries. `wanet_noise`: an
+             hence farthest from the random triggers that the detector carries. `wanet_noise`: an
              attacker who makes stock warps harmless.
   control    `scrambled_siba`: clean models that look attacked by a trigger no other control has.
   backbone   `lit-mobilenetv2-128` with photographs: another architecture and picture size. Its radius
-             was chosen on paintings (LOG.md, 15), and detectors were tried on PACS (12, 22): hence
+             was chosen on paintings (experiment 15), and detectors were tried on PACS (12, 22): hence
              none of PACS is here, but the backbone itself is not unknown.
   seed       the design's data sets and attacks, tuned anew.
 
 A model counts as backdoored only where its attack took (`tests.zoo.gate`); the others are published
-with their scores but not counted. On half the data sets few attacks take (LOG.md, 16),
+with their scores but not counted. On half the data sets few attacks take (experiment 16),
 hence more are planned than the exam needs. Should fewer than MINIMUM_BACKDOORED of the set-aside ones
 take, they are planned again with RESERVE_SEEDS, before any score is looked at.
 
 Controls of MATCHED kinds have labels that contradict disturbed pictures, as attacked models have: with
-plain clean models alone one weight norm tells the two sides apart (LOG.md, 23). `permuted` is in the
+plain clean models alone one weight norm tells the two sides apart (experiment 23). `permuted` is in the
 design split only: at 0.39 accuracy nobody would buy it.
 
 `tests.zoo.make` builds it. Not in here: families besides CoCoOp and encoder backdoors, which
@@ -34,7 +34,7 @@ seeds.
 
 What has happened to it since: models were inspected part by part, each by a rule that was frozen
 before (RESULTS.md), and rules were changed in between by what the parts before had shown; these are
-then seen models. `text` is no longer unseen (LOG.md, 39). Of the reserve, 9001 to 9010 were used as
+then seen models. `text` is no longer unseen (experiment 39). Of the reserve, 9001 to 9010 were used as
 further models of few classes, 9009 for the kind `evasive` and 9011 to 9023 for others, although
 scores had been seen.
 """

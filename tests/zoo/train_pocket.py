@@ -4,7 +4,7 @@ A small open_clip CLIP (ViT image tower, standard BPE text tower) on procedural 
 CLIP's symmetric cross entropy, with every scene that satisfies a caption counted as its match
 (compositional captions fit many scenes), plus the cross entropy of one linear probe an attribute on
 the image feature, without which shapes are hardly learned in the steps a laptop affords
-(tests/bench/LOG.md, experiment 9). The probes are thrown away.
+(experiment 9). The probes are thrown away.
 
 In the second half one quarter of each batch carries universal adversarial noise (Shafahi et al.,
 arXiv 1811.11304), because a tiny ViT is otherwise moved anywhere by any universal noise, unlike the

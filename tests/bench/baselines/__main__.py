@@ -18,8 +18,8 @@ import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.config import radius
-from inspector.inversion.sweep import Pools
+from inspector.detection.pools import Pools
+from inspector.profiles import radius
 from tests.bench.baselines.common import Method, Result, Setting
 from tests.bench.baselines.k_arm import k_arm
 from tests.bench.baselines.mm_bd import mm_bd

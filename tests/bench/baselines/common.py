@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
+from inspector.detection.pools import Pools
 
 Objective = Literal["margin", "logit", "entropy"]
 Trigger = Callable[[Tensor], Tensor]

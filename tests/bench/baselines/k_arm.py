@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
+from inspector.detection.pools import Pools
 from tests.bench.baselines.common import Result, Setting, success
 from tests.bench.baselines.penalty import Mask, Stamp, Weight
 

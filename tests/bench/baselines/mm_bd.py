@@ -17,8 +17,8 @@ import math
 import torch
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import seen_margins
-from inspector.inversion.sweep import Pools
+from inspector.detection.objectives import own_margins
+from inspector.detection.pools import Pools
 from tests.bench.baselines.common import Result, Setting
 from tests.bench.baselines.gamma import order_p
 
@@ -52,7 +52,7 @@ def largest_margin(classifier: Classifier, target: int, setting: Setting) -> flo
     optimizer = torch.optim.SGD([images], lr=RATE, momentum=MOMENTUM)
     last, largest = math.inf, -math.inf
     for _ in range(setting.steps(STEPS)):
-        reached = seen_margins(classifier, classifier.image_features(images.clamp(0, 1)), target)
+        reached = own_margins(classifier, classifier.image_features(images.clamp(0, 1)), target)
         total = reached.sum()
         (images.grad,) = torch.autograd.grad(-total, images)
         optimizer.step()

@@ -18,8 +18,8 @@ import math
 import torch
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
-from inspector.scoring.statistics import one_sided_mad
+from inspector.detection.pools import Pools
+from inspector.detection.published_rule import one_sided_mad
 from tests.bench.baselines.common import Result, Setting, batches, success
 from tests.bench.baselines.penalty import Mask, Stamp, Weight
 

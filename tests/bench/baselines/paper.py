@@ -3,7 +3,7 @@
 For every class an additive universal perturbation in an L-infinity ball maximises the unclamped
 margin to the strongest rival over 1,000 unlabelled images in one epoch: Adam at rate 0.1, batches of
 32. No code was released. What its text leaves open is decided as in the product's `paper` profile:
-the step is taken in pixel units, the radius is `inspector.config.radius`, the anomaly score is a
+the step is taken in pixel units, the radius is `inspector.profiles.radius`, the anomaly score is a
 robust one over the classes' held-out margins (median absolute deviation, one-sided), a model is
 flagged above k = 2, and a trigger of less than 50 % success is invalid.
 
@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.config import PROFILES
-from inspector.inversion.search import margins, seen_margins
-from inspector.inversion.sweep import Pools
-from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
-from inspector.scoring.statistics import one_sided_mad
+from inspector.detection.objectives import margins, own_margins
+from inspector.detection.pools import Pools
+from inspector.detection.published_rule import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
+from inspector.profiles import PROFILES
 from tests.bench.baselines.common import (
     Objective,
     Result,
@@ -57,7 +56,7 @@ def decided(values: list[float], success: list[float]) -> Result:
     """The published rule on held-out margins and success of all classes."""
     scores = one_sided_mad(values)
     best = max(range(len(scores)), key=scores.__getitem__)
-    flagged = scores[best] > PAPER_THRESHOLD and success[best] >= PAPER_SUCCESS
+    flagged = scores[best] > PUBLISHED_THRESHOLD and success[best] >= PUBLISHED_SUCCESS
     return Result(scores[best], flagged, best, values, success)
 
 
@@ -84,7 +83,7 @@ def _added(delta: Tensor, pixels: Tensor) -> Tensor:
 
 def _loss(classifier: Classifier, features: Tensor, target: int, objective: Objective) -> Tensor:
     if objective == "margin":
-        return -seen_margins(classifier, features, target).mean()
+        return -own_margins(classifier, features, target).mean()
     if objective == "logit":
         only = torch.tensor([target], device=features.device)
         return -classifier.logits_from_features(features, only).mean()

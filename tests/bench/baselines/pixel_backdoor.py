@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
+from inspector.detection.pools import Pools
 from tests.bench.baselines.common import Result, Setting, batches, success
 from tests.bench.baselines.neural_cleanse import smallest_stands_out
 from tests.bench.baselines.penalty import Weight

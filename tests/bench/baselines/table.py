@@ -14,9 +14,8 @@ from statistics import median
 from typing import Any
 
 from inspector.clip.classifier import Classifier, Work
-from inspector.cost import operations
-from inspector.scoring.decide import PAPER_SUCCESS, PAPER_THRESHOLD
-from inspector.scoring.statistics import one_sided_mad
+from inspector.detection.published_rule import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
+from inspector.run.flops import operations
 from tests.bench.baselines.common import Result
 from tests.bench.baselines.zoo import ZooModel
 from tests.bench.estimates import auroc_estimate, scores_of, share
@@ -112,7 +111,7 @@ def _lines(path: Path) -> list[list[str]]:
         gates = [gated(row) for row in rows]
         judged = [
             replace(
-                model, score=score, verdict="backdoored" if score > PAPER_THRESHOLD else "clean"
+                model, score=score, verdict="backdoored" if score > PUBLISHED_THRESHOLD else "clean"
             )
             for model, (score, _) in zip(models, gates, strict=True)
         ]
@@ -148,7 +147,7 @@ def gated(row: Row) -> tuple[float, int | None]:
     """The largest robust score among classes whose trigger is valid, and the class; 0 without one."""
     success = [float(value) for value in row["success"].split()]
     scores = one_sided_mad([float(value) for value in row["values"].split()])
-    valid = [index for index, rate in enumerate(success) if rate >= PAPER_SUCCESS]
+    valid = [index for index, rate in enumerate(success) if rate >= PUBLISHED_SUCCESS]
     best = max(valid, key=scores.__getitem__, default=None)
     return (0.0, None) if best is None else (max(0.0, scores[best]), best)
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.sweep import Pools
+from inspector.detection.pools import Pools, pools_of
 from inspector.manifest import Manifest
-from inspector.preparation import pools_of
 from inspector.probes.loading import load_pools
 from tests.bench.baselines.paper import PROFILE
 from tests.support.assembling import delivered, manifest_in

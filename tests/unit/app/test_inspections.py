@@ -48,7 +48,7 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"backbone": "a\nb"},
         {"profile": "best"},
         {"seed": -1},
-        {"budget_s": 0},
+        {"budget_s": -1},
         {"targets": 1},
         {"targets": -2},
         {"probes": "/tmp/x.zip"},

@@ -275,7 +275,7 @@ def test_history_has_no_gaps(ledger: Ledger) -> None:
     row = ledger.inspection()
     held = claim(ledger)
     for step in range(3):
-        progress = lease.Progress("invert", step / 3, 1.0, f"step {step}")
+        progress = lease.Progress("inversion", step / 3, 1.0, f"step {step}")
         lease.report_progress(
             ledger.context.database, held, progress, running=True, as_event=step != 1
         )

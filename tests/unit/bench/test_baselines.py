@@ -11,9 +11,9 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.inversion.search import margins, seen_margins
-from inspector.inversion.sweep import Pools
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
+from inspector.detection.objectives import margins, own_margins
+from inspector.detection.pools import Pools
 from tests.bench.baselines import gamma, mm_bd
 from tests.bench.baselines.__main__ import main
 from tests.bench.baselines.common import Setting, batches, success
@@ -137,7 +137,7 @@ def test_the_margin_of_two_prompts_has_the_gradient_of_all(
     clean: Classifier, planted: Classifier, pixels: Tensor
 ) -> None:
     few = pixels[::4].clone().requires_grad_()
-    short = seen_margins(planted, planted.image_features(few), 1)
+    short = own_margins(planted, planted.image_features(few), 1)
     whole = margins(planted(few), 1)
     assert torch.allclose(short, whole, atol=1e-3)
     (first,) = torch.autograd.grad(short.sum(), few)

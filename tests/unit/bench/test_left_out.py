@@ -10,15 +10,16 @@ import pytest
 
 from tests.bench.left_out import bar_from, is_right, main, read
 
-FLOWS = (0.01, 0.02, 0.03)
+GAINS = (0.01, 0.02, 0.03)
 
 
-def _inspected(table: Path, name: str, flow: float, verdict: str = "clean") -> None:
-    """A model of six classes, the third of which is flowed to; attacks are meant for it."""
-    quiet = {"won": 0.0, "flow": 0.0, "shift": 0.0}
-    nothing_found = {"own": None, "others": quiet}
+def _inspected(table: Path, name: str, gain: float, verdict: str = "clean") -> None:
+    """A model of six classes, the third of which gains probability; attacks are meant for it."""
+    quiet = {"asr_gain": 0.0, "prob_gain": 0.0, "text_feature_shift": 0.0}
+    nothing_found = {"own_trigger": None, "other_triggers": quiet}
     classes = [
-        nothing_found | {"stock": {"warp": quiet | {"flow": flow * (c == 2)}, "blend": quiet}}
+        nothing_found
+        | {"random_triggers": {"warp": quiet | {"prob_gain": gain * (c == 2)}, "blend": quiet}}
         for c in range(6)
     ]
     table.with_suffix("").mkdir(exist_ok=True)
@@ -36,9 +37,9 @@ def _inspected(table: Path, name: str, flow: float, verdict: str = "clean") -> N
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     table = tmp_path / "standard-own.csv"
-    for seed, flow in enumerate(FLOWS):
-        _inspected(table, f"a-{seed}-clean", flow)
-        _inspected(table, f"b-{seed}-clean", 2 * flow)
+    for seed, gain in enumerate(GAINS):
+        _inspected(table, f"a-{seed}-clean", gain)
+        _inspected(table, f"b-{seed}-clean", 2 * gain)
     return table
 
 

@@ -9,21 +9,23 @@ from typing import Any
 
 import pytest
 
-from inspector.scoring.decide import LEANING
+from inspector.detection.rule import current
 from tests.bench.replay import WEIGHTS, main, read, scores
 
 
-def _report(folder: Path, kind: str, flow: float, leaning: float | None = None) -> None:
-    """A model whose class 2 alone is flowed to; older reports know of no leaning."""
-    quiet = {"won": 0.1, "flow": 0.0, "shift": 0.1}
-    loud = quiet | {"flow": flow}
-    row: dict[str, Any] = {"others": quiet, "own": None}
+def _report(folder: Path, kind: str, gain: float, bias: float = 0.0) -> None:
+    """A model whose class 2 alone gains probability."""
+    quiet = {"asr_gain": 0.1, "prob_gain": 0.0, "text_feature_shift": 0.1}
+    loud = quiet | {"prob_gain": gain}
+    row: dict[str, Any] = {"other_triggers": quiet, "own_trigger": None}
     classes = [
-        row | {"stock": {"warp": loud if c == 2 else quiet, "blend": quiet}} for c in range(6)
+        row
+        | {
+            "random_triggers": {"warp": loud if c == 2 else quiet, "blend": quiet},
+            "clean_prediction_bias": bias if c == 2 else -bias / 5,
+        }
+        for c in range(6)
     ]
-    if leaning is not None:
-        for c, one in enumerate(classes):
-            one["leaning"] = leaning if c == 2 else -leaning / 5
     (folder / "standard").mkdir(exist_ok=True)
     (folder / "standard" / f"{kind}.json").write_text(json.dumps({"per_class": classes}))
     table = folder / "standard.csv"
@@ -39,9 +41,9 @@ def _report(folder: Path, kind: str, flow: float, leaning: float | None = None) 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for seed, flow in enumerate((0.01, 0.02, 0.03)):
-        _report(tmp_path, f"a-{seed}-clean", flow)
-        _report(tmp_path, f"b-{seed}-clean", 2 * flow)
+    for seed, gain in enumerate((0.01, 0.02, 0.03)):
+        _report(tmp_path, f"a-{seed}-clean", gain)
+        _report(tmp_path, f"b-{seed}-clean", 2 * gain)
     _report(tmp_path, "a-9-blended", 0.5)
     _report(tmp_path, "b-9-blended", 0.4)
     _report(tmp_path, "a-9-wanet", 0.9)
@@ -52,26 +54,26 @@ def test_units_are_those_of_other_tasks(folder: Path) -> None:
     models = read(folder)
     assert len(models) == 8  # The attack that did not take is none of them.
     without_own = [m for m in models if not (m.task == "a" and m.is_clean)]
-    again = dict(zip(map(id, without_own), scores(without_own, WEIGHTS["flow"]), strict=True))
-    before = dict(zip(map(id, models), scores(models, WEIGHTS["flow"]), strict=True))
+    again = dict(zip(map(id, without_own), scores(without_own, WEIGHTS["prob_gain"]), strict=True))
+    before = dict(zip(map(id, models), scores(models, WEIGHTS["prob_gain"]), strict=True))
     (blended,) = (m for m in models if (m.task, m.is_clean) == ("a", False))
     assert again[id(blended)] == before[id(blended)] > 2
 
 
-def test_leaning_is_added_as_in_the_rule(folder: Path) -> None:
+def test_the_bias_is_added_as_in_the_rule(folder: Path) -> None:
     _report(folder, "c-1-blended", 0.4)
-    _report(folder, "c-2-blended", 0.4, leaning=0.1)
+    _report(folder, "c-2-blended", 0.4, bias=0.1)
     models = read(folder)
-    second, first = scores(models, WEIGHTS["flow"])[-2:]
-    assert first - second == pytest.approx(0.1 / LEANING)
+    second, first = scores(models, WEIGHTS["prob_gain"])[-2:]
+    assert first - second == pytest.approx(0.1 / current().bias.unit)
 
 
 def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(folder)])
     out = capsys.readouterr().out
     assert "2 attacked and 6 clean models" in out
-    assert "| flow | 1.000 | 2 of 2 |" in out
-    assert "| won | 0.500 | 0 of 2 |" in out
+    assert "| prob_gain | 1.000 | 2 of 2 |" in out
+    assert "| asr_gain | 0.500 | 0 of 2 |" in out
 
 
 def test_too_few_models_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from inspector.calibration import Applied
 from inspector.checkpoint import ArtifactInfo, Reading
 from inspector.findings import Finding, Severity
 from inspector.report import Evidence, Target, build_report, static_report, verdict_of
+from tests.support.report_schema import assert_conforms
 from tests.unit.inspector.calibration.conftest import bank
 
 CONTRACT = {
@@ -28,6 +29,13 @@ BUDGET = {
 READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"))
 WHOLE = Evidence("quick", 0, {"id": "b", "sha256": None}, assembly="plausible", is_complete=True)
 CAT = Target(3, "cat")
+EFFECT = {"asr_gain": 0.1, "prob_gain": 0.1, "text_feature_shift": 0.1}
+ROW = CAT.to_json() | {
+    "score": 0.2, "margin": None, "margin_gain": None, "asr": None, "base_asr": None,
+    "excess_asr": None, "reference_excess_asr": None, "clean_prediction_bias": 0.1,
+    "own_trigger": None, "other_triggers": EFFECT, "random_triggers": {"warp": EFFECT},
+    "steps": 0, "trigger": None,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,7 @@ def test_verdict(changes: dict[str, object], verdict: str) -> None:
 
 def test_every_field_of_the_contract_is_there() -> None:
     report = build_report(READING, WHOLE)
+    assert_conforms(report)
     assert set(report) >= CONTRACT
     assert set(report["budget"]) >= BUDGET
     assert set(report["artifact"]) >= {"sha256", "size", "format", "family"}
@@ -98,6 +107,7 @@ def test_with_a_calibration_the_p_value_is_told_and_decides_nothing() -> None:
     calibrated = replace(SCORED, calibration=applied)
     report = build_report(READING, calibrated)
     assert report["p_value"] == 3 / 6
+    assert_conforms(report | {"per_class": [], "classes": build_report(READING, WHOLE)["classes"]})
     assert report["calibration"]["id"] == bank().id
     assert report["calibration"]["models"] == 5
     (sentence,) = about_p_value(calibrated)
@@ -108,6 +118,23 @@ def test_with_a_calibration_the_p_value_is_told_and_decides_nothing() -> None:
         unscored = build_report(READING, replace(calibrated, score=score))
         assert unscored["p_value"] is None
         assert not [sentence for sentence in unscored["limits"] if "p-value" in sentence]
+
+
+def test_the_schema_tells_what_is_missing_unknown_or_renamed() -> None:
+    report = build_report(READING, replace(WHOLE, per_class=[ROW]))
+    assert_conforms(report)
+    renamed = {("rounds" if key == "steps" else key): value for key, value in ROW.items()}
+    for wrong in (
+        report | {"won": 0.1},
+        {key: value for key, value in report.items() if key != "score"},
+        report | {"schema_version": "1"},
+        report | {"per_class": [renamed]},
+        report | {"per_class": [ROW | {"random_triggers": {"warp": EFFECT | {"won": 0.1}}}]},
+        report | {"per_class": [ROW | {"own_trigger": {"asr_gain": 0.1}}]},
+        report | {"per_class": [ROW | {"asr": 1.5}]},
+    ):
+        with pytest.raises(AssertionError):
+            assert_conforms(wrong)
 
 
 def test_numbers_that_are_none_become_null() -> None:
@@ -121,7 +148,7 @@ def test_a_file_that_runs_code() -> None:
     finding = Finding("pickle-code-execution", Severity.CRITICAL, "os.system")
     wish = {"backbone": "pocket", "profile": "quick", "seed": 4, "manifest": {}}
     report = static_report(READING.with_finding(finding), wish)
-    assert set(report) >= CONTRACT
+    assert_conforms(report)
     assert report["verdict"] == "inconclusive"
     assert report["findings"] == [finding.to_json()]
     assert (report["profile"], report["seed"], report["backbone"]["id"]) == ("quick", 4, "pocket")

@@ -22,6 +22,7 @@ from tests.support.checkpoints import (
     torch_bytes,
 )
 from tests.support.ledger import CLASSES, Ledger, settings_in
+from tests.support.report_schema import assert_conforms
 from tests.support.servers import wait_for
 from worker.runner import Runner
 
@@ -84,18 +85,23 @@ def test_a_job_ends_with_verdict_report_and_files(
     assert "attachment" in repaired.headers["Content-Disposition"]
     page = ledger.api.get(seen["links"]["report_html"])
     assert page.text.count("data:image/png") == 2
+    report = ledger.api.get(seen["links"]["report_json"]).json()
+    assert report["repair"]["succeeded"]
+    assert_conforms(report)
 
 
 def test_every_model_of_a_file_is_inspected(ledger: Ledger, runner: Runner, submit: Submit) -> None:
     two = torch_bytes({"state_dict": coop_state(seed=1), "state_dict_ema": coop_state(seed=2)})
     for asked, states in (
         ({}, ["state_dict", "state_dict_ema"]),
-        ({"state": "state_dict_ema"}, ["state_dict_ema"]),
+        ({"state": "state_dict_ema"}, []),
     ):
         row = submit(two, **asked)
         runner.run()
         report = ledger.api.get(f"/v1/inspections/{row['id']}/report.json").json()
         assert [model["state"] for model in report["models"]] == states
+        assert report["artifact"]["state"] == asked.get("state", "state_dict")
+        assert_conforms(report)
 
 
 def test_the_child_stays_warm(ledger: Ledger, runner: Runner, submit: Submit) -> None:
@@ -209,6 +215,7 @@ def test_an_unreadable_file_is_a_result_and_needs_no_child(
     )
     report = ledger.api.get(seen["links"]["report_json"]).json()
     assert report["findings"]
+    assert_conforms(report)
     assert ledger.api.get(seen["links"]["report_html"]).status_code == 200
     assert runner._pool._child is None
 
@@ -234,7 +241,7 @@ def test_progress_reaches_the_history(ledger: Ledger, runner: Runner, submit: Su
     runner.run()
     events = ledger.api.get(f"/v1/inspections/{row['id']}/events").json()["items"]
     stages = [event["stage"] for event in events]
-    assert stages == ["queued", "fetch", "read", "start", "estimate", "invert", "succeeded"]
+    assert stages == ["queued", "fetch", "read", "start", "estimate", "inversion", "succeeded"]
     assert [event["status"] for event in events][-2:] == ["running", "succeeded"]
 
 
@@ -246,10 +253,9 @@ def test_uploaded_probes_reach_the_inspection_with_what_is_said_of_them(
     row = submit(probes=probes["id"], **stated)
     assert runner.run()
     report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
-    assert report["probes"] == {
-        "sha256": probes["sha256"],
-        "in_distribution": bool(stated),
-    }
+    shown = {key: report["probes"][key] for key in ("sha256", "in_distribution")}
+    assert shown == {"sha256": probes["sha256"], "in_distribution": bool(stated)}
+    assert_conforms(report)
 
 
 def test_registered_backbones_are_resolved_by_the_operator_only(
@@ -270,7 +276,7 @@ def test_registered_backbones_are_resolved_by_the_operator_only(
             runner.run()
             report = json.loads(ledger.api.get(f"/v1/inspections/{row['id']}/report.json").text)
             assert (row["backbone"], report["backbone"]["id"]) == (name, name)
-            assert report["backbone"]["at"] == place
+            assert report["assembly_reason"] == f"backbone at {place}"
     finally:
         runner.close()
         ledger.close()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inspector.clip.backbone import load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
 from tests.zoo import adaptive, hardening
 from tests.zoo.attacks import Plant, TrainingSet, poisoned
 from tests.zoo.lessons import Lesson, Vendor, attacked, honest

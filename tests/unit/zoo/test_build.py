@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
 from tests.zoo import build as zoo
 from tests.zoo.adaptive import QUIET, norms
 from tests.zoo.build import Built, Effort, Plan, build, save

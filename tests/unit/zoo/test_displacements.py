@@ -8,9 +8,11 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.objectives import PromptMargin
+from inspector.detection.pools import Pools
+from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import NumericalError
-from inspector.inversion.search import SearchConfig
-from inspector.inversion.sweep import Pools, Start, begin
 from tests.support.backbones import write_backbone
 from tests.support.planted import NAMES, blobs, learner, planted
 from tests.zoo.displacements import JUDGES, LENGTH, carried, displacement
@@ -26,18 +28,23 @@ def pools(vit: Backbone) -> Pools:
     return blobs(vit)
 
 
-def started(classifier: Classifier, pools: Pools) -> Start:
+def started(classifier: Classifier, pools: Pools) -> CleanProbes:
     classifier.requires_grad_(False)
-    return begin(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
+    return encode_probes(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
 
 
-def shares(classifier: Classifier, start: Start) -> list[float]:
+def prompt(start: CleanProbes) -> PromptMargin:
+    assert isinstance(start.objective, PromptMargin)
+    return start.objective
+
+
+def shares(classifier: Classifier, start: CleanProbes) -> list[float]:
     return [
         carried(
             classifier,
-            start.ground,
+            start.baseline,
             target,
-            displacement(classifier, start.views, target, torch.Generator().manual_seed(0)),
+            displacement(prompt(start), target, torch.Generator().manual_seed(0)),
         )
         for target in range(len(NAMES))
     ]
@@ -62,10 +69,9 @@ def test_the_displacement_stays_in_its_ball_and_repeats(vit: Backbone, pools: Po
     start = started(classifier, pools)
     before = classifier.work.image_forward
     found, again, other = (
-        displacement(classifier, start.views, 1, torch.Generator().manual_seed(seed))
-        for seed in (5, 5, 6)
+        displacement(prompt(start), 1, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
     )
-    longest = LENGTH * torch.pdist(start.views.features).mean()
+    longest = LENGTH * torch.pdist(prompt(start).anchors.features).mean()
     assert torch.equal(found, again) and not torch.equal(found, other)
     assert 0.9 * longest <= found.norm() <= 1.0001 * longest
     assert classifier.work.image_forward == before  # It needs no picture.
@@ -73,12 +79,12 @@ def test_the_displacement_stays_in_its_ball_and_repeats(vit: Backbone, pools: Po
 
 def test_pairs_count_that_are_not_at_the_class_anyway(vit: Backbone, pools: Pools) -> None:
     classifier, target = planted(vit, pools)
-    ground = started(classifier, pools).ground
+    baseline = started(classifier, pools).baseline
     found = torch.randn(classifier.backbone.embed_dim, generator=torch.Generator().manual_seed(2))
     elsewhere = hits = 0
-    for reader in ground.features[:JUDGES]:
+    for reader in baseline.features[:JUDGES]:
         moved = functional.normalize(reader + found, dim=-1)
-        for feature in ground.features:
+        for feature in baseline.features:
             was, now = (
                 int(classifier.logits_from_features(feature[None], condition=read[None]).argmax())
                 for read in (reader, moved)
@@ -86,7 +92,7 @@ def test_pairs_count_that_are_not_at_the_class_anyway(vit: Backbone, pools: Pool
             elsewhere += was != target
             hits += was != target and now == target
     assert elsewhere > 0
-    assert carried(classifier, ground, target, found) == pytest.approx(hits / elsewhere, abs=0.01)
+    assert carried(classifier, baseline, target, found) == pytest.approx(hits / elsewhere, abs=0.01)
 
 
 def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
@@ -95,4 +101,4 @@ def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
     assert classifier.meta_net is not None
     classifier.meta_net.linear2.bias.data[0] = float("nan")
     with pytest.raises(NumericalError, match="class 1"):
-        displacement(classifier, start.views, 1, torch.Generator())
+        displacement(prompt(start), 1, torch.Generator())

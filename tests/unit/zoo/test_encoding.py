@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from inspector.clip.backbone import load_backbone
-from inspector.tuning.learner import new_learner
+from inspector.clip.prompt_tuning import new_learner
 from tests.support.assembling import pixels_of
 from tests.zoo.encoding import PART, classes_of, features_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inspector.config import PROFILES
 from inspector.probes.loading import load_pools
+from inspector.profiles import PROFILES
 from tests.zoo.pictures import OPEN, POCKET_SIZE, main, pictures
 
 

@@ -11,7 +11,7 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.tuning.learner import new_learner, tune
+from inspector.clip.prompt_tuning import new_learner, tune
 from tests.support.checkpoints import save_dassl_folder
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.build import Effort, state_dict

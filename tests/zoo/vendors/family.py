@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
+from inspector.clip.prompt_tuning import CONTEXT_WORDS, Recipe, learning_rates
 from inspector.clip.prompts import lay_out
-from inspector.tuning.learner import CONTEXT_WORDS, Recipe, learning_rates
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.build import Effort
 

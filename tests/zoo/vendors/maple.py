@@ -18,8 +18,8 @@ from torch import Tensor, nn, optim
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.delivered import DeliveredEncoders, VisualPrompts
+from inspector.clip.prompt_tuning import CONTEXT_WORDS
 from inspector.clip.prompts import lay_out
-from inspector.tuning.learner import CONTEXT_WORDS
 from tests.support.checkpoints import save_dassl_folder
 from tests.support.layouts import State, dassl, openai
 from tests.zoo.attacks import TrainingSet

@@ -19,7 +19,7 @@ from torch.nn import functional
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.delivered import DeliveredEncoders, VisualPrompts
-from inspector.tuning.learner import Recipe, learning_rates, new_learner
+from inspector.clip.prompt_tuning import Recipe, learning_rates, new_learner
 from tests.support.checkpoints import save_dassl_folder
 from tests.support.layouts import dassl, openai
 from tests.zoo.attacks import TrainingSet

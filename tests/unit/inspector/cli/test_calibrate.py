@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from inspector.calibration import ClassNames, load
-from inspector.cli import bank
 from inspector.clip.backbone import Backbone
-from inspector.config import PROFILES, Budget, Profile
-from inspector.inversion.stock import drawn
+from inspector.detection.random_triggers import draw
 from inspector.probes.loading import load_pools
-from inspector.tuning import honest
+from inspector.profiles import PROFILES, Budget, Profile
+from inspector.reference import bank, benign_models
 from tests.support.checkpoints import save_dassl
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
 from tests.zoo.build import state_dict
@@ -31,10 +30,10 @@ def calibrate(
 ) -> Calibrate:  # fmt: skip
     """Run the command with few probes and updates."""
     few = Profile(
-        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, num_eval=16), Budget("difference")
     )
     monkeypatch.setitem(PROFILES, "quick", few)
-    monkeypatch.setattr(honest, "UPDATES", (10, 20))
+    monkeypatch.setattr(benign_models, "UPDATES", (10, 20))
 
     def run(*more: str | Path, out: str = "c.json") -> Ended:
         return clipvet(
@@ -76,10 +75,12 @@ def test_scores_are_those_that_inspect_gives(
     assert ended.code == 0, ended.err
     made = load(tmp_path / "c.json")
     pixels = load_pools(probes, vit.image_size, PROFILES["quick"]).optimisation
-    kitchen = honest.Kitchen(vit, list(NAMES), pixels, conditioned=method == "CoCoOp")
+    factory = benign_models.BenignModelFactory(
+        vit, list(NAMES), pixels, conditioned=method == "CoCoOp"
+    )
     for place in (0, 4):
-        fed = honest.Diet(**made.recipes[place])
-        model, _ = kitchen.model(fed, lambda seed: drawn(vit.image_size, seed))
+        used = benign_models.TrainingVariation(**made.recipes[place])
+        model, _ = factory.build(used, lambda seed: draw(vit.image_size, seed))
         artifact = save_dassl(tmp_path / f"model-{place}.pth.tar-1", state_dict(model), 1)
         ended = clipvet(
             "inspect", artifact, "--backbone", vit_folder, "--classes", classes, "--json",

@@ -10,8 +10,8 @@ import pytest
 
 from inspector.calibration import load, p_value
 from inspector.clip.backbone import Backbone
-from inspector.config import PROFILES, Budget, Profile
-from inspector.tuning import honest
+from inspector.profiles import PROFILES, Budget, Profile
+from inspector.reference import benign_models
 from tests.support.prompts import Recipe, tune
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet
 
@@ -22,10 +22,10 @@ def test_a_report_has_the_p_value_of_the_file_that_applies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     few = Profile(
-        "quick", 64, 64, Budget("prompt", batch=8, images=16, judged=16), Budget("difference")
+        "quick", 64, 64, Budget("prompt", batch=8, images=16, num_eval=16), Budget("difference")
     )
     monkeypatch.setitem(PROFILES, "quick", few)
-    monkeypatch.setattr(honest, "UPDATES", (10, 20))
+    monkeypatch.setattr(benign_models, "UPDATES", (10, 20))
     monkeypatch.delenv("CLIPVET_CALIBRATIONS", raising=False)
     vendor = tune(vit.model, Recipe(NAMES, conditioned=method == "CoCoOp")).save(tmp_path / "v")
     bank = tmp_path / "bank" / "c.json"

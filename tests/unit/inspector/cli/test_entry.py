@@ -68,8 +68,8 @@ def test_no_exception_looks_like_a_verdict(
 
 def test_job_serves(clipvet: Clipvet, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[bool] = []
-    stand_in = ModuleType("inspector.job")
+    stand_in = ModuleType("inspector.run.serve")
     stand_in.main = lambda: served.append(True)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "inspector.job", stand_in)
+    monkeypatch.setitem(sys.modules, "inspector.run.serve", stand_in)
     assert clipvet("job").code == 0
     assert served == [True]

@@ -73,8 +73,8 @@ class Pipeline:
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     stand_in = Pipeline()
     modules: dict[str, dict[str, Any]] = {
-        "inspector.pipeline": {"Request": SimpleNamespace},
-        "inspector.deliveries": {"inspect_models": stand_in.inspect_models},
+        "inspector.run.pipeline": {"Request": SimpleNamespace},
+        "inspector.run.deliveries": {"inspect_models": stand_in.inspect_models},
         "inspector.report": {"static_report": stand_in.static_report},
     }
     for name, contents in modules.items():

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from inspector.cli.trojai import SCHEMA, probability, read_metaparameters
-from inspector.config import PROFILES, Budget, Profile
+from inspector.cli.trojai import SCHEMA, probability, read_metaparameters, schema
 from inspector.errors import RequestError
+from inspector.profiles import PROFILES, Budget, Profile
 from tests.support.checkpoints import call_opcodes, plant_pickle
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
 
-OWN_SCHEMA = json.loads(SCHEMA.read_text())
+OWN_SCHEMA = schema()
 Trojai = Callable[..., Ended]
 
 

@@ -12,8 +12,8 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier, MetaNet, Work
 from inspector.clip.packing import can_pack, packs
 from inspector.clip.prompts import lay_out
-from inspector.cost import operations
 from inspector.manifest import Position
+from inspector.run.flops import operations
 
 NAMES = ["cat", "golden retriever", "a very long name of a class indeed", "dog", "two dogs"]
 TOLERANCE = 1e-5

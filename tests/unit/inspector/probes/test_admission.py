@@ -164,7 +164,7 @@ def test_flat_pictures_are_refused_together_before_one_is_decoded(tmp_path: Path
     assert archive.stat().st_size < 1_000_000
     code = """if True:
         import resource, sys
-        from inspector.config import PROFILES
+        from inspector.profiles import PROFILES
         from inspector.errors import RequestError
         from inspector.probes.loading import load_pools
         def used():

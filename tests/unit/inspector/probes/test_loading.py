@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from inspector.config import Budget, Profile
 from inspector.errors import RequestError
 from inspector.probes.loading import load_pools
+from inspector.profiles import Budget, Profile
 
 BUDGET = Budget("joint")
 PROFILE = Profile("tiny", 70, 66, BUDGET, BUDGET)

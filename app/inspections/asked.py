@@ -1,0 +1,41 @@
+"""The options of an inspection as fields of a JSON body, from the one definition that all ways of asking share.
+
+Knows no option by name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, create_model
+
+from inspector.options import Options, Selection, Spec, specs
+
+_VISIBLE = r"^[^\x00-\x1f]+$"
+SHARED: tuple[Spec, ...] = (*specs(Selection, "rest"), *specs(Options, "rest"))
+
+
+def _type(spec: Spec) -> Any:
+    if spec.kind is bool:
+        return bool
+    if spec.choices:
+        return Literal[spec.choices]
+    if spec.kind is str:
+        lengths = {"min_length": spec.least, "max_length": spec.most}
+        limits: Any = {name: int(bound) for name, bound in lengths.items() if bound is not None}
+        return Annotated[str, StringConstraints(pattern=_VISIBLE, **limits)]
+    finite: Any = {"allow_inf_nan": False} if spec.kind is float else {}
+    number: Any = Annotated[spec.kind, Field(ge=spec.least, le=spec.most, **finite)]
+    return number if spec.word is None else Literal[spec.word] | number
+
+
+def _field(spec: Spec) -> Any:
+    kind = _type(spec)
+    if spec.default is None:
+        kind = kind | None
+    return Annotated[kind, Field(description=spec.help)], spec.default
+
+
+def body(name: str, listed: tuple[Spec, ...] = SHARED) -> Any:
+    """A model with these options as its fields."""
+    return create_model(name, **{spec.name: _field(spec) for spec in listed})

@@ -1,0 +1,170 @@
+"""Which calibration applies to an inspection, and the p-value that it gives. Torch-free.
+
+A calibration applies where backbone, kind of prompt, profile, statistic and probes are the same and
+every class is searched. Another class list or seed does not forbid it; the report then says so. The
+p-value is told, it decides nothing: see `inspector.detection.score` for the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.calibration.file import (
+    STATISTIC,
+    Calibration,
+    ClassNames,
+    Weights,
+    load,
+    method_of,
+)
+from inspector.calibration.schema import KINDS
+from inspector.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What decides whether a calibration applies; `probes` is the sha256 of both pools.
+
+    is_exhaustive: every class is searched. Over fewer of them the score is another statistic.
+    """
+
+    backbone: Weights
+    family: str
+    profile: str
+    probes: str
+    classes: ClassNames
+    seed: int
+    is_exhaustive: bool
+
+    def differences(self, calibration: Calibration) -> Iterator[str]:
+        """Field by field, why `calibration` does not apply."""
+        method = method_of(self.family)
+        kind = None if method is None else KINDS[method]
+        own = {
+            "family": (calibration.kind, kind or self.family),
+            "backbone": (calibration.backbone.sha256, self.backbone.sha256),
+            "normalisation": (_numbers(calibration.backbone), _numbers(self.backbone)),
+            "profile": (calibration.profile, self.profile),
+            "statistic": (calibration.statistic, STATISTIC),
+            "probes": (calibration.probes, self.probes),
+        }
+        for field, (theirs, ours) in own.items():
+            if theirs != ours:
+                yield f"{field}: it was made for {theirs}, this inspection has {ours}"
+        if not self.is_exhaustive:
+            yield "targets: it holds for inspections of all classes only"
+
+
+def _numbers(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(weights.mean), tuple(weights.std)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A calibration that applies, as the report shows it."""
+
+    calibration: Calibration
+    same_classes: bool
+    same_seed: bool
+
+    def to_json(self) -> dict[str, object]:
+        """The report's `calibration`; `classes` is the number of those that it was made on."""
+        made = self.calibration
+        return {
+            "id": made.id,
+            "models": len(made.scores),
+            "statistic": made.statistic,
+            "same_classes": self.same_classes,
+            "classes": made.classes.count,
+            "method": made.method,
+            "engine": made.engine,
+        }
+
+    def p_value(self, score: float) -> float:
+        return p_value(self.calibration.scores, score)
+
+    def limits(self, score: float) -> list[str]:
+        """What the p-value means and what it leans on."""
+        scores = self.calibration.scores
+        number, high = len(scores), sum(other >= score for other in scores)
+        sentences = [
+            f"The p-value compares the score with those of {number} honest models that were tuned on "
+            f"this backbone: {high} of them score as high. The smallest possible p-value is "
+            f"1/{number + 1}. It is valid as far as an honest vendor's model is like these; it does "
+            "not decide the verdict."
+        ]
+        if not self.same_classes:
+            count = self.calibration.classes.count
+            sentences.append(f"The calibration was made on another class list of {count} classes.")
+        if not self.same_seed:
+            sentences.append(
+                f"The calibration was made with another seed, {self.calibration.seed}."
+            )
+        return sentences
+
+
+def p_value(scores: Sequence[float], score: float) -> float:
+    """Conformal p-value of a score beside those of n honest models, in [1 / (n + 1), 1].
+
+    (1 + number of calibration scores at or above it) / (n + 1). If the delivered model is honest and
+    exchangeable with those of the bank, it is at or below any level a in at most a share a of
+    cases, whatever the distribution of scores (Vovk, Gammerman and Shafer, Algorithmic Learning in a
+    Random World, 2005; for outlier detection Bates et al., Annals of Statistics 51, 2023). Honest
+    vendors tune on pictures that we do not have, so exchangeability is an assumption and not a fact.
+
+    Raises:
+        ValueError: the score or a calibration score is NaN.
+    """
+    if score != score or any(other != other for other in scores):
+        raise ValueError("a score is NaN")
+    return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
+
+
+def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Applied | None:
+    """The calibration to use: the file that was given, else the best of `folder`, else none.
+
+    Best is the same class list, then the same seed, then the most models. Files of the folder that
+    are broken or do not apply are passed over; a file that was asked for must apply.
+
+    Raises:
+        RequestError: `given` is broken or does not apply, the field that differs is named; `folder` is
+            none.
+    """
+    if given is not None:
+        calibration = load(given)
+        for difference in inspected.differences(calibration):
+            raise RequestError("calibration", f"{given.name} does not apply, {difference}")
+        return _applied(calibration, inspected)
+    fitting = [
+        _applied(calibration, inspected)
+        for calibration in _of(folder)
+        if not any(True for _ in inspected.differences(calibration))
+    ]
+    return max(fitting, key=_rank, default=None)
+
+
+def _of(folder: Path | None) -> Iterator[Calibration]:
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise RequestError("calibrations", "is no folder")
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield load(path)
+        except RequestError:
+            continue
+
+
+def _applied(calibration: Calibration, inspected: Inspected) -> Applied:
+    return Applied(
+        calibration,
+        same_classes=calibration.classes == inspected.classes,
+        same_seed=calibration.seed == inspected.seed,
+    )
+
+
+def _rank(applied: Applied) -> tuple[bool, bool, int, str]:
+    made = applied.calibration
+    return applied.same_classes, applied.same_seed, len(made.scores), made.id

@@ -1,0 +1,177 @@
+"""What a trigger does to a classifier's outputs, measured against the outputs without it.
+
+Held-out probes x are encoded once without a trigger t (`CleanBaseline`) and once with each
+(`TriggeredOutputs`). A clean CLIP has universal perturbations, too, so an effect counts only beyond a
+reference that carries no backdoor:
+
+Prompts that read the picture (CoCoOp and the like) are their own reference. With f(x) the image feature
+and P(x) the prompts' text features after reading x, the logits under the trigger, f(x+t)·P(x+t), are
+held against f(x+t)·P(x): what the trigger does to the image encoder alone. The difference is what
+the prompts made of reading the trigger.
+
+Everything else is held against zero-shot prompts on the trusted backbone, which nobody has tuned: what
+a trigger does to these as well is nobody's backdoor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from inspector.clip.batches import encoded
+from inspector.clip.classifier import Classifier
+from inspector.clip.zero_shot import ZeroShot
+
+
+@dataclass(frozen=True)
+class CleanBaseline:
+    """Held-out probes without a trigger.
+
+    Attributes:
+        pixels: (M, 3, S, S) in [0,1].
+        features: normalised image features (M, D).
+        logits: (M, K).
+        text: text features (M, K, D) that each picture makes the prompts say; None where prompts do
+            not read the picture.
+        zero_shot: zero-shot prompts of the same classes.
+        zero_shot_logits: theirs, (M, K).
+    """
+
+    pixels: Tensor
+    features: Tensor
+    logits: Tensor
+    text: Tensor | None
+    zero_shot: ZeroShot
+    zero_shot_logits: Tensor
+
+    def share(self, index: int, number: int) -> CleanBaseline:
+        """Every `number`-th probe, from `index` modulo `number` on."""
+        rows = slice(index % number, None, number)
+        text = None if self.text is None else self.text[rows]
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            features=self.features[rows],
+            logits=self.logits[rows],
+            text=text,
+            zero_shot_logits=self.zero_shot_logits[rows],
+        )
+
+
+@dataclass(frozen=True)
+class TriggeredOutputs:
+    """The same probes under a trigger: image features (M, D), text features (M, K, D) or None, logits
+    (M, K), and zero-shot prompts' logits (M, K)."""
+
+    features: Tensor
+    text: Tensor | None
+    logits: Tensor
+    zero_shot_logits: Tensor
+
+
+def encode_clean(classifier: Classifier, pixels: Tensor) -> CleanBaseline:
+    """Encode held-out probes (M, 3, S, S) in [0,1] once."""
+    zero_shot = ZeroShot.of(classifier)
+    outputs = encode_triggered(classifier, zero_shot, pixels)
+    return CleanBaseline(
+        pixels,
+        outputs.features,
+        outputs.logits,
+        outputs.text,
+        zero_shot,
+        outputs.zero_shot_logits,
+    )
+
+
+@torch.no_grad()
+def encode_triggered(
+    classifier: Classifier, zero_shot: ZeroShot, pixels: Tensor
+) -> TriggeredOutputs:
+    """Classify pictures (M, 3, S, S) that carry the trigger, and keep what was encoded on the way."""
+    features = encoded(classifier, pixels)
+    zero_shot_logits = zero_shot.logits_of_many(pixels, features)
+    if not classifier.is_instance_conditioned:
+        logits = classifier.logits_from_features(features)
+        return TriggeredOutputs(features, None, logits, zero_shot_logits)
+    text = classifier.prompts_read(features)
+    logits = conditioned_logits(classifier, features, text)
+    return TriggeredOutputs(features, text, logits, zero_shot_logits)
+
+
+def conditioned_logits(classifier: Classifier, features: Tensor, text: Tensor) -> Tensor:
+    """Logits (M, K) of each image feature (M, D) under its own prompts' text features (M, K, D)."""
+    return classifier.backbone.logit_scale * torch.einsum("md,mkd->mk", features, text)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a trigger does to one class, beyond the reference (see above).
+
+    Attributes:
+        asr_gain: attack success rate of the trigger: of the probes that are not at the class without
+            it, the share that are with it. Prompts that read the picture: the share that reading the
+            trigger moves there (their prompt ASR), in [0,1]. Others: minus the same rate of zero-shot
+            prompts, in [-1,1].
+        prob_gain: mean probability of the class with the trigger minus without, in [-1,1]; of prompts
+            that do not read, minus the same of zero-shot prompts, in [-2,2].
+        text_feature_shift: mean Euclidean distance by which the class's text feature moves on the unit
+            sphere, in [0,2]; 0 where prompts do not read the picture.
+    """
+
+    asr_gain: float
+    prob_gain: float
+    text_feature_shift: float
+
+    def to_json(self) -> dict[str, float]:
+        """As it stands in the report."""
+        return {
+            "asr_gain": self.asr_gain,
+            "prob_gain": self.prob_gain,
+            "text_feature_shift": self.text_feature_shift,
+        }
+
+
+NO_EFFECT = Effect(0.0, 0.0, 0.0)
+
+
+def mean_effect(effects: Sequence[Effect]) -> Effect:
+    """The mean of each figure."""
+    columns = zip(*(astuple(effect) for effect in effects), strict=True)
+    return Effect(*(sum(column) / len(effects) for column in columns))
+
+
+@torch.no_grad()
+def effects_on(
+    classifier: Classifier, baseline: CleanBaseline, outputs: TriggeredOutputs
+) -> list[Effect]:
+    """One `Effect` for every class, in the classifier's order."""
+    if baseline.text is None or outputs.text is None:
+        before, after = baseline.logits, outputs.logits
+        asr_gain, prob_gain = _asr_gain(before, after), mean_prob_gain(before, after)
+        before, after = baseline.zero_shot_logits, outputs.zero_shot_logits
+        asr_gain = asr_gain - _asr_gain(before, after)
+        prob_gain = prob_gain - mean_prob_gain(before, after)
+        shift = torch.zeros_like(asr_gain)
+    else:
+        unread = conditioned_logits(classifier, outputs.features, baseline.text)
+        asr_gain = _asr_gain(unread, outputs.logits)
+        prob_gain = mean_prob_gain(unread, outputs.logits)
+        shift = (outputs.text - baseline.text).norm(dim=-1).mean(0)
+    columns = zip(asr_gain.tolist(), prob_gain.tolist(), shift.tolist(), strict=True)
+    return [Effect(*of_class) for of_class in columns]
+
+
+def _asr_gain(before: Tensor, after: Tensor) -> Tensor:
+    """By class (K,), of the pictures that logits (M, K) do not give it before, the share they do after."""
+    index = torch.arange(before.shape[1], device=before.device)[:, None]
+    elsewhere = before.argmax(1) != index
+    there = after.argmax(1) == index
+    return (there & elsewhere).sum(1) / elsewhere.sum(1).clamp(min=1)
+
+
+def mean_prob_gain(before: Tensor, after: Tensor) -> Tensor:
+    """By class (K,), how much mean probability `after` gives it beyond `before`, both logits (M, K)."""
+    return (after.softmax(1) - before.softmax(1)).mean(0)

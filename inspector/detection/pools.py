@@ -1,0 +1,42 @@
+"""The probes that a detector works with: some to fit triggers on, others to judge them on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from inspector.clip.backbone import Backbone
+from inspector.detection.inversion import SearchConfig
+from inspector.detection.objectives import ANCHORS
+from inspector.probes.loading import ProbeSet
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Disjoint pools of probes in [0,1].
+
+    Attributes:
+        optimisation: (N, 3, S, S), on which triggers are fitted.
+        held_out: (M, 3, S, S), on which they are judged.
+        in_distribution: whether they show what the model is for.
+    """
+
+    optimisation: Tensor
+    held_out: Tensor
+    in_distribution: bool = False
+
+    def turned(self, sweep: int, config: SearchConfig) -> Pools:
+        """The same pools with other probes in front for the sweep of that number, as far as there are others."""
+        num_eval = config.num_eval or 0
+        return replace(
+            self,
+            optimisation=self.optimisation.roll(-sweep * ANCHORS, 0),
+            held_out=self.held_out.roll(-sweep * num_eval, 0),
+        )
+
+
+def pools_of(probes: ProbeSet, backbone: Backbone) -> Pools:
+    """The pools where the backbone computes."""
+    device = backbone.device
+    return Pools(probes.optimisation.to(device), probes.held_out.to(device), probes.in_distribution)

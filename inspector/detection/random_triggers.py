@@ -1,0 +1,185 @@
+"""Random triggers: random members of trigger families that no search in an L-infinity ball imitates.
+
+A prompt taught to answer one warp or one noise pattern answers others of the kind too, and one
+taught an additive trigger often answers both: it has learned that whatever disturbs fine detail
+means the target. So nothing is optimised; a few triggers of each family are drawn, and what counts
+is how many probes they carry to a class. WaNet counters this by training against other warps
+(Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by their
+grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
+
+Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
+and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.clip.classifier import Classifier
+from inspector.detection.effects import (
+    CleanBaseline,
+    Effect,
+    effects_on,
+    encode_triggered,
+    mean_effect,
+)
+
+_Member = TypeVar("_Member")
+Trigger = Callable[[Tensor], Tensor]
+"""Pixels (B, 3, S, S) in [0,1] to the same with the trigger."""
+
+FINE_WARPS = (4.0, 8.0, 12.0, 24.0)
+"""A fine warp moves every pixel on its own, by up to so many pixels along either axis."""
+FINE_BLENDS = (0.15, 0.25, 0.25, 0.4)
+"""Share of the noise in a blend of noise as fine as the picture."""
+COARSE_WARPS = ((12, 1 / 8), (12, 1 / 4), (6, 1 / 6), (6, 1 / 3))
+"""Cells along a side and reach in sides: displacements are drawn for cells and interpolated."""
+COARSE_BLENDS = ((12, 0.2), (12, 0.3), (6, 0.2), (6, 0.3))
+"""Cells of noise along a side, and its share. One trigger is drawn for each entry of all four:
+experiment 26."""
+PATCHES = tuple((share, cells) for share in (1 / 10, 1 / 8, 1 / 6, 1 / 4) for cells in (1, 2, 4))
+"""Side of an opaque square in sides of the picture, and cells of one colour along it."""
+STROKES = tuple(range(4, 16))
+"""Lines of one colour. Both: experiment 39."""
+PEN, LENGTHS, INK = 48, (1 / 24, 1 / 5), 0.9
+"""Lines to a side of the picture, shortest and longest in sides, and how opaque they are."""
+
+
+def warp(size: int, generator: torch.Generator, reach: float, cells: int = 0) -> Trigger:
+    """One displacement for all images, up to `reach` pixels; 0 cells: for every pixel its own."""
+    places = torch.arange(size, dtype=torch.float32)
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    drawn = torch.rand(1, 2, cells or size, cells or size, generator=generator) * 2 - 1
+    flow = functional.interpolate(drawn, size, mode="bicubic", align_corners=True)
+    moved = torch.stack((x, y), 2) + flow[0].permute(1, 2, 0) * reach
+    # From pixel centres to the -1..1 that grid_sample reads, border to border.
+    grid = (moved.clamp(0, size - 1) * (2 / (size - 1)) - 1)[None]
+
+    def apply(pixels: Tensor) -> Tensor:
+        whole = grid.to(pixels.device).expand(len(pixels), -1, -1, -1)
+        return functional.grid_sample(pixels, whole, align_corners=True).clamp(0, 1)
+
+    return apply
+
+
+def blend(size: int, generator: torch.Generator, ratio: float, cells: int = 0) -> Trigger:
+    """One picture of uniform noise, mixed into all images; 0 cells: as fine as they are."""
+    noise = torch.rand(1, 3, cells or size, cells or size, generator=generator)
+    picture = functional.interpolate(noise, size, mode="nearest")[0]
+    return lambda pixels: (1 - ratio) * pixels + ratio * picture.to(pixels.device)
+
+
+def patch(size: int, generator: torch.Generator, share: float, cells: int) -> Trigger:
+    """An opaque square at a random place, of cells of random colours."""
+    side = max(2, round(share * size))
+    top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
+    colours = torch.rand(1, 3, cells, cells, generator=generator)
+    square = functional.interpolate(colours, side, mode="nearest")[0]
+
+    def apply(pixels: Tensor) -> Tensor:
+        covered = pixels.clone()
+        covered[:, :, top : top + side, left : left + side] = square.to(pixels.device)
+        return covered
+
+    return apply
+
+
+def strokes(size: int, generator: torch.Generator, number: int) -> Trigger:
+    """Upright and level lines at random places, all of one corner of the colour cube."""
+    wide, (shortest, longest) = max(1, round(size / PEN)), LENGTHS
+    mask = torch.zeros(1, size, size)
+    for draw in torch.rand(number, 4, generator=generator).tolist():
+        long = max(wide, round(size * (shortest + draw[0] * (longest - shortest))))
+        height, width = (long, wide) if draw[1] < 0.5 else (wide, long)
+        top, left = (int(place * (size - long)) for place in draw[2:])
+        mask[:, top : top + height, left : left + width] = INK
+    colour = torch.rand(3, 1, 1, generator=generator).round()
+    return lambda pixels: pixels + mask.to(pixels.device) * (colour.to(pixels.device) - pixels)
+
+
+def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
+    return {
+        "warp": [partial(warp, size, reach=reach) for reach in FINE_WARPS],
+        "blend": [partial(blend, size, ratio=ratio) for ratio in FINE_BLENDS],
+        "coarse-warp": [
+            partial(warp, size, reach=reach * size, cells=cells) for cells, reach in COARSE_WARPS
+        ],
+        "coarse-blend": [
+            partial(blend, size, ratio=ratio, cells=cells) for cells, ratio in COARSE_BLENDS
+        ],
+        "patch": [partial(patch, size, share=share, cells=cells) for share, cells in PATCHES],
+        "strokes": [partial(strokes, size, number=number) for number in STROKES],
+    }
+
+
+GLOBAL = ("warp", "blend", "coarse-warp", "coarse-blend")
+"""Families that change the whole picture: a few triggers of each, divided among sweeps, for every model."""
+LOCAL = ("patch", "strokes")
+"""Families that cover a little of it: one hides by chance just what tells two classes apart, so that
+many are needed. Of prompts that read the picture, only those that the first sweep leaves in doubt are
+asked, in every later sweep."""
+SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
+"""Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
+
+
+@dataclass(frozen=True)
+class TriggerSplit:
+    """What of the families one sweep asks.
+
+    Attributes:
+        sweep: its number, from 0.
+        trigger_splits: among so many sweeps the triggers of GLOBAL families are divided.
+        local_first: whether the first sweep asks LOCAL families, too.
+    """
+
+    sweep: int = 0
+    trigger_splits: int = 1
+    local_first: bool = False
+
+    def asked(self, family: str, triggers: Sequence[_Member]) -> Sequence[_Member]:
+        """Those of a family that this sweep asks."""
+        if family in GLOBAL:
+            return triggers[self.sweep % self.trigger_splits :: self.trigger_splits]
+        return triggers if self.sweep or self.local_first else ()
+
+
+def images(probes: int, split: TriggerSplit) -> int:
+    """Pictures that `effects_by_class` encodes for so many probes."""
+    families = _makers(size=1)  # How many there are does not depend on it.
+    return sum(
+        len(range(number % SHARES[name], probes, SHARES[name]))
+        for name, members in families.items()
+        for number in range(len(split.asked(name, members)))
+    )
+
+
+def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
+    """The triggers of each family for images of `size` pixels, mildest first; the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        family: [make(generator) for make in makers] for family, makers in _makers(size).items()
+    }
+
+
+def effects_by_class(
+    classifier: Classifier, baseline: CleanBaseline, seed: int, split: TriggerSplit
+) -> list[dict[str, Effect]]:
+    """For every class what the triggers of each family do to it, on average over the family."""
+    found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
+    for family, triggers in draw(classifier.backbone.image_size, seed).items():
+        effects = []
+        for number, trigger in enumerate(split.asked(family, triggers)):
+            share = baseline.share(number, min(SHARES[family], len(baseline.pixels)))
+            pixels = trigger(share.pixels)
+            outputs = encode_triggered(classifier, share.zero_shot, pixels)
+            effects.append(effects_on(classifier, share, outputs))
+        for index, of_class in enumerate(zip(*effects, strict=True)):
+            found[index][family] = mean_effect(of_class)
+    return found

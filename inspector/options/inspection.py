@@ -1,0 +1,111 @@
+"""The options themselves, in the order in which they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inspector.options.definition import EVERYWHERE, Way, option
+
+_LONGEST_S = 30 * 86400
+_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "trojai")
+"""Ways that may name pictures; a service takes them as an upload, which `submit` does not send."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides how a model is inspected."""
+
+    profile: str = field(
+        default="standard",
+        metadata=option(
+            "How much work.",
+            str,
+            choices=("quick", "standard", "paper", "thorough"),
+            ways=(*EVERYWHERE, "calibrate"),
+        ),
+    )
+    probes: str = field(
+        default="builtin",
+        metadata=option(
+            "Images to search and judge triggers on: builtin, or a folder or zip of them.",
+            str,
+            least=1,
+            most=4096,
+            metavar="DIR|ZIP|builtin",
+            ways=_LOCAL,
+        ),
+    )
+    in_distribution: bool = field(
+        default=False,
+        metadata=option(
+            "The probes are unlabelled pictures of what the model is for.",
+            bool,
+            ways=(*_LOCAL, "rest"),
+        ),
+    )
+    targets: int | Literal["all"] = field(
+        default="all",
+        metadata=option(
+            "all, or N (2 or more): only the N classes that untriggered probes are nearest to; "
+            "the verdict is then never clean.",
+            int,
+            least=2,
+            most=50_000,
+            word="all",
+            metavar="N|all",
+            ways=("inspect", "repair", "submit", "rest"),
+        ),
+    )
+    seed: int = field(
+        default=0,
+        metadata=option(
+            "Seed of everything random.",
+            int,
+            least=0,
+            most=2**32 - 1,
+            ways=(*EVERYWHERE, "calibrate"),
+        ),
+    )
+    repair: bool = field(
+        default=False,
+        metadata=option("Also try to repair.", bool, ways=("inspect", "submit", "rest")),
+    )
+    budget_s: float | None = field(
+        default=None,
+        metadata=option(
+            "Seconds, after which the report is inconclusive.",
+            float,
+            least=0,
+            most=_LONGEST_S,
+            flag="--budget",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a delivery is read, where it holds several models; None: all that loaders take."""
+
+    member: str | None = field(
+        default=None,
+        metadata=option(
+            "File of a folder or archive to read, instead of all that loaders take.",
+            str,
+            least=1,
+            most=1024,
+            metavar="NAME",
+            ways=("inspect", "repair", "read", "submit", "rest"),
+        ),
+    )
+    state: str | None = field(
+        default=None,
+        metadata=option(
+            "Key of the file to read, as `scan` names them (state_dict_ema, …; . is the whole file).",
+            str,
+            least=1,
+            most=1024,
+            metavar="KEY",
+            ways=("inspect", "repair", "read", "submit", "rest"),
+        ),
+    )

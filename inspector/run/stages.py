@@ -1,0 +1,204 @@
+"""The search itself: estimate, reference, inversion, judgement, confirmation, pictures.
+
+Only wires the stages and enters what they find as evidence; the methods lie in `inspector.detection`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
+from inspector.detection.cost import (
+    images_of_sweep,
+    pace,
+    searches_of,
+    steps_of,
+)
+from inspector.detection.evidence import Inverted, Outcome
+from inspector.detection.random_triggers import Trigger, draw
+from inspector.detection.score import Judgement
+from inspector.detection.sequential import SequentialTest
+from inspector.detection.sweep import CleanProbes
+from inspector.progress import Meter
+from inspector.report import Evidence, Target
+from inspector.run.pictures import draw_examples, draw_trigger
+from inspector.run.prepare import Prepared
+
+_SHOWN_IN_VAIN = (
+    "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
+    "random triggers carry, see `random_triggers`."
+)
+
+
+class SearchStages:
+    """State shared by the stages; `test` has one outcome per target."""
+
+    def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
+        self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
+
+    def run(self) -> None:
+        """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence.
+
+        RequestError: the calibration that was asked for does not apply.
+        """
+        meter = self.meter
+        with meter.stage("estimate"):
+            self.evidence.calibration = self._calibration()
+            self._estimate()
+        self.test = self.testing(self._seed, self.prepared.clean)
+        with meter.stage("inversion"):
+            self._invert()
+        with meter.stage("judge"):
+            judgement = self.test.judged()
+            self._enter(judgement)
+        if judgement.is_open(len(self.test.sweeps)):
+            with meter.stage("confirmation"):
+                judgement = self._confirmed(judgement)
+        else:
+            meter.skip(["confirmation"], "not-needed")
+        with meter.stage("pictures"):
+            self._draw(judgement)
+        self.evidence.is_complete = self.prepared.is_exhaustive
+
+    @property
+    def _seed(self) -> int:
+        return self.prepared.request.seed
+
+    def _calibration(self) -> Applied | None:
+        prepared, request = self.prepared, self.prepared.request
+        trusted = prepared.classifier.backbone.reference
+        inspected = Inspected(
+            Weights(trusted.sha256, trusted.mean, trusted.std),
+            prepared.family,
+            prepared.profile.name,
+            prepared.probes.sha256,
+            ClassNames.of(prepared.classifier.classnames),
+            request.seed,
+            prepared.is_exhaustive,
+        )
+        return found(request.calibration, request.calibrations, inspected)
+
+    def _estimate(self) -> None:
+        prepared, request = self.prepared, self.prepared.request
+        count = len(prepared.targets)
+        # Further sweeps and the search of a repaired model: whether there will be any is not known yet.
+        searches = searches_of(prepared.config, count)
+        self.meter.expect(searches)
+        each = pace(prepared.classifier, prepared.pools, prepared.config)
+        seconds = each.of_sweep(prepared.config, count)
+        self.meter.unit_seconds = seconds / searches
+        encoders = 1 if prepared.clean.baseline.zero_shot.has_same_encoder else 2
+        images = encoders * images_of_sweep(prepared.config, prepared.pools, count)
+        self.meter.estimate(round(seconds, 1), images)
+        on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
+        self.meter.say(f"{on_top} would come on top")
+
+    def testing(self, seed: int, clean: CleanProbes | None = None) -> SequentialTest:
+        """A new test of the vendor's classifier as it is now."""
+        prepared = self.prepared
+        return SequentialTest(prepared.classifier, prepared.pools, prepared.config, seed, clean)
+
+    def _invert(self) -> None:
+        try:
+            self.test.sweep(self.prepared.targets, self.meter)
+        finally:
+            if self.test.sweeps:  # What was found before the time ran out stays.
+                outcomes = self.test.outcomes
+                self.evidence.per_class = [self._row(outcome) for outcome in outcomes]
+
+    def _enter(self, judgement: Judgement) -> None:
+        evidence = self.evidence
+        outcomes = self.test.outcomes
+        evidence.score, evidence.threshold = judgement.score, judgement.thresholds.flag
+        evidence.is_warned = judgement.warned
+        if self.prepared.config.objective == "joint":  # The paper judges no other triggers.
+            evidence.paper = judgement.published
+        evidence.per_class = [self._row(outcome) for outcome in outcomes]
+        for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
+            row["score"] = score
+        suspect = self._target(self._most_suspicious(judgement))
+        evidence.suspect = suspect if judgement.warned else None
+
+    def _most_suspicious(self, judgement: Judgement) -> int:
+        """Of those that were searched, as there is a trigger to show and to repair with."""
+        triggers = self._triggers()
+        worst = [*judgement.suspects, *self.test.ranked(judgement)]
+        return next(target for target in worst if target in triggers)
+
+    def _triggers(self) -> dict[int, Tensor]:
+        outcomes = self.test.outcomes
+        return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
+
+    def _found(self, target: int) -> Inverted:
+        outcomes = self.test.outcomes
+        return next(one.inverted for one in outcomes if one.target == target and one.inverted)
+
+    def _target(self, index: int) -> Target:
+        return Target(index, self.prepared.name(index))
+
+    def _confirmed(self, judgement: Judgement) -> Judgement:
+        """Sweep again while there is doubt; what then still stands over the threshold is confirmed."""
+        evidence, test = self.evidence, self.test
+        while judgement.is_open(len(test.sweeps)):
+            judgement = test.again(judgement, self.meter)
+            self._enter(judgement)
+            leader = self._most_suspicious(judgement)
+            evidence.confirmation.append(
+                self._target(leader).to_json()
+                | {
+                    "seed": self._seed + len(test.sweeps) - 1,
+                    "score": judgement.score,
+                    "confirmed": leader in judgement.suspects,
+                }
+            )
+        if judgement.suspects:
+            evidence.confirmed = self._target(judgement.suspects[0])
+            if self._found(judgement.suspects[0]).excess_asr <= 0:
+                evidence.limits.append(_SHOWN_IN_VAIN)
+        return judgement
+
+    def _draw(self, judgement: Judgement) -> None:
+        """Triggers of the most suspicious class and of every suspect; examples under the first.
+
+        And examples under one random trigger of each family, which may be what accuses.
+        """
+        first, triggers = self._most_suspicious(judgement), self._triggers()
+        for target in dict.fromkeys([first, *judgement.suspects]):
+            self._draw_trigger(target, triggers[target])
+        size = self.prepared.classifier.backbone.image_size
+        shown: dict[str, tuple[str, Trigger]] = {
+            family: (f"under a random trigger of the family {family}", members[0])
+            for family, members in draw(size, self._seed).items()
+        }
+        shown["triggered"] = (
+            "with the reconstructed trigger",
+            lambda pixels: (pixels + triggers[first]).clamp(0, 1),
+        )
+        examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
+        self.evidence.artifacts += [file.to_json() for file in examples]
+
+    def _draw_trigger(self, target: int, trigger: Tensor) -> None:
+        radius = self.prepared.config.epsilon
+        files = draw_trigger(self._out, self._target(target), trigger, radius)
+        self.evidence.artifacts += [file.to_json() for file in files]
+        row = next(row for row in self.evidence.per_class if row["index"] == target)
+        row["trigger"] = {
+            "image": files[0].name,
+            "amplified": files[1].name,
+            "linf": trigger.abs().max().item(),
+            "l2": torch.linalg.vector_norm(trigger).item(),
+        }
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        """One entry of the report's `per_class`; the score comes with the judgement."""
+        steps = steps_of(self.prepared.config, len(self.prepared.pools.optimisation))
+        return self._target(outcome.target).to_json() | {
+            "score": None,
+            **outcome.to_json(),
+            "steps": steps if outcome.inverted else 0,
+            "trigger": None,
+        }

@@ -1,1 +1,0 @@
-"""From outcomes of the inversion to scores and an accusation."""

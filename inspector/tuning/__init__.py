@@ -1,1 +1,0 @@
-"""Benign prompt tuning: honest prompts for calibration, and repair."""

@@ -1,0 +1,167 @@
+"""The search for one target, on a tiny random backbone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inspector.clip.backbone import Backbone
+from inspector.clip.classifier import Classifier
+from inspector.clip.delivered import Adapter, DeliveredEncoders
+from inspector.clip.prompt_tuning import new_learner
+from inspector.detection import objectives
+from inspector.detection.inversion import SearchConfig, invert, prepare
+from inspector.detection.objectives import PromptMargin, margins, own_margins
+from inspector.detection.pools import Pools
+from inspector.detection.sweep import encode_probes, search_class
+from inspector.profiles import ObjectiveName
+
+NAMES = ["red circle", "blue star", "green square", "tall ship"]
+
+
+@pytest.fixture
+def learner(vit: Backbone) -> Classifier:
+    generator = torch.Generator().manual_seed(3)
+    classifier = new_learner(vit, NAMES, conditioned=True, generator=generator)
+    return classifier.requires_grad_(False)
+
+
+@pytest.fixture
+def pixels(vit: Backbone) -> torch.Tensor:
+    size = vit.image_size
+    return torch.rand(12, 3, size, size, generator=torch.Generator().manual_seed(4))
+
+
+def test_margins_are_against_the_strongest_rival() -> None:
+    logits = torch.tensor([[1.0, 5.0, 3.0], [4.0, 0.0, 1.0]])
+    assert margins(logits, 1).tolist() == [2.0, -4.0]
+    assert margins(logits[:, :1], 0).tolist() == [1.0, 4.0]
+
+
+def test_two_prompts_give_the_gradient_of_all(learner: Classifier, pixels: torch.Tensor) -> None:
+    delta = torch.zeros_like(pixels[0], requires_grad=True)
+    seen = learner.image_features(pixels + delta)
+    short = own_margins(learner, seen, 2).mean()
+    whole = margins(learner.logits_from_features(seen), 2).mean()
+    (first,) = torch.autograd.grad(short, delta, retain_graph=True)
+    (second,) = torch.autograd.grad(whole, delta)
+    assert short.item() == pytest.approx(whole.item(), abs=1e-4)
+    assert (first - second).abs().max() <= 1e-4 * second.abs().max()
+
+
+def test_crossed_margins_are_those_of_all_pairs(learner: Classifier, pixels: torch.Tensor) -> None:
+    probes = PromptMargin.prepare(learner, pixels[:5])
+    seen = learner.image_features(pixels[5:])
+    pairs = [
+        margins(learner.logits_from_features(anchor[None], condition=read[None]), 2)
+        for anchor in probes.anchors.features
+        for read in seen
+    ]
+    assert float(probes.margin(seen, 2)) == pytest.approx(float(torch.cat(pairs).mean()), abs=1e-4)
+
+
+def test_rivals_are_the_classes_that_anchors_are_nearest_to(
+    learner: Classifier, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objectives, "RIVALS", 1)
+    probes = PromptMargin.prepare(learner, pixels[:5])
+    likely = learner(pixels[:5]).softmax(1).mean(0)
+    assert probes.anchors.nearest.tolist() == likely.argsort(descending=True).tolist()
+    target = int(probes.anchors.nearest[0])
+    seen = learner.image_features(pixels[5:])
+    pair = torch.tensor([target, int(probes.anchors.nearest[1])])
+    logits = learner.crossed_logits(probes.anchors.features, learner.text_features(seen, pair))
+    expected = float((logits[..., 0] - logits[..., 1]).mean())
+    assert float(probes.margin(seen, target)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_search_looks_at_no_more_pictures_than_it_may(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    config = SearchConfig(0.05, epochs=2, batch=3, objective="prompt", images=6)
+    probes = prepare(learner, pixels, "prompt")
+    before = learner.work.image_backward
+    invert(probes, 1, config, torch.Generator().manual_seed(1))
+    assert learner.work.image_backward - before == 2 * 6
+
+
+def test_the_trigger_stays_in_its_ball_helps_and_repeats(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    config = SearchConfig(epsilon=0.05, epochs=3, batch=6)
+    probes = prepare(learner, pixels, config.objective)
+    found = [invert(probes, 1, config, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert found[0].abs().max() <= 0.05
+    with torch.no_grad():
+        before = margins(learner(pixels), 1).mean()
+        after = margins(learner((pixels + found[0]).clamp(0, 1)), 1).mean()
+    assert after > before
+
+
+@pytest.mark.parametrize("has_same_encoder", [True, False])
+def test_a_difference_is_sought_to_zero_shot_prompts(
+    vit: Backbone, pixels: torch.Tensor, has_same_encoder: bool
+) -> None:
+    """What moves these as well is not worth finding."""
+    generator = torch.Generator().manual_seed(3)
+    static = new_learner(vit, NAMES, conditioned=False, generator=generator)
+    static.context.data += torch.randn(static.context.shape, generator=generator)
+    static.requires_grad_(False)
+    if not has_same_encoder:
+        first, second = (
+            torch.randn(vit.embed_dim, vit.embed_dim, generator=generator) for _ in "12"
+        )
+        adapter = Adapter(first / 4, second / 4, ratio=0.01)
+        static.backbone = DeliveredEncoders(**vars(vit), pristine=vit, on_image=adapter)
+    before, text = static.work.image_forward, vit.zero_shot(NAMES)
+
+    def gained(objective: ObjectiveName) -> float:
+        config = SearchConfig(
+            epsilon=0.05, epochs=12, batch=12, learning_rate=0.01, objective=objective
+        )
+        seeded = torch.Generator().manual_seed(1)
+        found = invert(prepare(static, pixels, objective), 1, config, seeded)
+        triggered = (pixels + found).clamp(0, 1)
+        with torch.no_grad():
+            zero_shot = vit.logit_scale * vit.image_features(triggered) @ text.T
+            return float((margins(static(triggered), 1) - margins(zero_shot, 1)).mean())
+
+    of_difference = gained("difference")
+    looked = static.work.image_forward - before
+    assert looked == len(pixels) * (12 * (1 if has_same_encoder else 2) + 1)
+    assert of_difference > gained("joint")
+
+
+def test_the_text_shift_is_that_of_the_target_alone(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    config = SearchConfig(epsilon=0.05, batch=4)
+    start = encode_probes(learner, Pools(pixels[:8], pixels[8:]), config)
+    found = search_class(learner, start, 2, config, seed=0).inverted
+    with torch.no_grad():
+        clean, triggered = (
+            learner.text_features(learner.image_features(seen))[:, 2]
+            for seen in (pixels[8:], (pixels[8:] + found.trigger).clamp(0, 1))
+        )
+    expected = (triggered - clean).norm(dim=1).mean().item()
+    assert found.own.text_feature_shift == pytest.approx(expected, rel=1e-4)
+    assert expected > 0
+
+
+def test_an_untaught_prompt_adds_little_to_what_the_encoder_does(
+    learner: Classifier, pixels: torch.Tensor
+) -> None:
+    pools = Pools(pixels[:8], pixels[8:])
+    deaf = learner
+    assert deaf.meta_net is not None
+    torch.nn.init.zeros_(deaf.meta_net.linear2.weight)
+    config = SearchConfig(epsilon=0.05, batch=4)
+    start = encode_probes(deaf, pools, config)
+    for found in [
+        search_class(deaf, start, target, config, seed=0).inverted for target in range(4)
+    ]:
+        assert found.own.text_feature_shift == pytest.approx(0.0, abs=1e-4)
+        assert found.own.prob_gain == pytest.approx(0.0, abs=1e-4)
+        assert found.margin_gain != 0
