@@ -5,6 +5,7 @@ Also the middleware that gives each request its id. Knows no domain.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -54,12 +55,30 @@ class RequestId:
         request_id = given if _SANE_ID.match(given) else new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
 
+        has_begun = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
             if message["type"] == "http.response.start":
                 _mark(MutableHeaders(scope=message), request_id)
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # The server ends and waits no longer; whoever asked is told that, and not of a fault.
+            if not has_begun:
+                await _ending(scope)(scope, receive, send_with_id)
+            raise
+
+
+def _ending(scope: Scope) -> Response:
+    answer = problem(
+        Request(scope), 503, "shutting_down", "the service is ending; repeat the request"
+    )
+    answer.headers["Retry-After"] = "5"
+    return answer
 
 
 def _mark(headers: MutableHeaders, request_id: str) -> None:

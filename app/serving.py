@@ -21,12 +21,12 @@ from pathlib import Path
 
 import uvicorn
 
+from app import leftovers
 from app.connections import LOOK_S, Doorkeeper, Limits
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.main import create_app
 from app.settings import Settings
-from app.uploads.spool import sweep
 
 logger = logging.getLogger("clipvet.serve")
 
@@ -37,7 +37,6 @@ _GRACE_S = 10.0
 _BACKLOG = 100
 _OWN_DESCRIPTORS = 512
 """Database, store and log, and what one accept takes off the queue before anybody counts it."""
-_STALE_S = 24 * 3600
 
 
 class DataFolderInUse(Exception):
@@ -59,7 +58,7 @@ def migrate(settings: Settings) -> None:
 def run_api(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     _warn_if_open(settings, host)
-    sweep(settings.spool_dir, older_than_s=_STALE_S)
+    leftovers.sweep(settings.spool_dir)
     app = create_app(_with_public_url(settings, host, port))
     most = min(settings.max_connections, room_for_connections())
     door = Doorkeeper(Limits.of(settings, most))
@@ -129,7 +128,6 @@ def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
 def run_embedded(settings: Settings, host: str, port: int) -> None:
     """API, worker, SQLite and a folder: one command, no other server."""
     with _alone(settings):
-        sweep(settings.spool_dir, older_than_s=0)
         migrate(settings)
         supervisor = WorkerSupervisor(settings)
         supervisor.start()

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from app.inspections.reaper import Reaper
 from app.settings import Settings
@@ -21,6 +21,15 @@ from worker import assembly
 from worker.celery_app import celery
 
 logger = logging.getLogger("clipvet.worker")
+
+_CONSUMER = [
+    "worker",
+    "--pool=threads",
+    "--concurrency=1",
+    "--without-gossip",
+    "--without-mingle",
+    "--loglevel=INFO",
+]
 
 
 @contextmanager
@@ -58,18 +67,25 @@ def run_embedded(settings: Settings) -> None:
         worker.stop()
 
 
-def run_celery() -> None:
-    """Consume wake-ups; one thread runs jobs, so the consumer stays responsive meanwhile."""
-    celery.worker_main(
-        [
-            "worker",
-            "--pool=threads",
-            "--concurrency=1",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel=INFO",
-        ]
-    )
+def run_celery(settings: Settings) -> None:
+    """Work on the rows, woken by messages.
+
+    A consumer that ends by itself (a message that is no JSON ends it, with exit status 0) is started again.
+    """
+    worker = assembly.worker()
+    shutdown = worker.runner.shutdown
+    worker.start(celery)
+    logger.info("worker %s is ready", worker.runner.owner)
+    try:
+        while not shutdown.is_set():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: shutdown.set())
+            with suppress(SystemExit):
+                celery.worker_main(_CONSUMER)
+            if not shutdown.wait(settings.poll_s):
+                logger.error("the consumer of wake-ups ended; starting it again")
+    finally:
+        worker.stop()
 
 
 def main() -> None:
@@ -80,7 +96,7 @@ def main() -> None:
     if settings.is_embedded:
         run_embedded(settings)
     else:
-        run_celery()
+        run_celery(settings)
 
 
 if __name__ == "__main__":

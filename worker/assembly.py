@@ -9,13 +9,13 @@ import threading
 
 from celery import Celery
 
+from app import leftovers
 from app.db.ids import new_id
 from app.db.session import Database
 from app.settings import Settings
 from app.storage import open_store
 from worker.housekeeping import Housekeeping
 from worker.runner import Runner
-from worker.scratch import sweep
 
 _GIVE_BACK_S = 20.0
 """To note that the current job goes back; while the database is away it is left to the reaper."""
@@ -39,8 +39,8 @@ class Worker:
         self._jobs: threading.Thread | None = None
 
     def start(self, celery: Celery | None) -> None:
-        """Sweep left-overs, begin housekeeping and, with a broker, to look for jobs beside its messages."""
-        sweep(self.settings.scratch_dir, everything=celery is None)
+        """Sweep what dead workers left, begin housekeeping and, with a broker, to look for jobs beside its messages."""
+        leftovers.sweep(self.settings.scratch_dir)
         self._housekeeping = Housekeeping(self.runner, celery)
         self._housekeeping.start()
         if celery is not None:

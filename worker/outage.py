@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 from sqlalchemy import select
 
+from app import leftovers
 from app.db.session import AWAY, Database
 from app.errors import StoreUnavailable
 from app.storage import Store
@@ -90,18 +90,12 @@ class Surroundings:
 
     def has_room(self) -> bool:
         """Whether the scratch folder takes files now."""
-        probe = self._scratch / f"{uuid4().hex}.probe"
         try:
-            self._scratch.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"x" * 4096)
+            with leftovers.new_folder(self._scratch) as folder:
+                (folder / "probe").write_bytes(b"x" * 4096)
             return shortage(self._scratch, self._room_bytes) is None
         except OSError:
             return False
-        finally:
-            try:
-                probe.unlink(missing_ok=True)
-            except OSError:
-                logger.warning("%s cannot be removed", probe.name)
 
     def _missing(self) -> str | None:
         if not self.has_room():

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import keys
+from app import keys, leftovers
 from app.db.session import AWAY, Database
 from app.inspections import lease
 from app.models import Artifact
@@ -31,7 +31,6 @@ from worker.child import ChildPool
 from worker.faults import DISK_FULL, MACHINE_EXHAUSTED, ChildFault, Fault, classify
 from worker.keeper import LeaseKeeper, ShuttingDown
 from worker.outage import Patience, Surroundings
-from worker.scratch import job_folder
 from worker.static import static_result
 from worker.translate import FileToKeep, Translated, translate
 
@@ -112,7 +111,7 @@ class Runner:
             interrupt=self._pool.drop,
         )
         try:
-            with job_folder(self.settings.scratch_dir) as folder:
+            with leftovers.new_folder(self.settings.scratch_dir) as folder:
                 with keeper:
                     outcome = _Attempt(self, held, keeper, folder).run()
                 keeper.check()

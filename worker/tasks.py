@@ -5,7 +5,7 @@ Everything that matters is in ``worker.runner`` and in the rows; a message may c
 
 from __future__ import annotations
 
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import worker_shutting_down
 
 from worker import assembly
 from worker.celery_app import INSPECT_TASK, celery
@@ -17,17 +17,6 @@ def inspect(_inspection_id: str) -> None:
     assembly.worker().runner.work_off()
 
 
-# Not when it is ready: that would be when it has found the broker, without which it can do its work.
-@worker_init.connect  # type: ignore[untyped-decorator]
-def _start(**_kwargs: object) -> None:
-    assembly.worker().start(celery)
-
-
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _give_back(**_kwargs: object) -> None:
     assembly.worker().runner.shutdown.set()
-
-
-@worker_shutdown.connect  # type: ignore[untyped-decorator]
-def _stop(**_kwargs: object) -> None:
-    assembly.worker().stop()

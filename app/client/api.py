@@ -22,6 +22,9 @@ _PATIENCE_S = 120.0
 """For a service that restarts or whose database is away, once it has answered."""
 _LONGEST_PAUSE_S = 8.0
 _TRY_LATER = (502, 503, 504)
+_SEND_AGAIN = ("parts_missing", "parts_lost", "upload_changed")
+"""What a store that lost parts is answered with."""
+_SENDINGS = 4
 
 Json = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -79,10 +82,16 @@ class Client:
             "sha256": _sha256(path),
         }
         upload = self.post("/v1/uploads", declared, {"Idempotency-Key": uuid4().hex})
-        for part in upload["parts"]:
-            self._send_part(path, part)
-            progress(part["end_offset"])
-        return self._patiently(lambda: self.post(f"/v1/uploads/{upload['id']}/complete"))
+        here = f"/v1/uploads/{upload['id']}"
+        for left in reversed(range(_SENDINGS)):
+            try:
+                self._send_missing(path, upload["parts"], progress)
+                return self._patiently(lambda: self.post(f"{here}/complete"))
+            except ApiError as error:
+                if error.code not in _SEND_AGAIN or not left:
+                    raise
+            upload = self._patiently(lambda: self.get(here))
+        raise AssertionError
 
     def create_inspection(self, body: Json) -> Json:
         """Queue an inspection, once however often the answer is lost."""
@@ -126,6 +135,12 @@ class Client:
         path = httpx2.URL(link).raw_path.decode()
         below = self._http.base_url.raw_path.decode().rstrip("/")
         return path.removeprefix(below) if path.startswith(f"{below}/") else path
+
+    def _send_missing(self, path: Path, parts: list[Json], progress: Callable[[int], None]) -> None:
+        for part in parts:
+            if not part["received"]:
+                self._send_part(path, part)
+            progress(part["end_offset"])
 
     def _send_part(self, path: Path, part: Json) -> None:
         start, end = part["start_offset"], part["end_offset"]

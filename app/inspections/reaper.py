@@ -22,6 +22,8 @@ from app.models import ACTIVE, Inspection, Status
 WATCHED_BEATS = 5
 """For how many of the intervals at which a worker extends its lease a lapsed one is watched."""
 _LONGEST_PAUSE_S = 60.0
+_UNLESS_HELD = {"skip_locked": True}
+"""Whoever holds the row is at work on it; a reaper that waited for it would keep others from theirs."""
 
 _Lease = tuple[str, int, datetime | None]
 IsDead = Callable[[str], bool]
@@ -80,7 +82,7 @@ class Reaper:
     def _take_back(self, lease: _Lease) -> bool:
         identifier, attempt, until = lease
         with self._database.begin() as session:
-            row = session.get(Inspection, identifier, with_for_update=True)
+            row = session.get(Inspection, identifier, with_for_update=_UNLESS_HELD)
             if row is None or row.status not in ACTIVE:
                 return False
             if (row.attempt, row.lease_until) != (attempt, until):
@@ -104,7 +106,7 @@ class Reaper:
 
     def _expire(self, inspection_id: str) -> bool:
         with self._database.begin() as session:
-            row = session.get(Inspection, inspection_id, with_for_update=True)
+            row = session.get(Inspection, inspection_id, with_for_update=_UNLESS_HELD)
             if row is None or row.status != Status.QUEUED or row.deadline_at > clock.now(session):
                 return False
             move(session, row, Status.EXPIRED, "the deadline has passed")

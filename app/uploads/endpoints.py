@@ -15,7 +15,7 @@ from app.idempotency import Answer
 from app.strict import StrictRoute, declared_length
 from app.uploads import completing, service
 from app.uploads.schemas import UploadCreate, UploadView
-from app.uploads.spool import spool_part
+from app.uploads.spool import spooled_part
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=StrictRoute)
 
@@ -65,13 +65,9 @@ async def put_part(
     """Send the raw bytes of one part. Sending it again replaces it."""
     expected = await run_in_threadpool(_expected, context, upload_id, number)
     _check_declared_length(request, expected.end - expected.start)
-    part = await spool_part(
-        context.settings.spool_dir, number, expected.end - expected.start, request.stream()
-    )
-    try:
+    folder, size = context.settings.spool_dir, expected.end - expected.start
+    async with spooled_part(folder, number, size, request.stream()) as part:
         await run_in_threadpool(service.keep_part, context.database, context.store, upload_id, part)
-    finally:
-        part.path.unlink(missing_ok=True)
     return Response(status_code=200, headers={"ETag": f'"{part.sha256}"'})
 
 

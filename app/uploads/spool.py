@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
+from app import leftovers
 from app.errors import AppError, InsufficientStorage, TooLarge, Unprocessable
 from app.uploads.service import SpooledPart
 
@@ -29,21 +29,12 @@ def no_space(error: OSError) -> AppError | None:
     return None
 
 
-def sweep(folder: Path, *, older_than_s: float) -> None:
-    """Remove what parts left behind whose API process was killed."""
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if path.stat().st_mtime < time.time() - older_than_s:
-            path.unlink(missing_ok=True)
-
-
 class _Spool:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self._file = leftovers.new_file(folder)
+        self.path = Path(self._file.name)
         self.digest = hashlib.sha256()
         self.size = 0
-        self._file = path.open("xb")
 
     def write(self, block: bytes) -> None:
         self._file.write(block)
@@ -53,39 +44,42 @@ class _Spool:
     def finish(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
-    def abandon(self) -> None:
-        self._file.close()
+    def drop(self) -> None:
         self.path.unlink(missing_ok=True)
+        # Closing writes what is buffered, for which there may be no room; nobody wants it any more.
+        with suppress(OSError):
+            self._file.close()
 
 
-async def spool_part(
+@asynccontextmanager
+async def spooled_part(
     folder: Path, number: int, expected_bytes: int, stream: AsyncIterator[bytes]
-) -> SpooledPart:
-    """Write the stream to a file of exactly ``expected_bytes``.
+) -> AsyncIterator[SpooledPart]:
+    """The stream as a file of exactly ``expected_bytes``, which is gone at the end of the block.
 
     Raises:
         TooLarge: more bytes came; nothing beyond the limit was written.
         Unprocessable: fewer bytes came (``part_size_mismatch``).
         InsufficientStorage: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    spool = await run_in_threadpool(_Spool, folder / uuid4().hex)
     try:
-        await _drain(spool, expected_bytes, stream)
-        if spool.size != expected_bytes:
-            raise Unprocessable(
-                f"part {number} has {expected_bytes} bytes, {spool.size} arrived; send it again",
-                code="part_size_mismatch",
-            )
-        await run_in_threadpool(spool.finish)
-    except BaseException as error:
-        spool.abandon()
-        if isinstance(error, OSError) and (problem := no_space(error)):
+        spool = await run_in_threadpool(_Spool, folder)
+        try:
+            await _drain(spool, expected_bytes, stream)
+            if spool.size != expected_bytes:
+                raise Unprocessable(
+                    f"part {number} has {expected_bytes} bytes, {spool.size} arrived; send it again",
+                    code="part_size_mismatch",
+                )
+            await run_in_threadpool(spool.finish)
+            yield SpooledPart(number, spool.path, spool.size, spool.digest.hexdigest())
+        finally:
+            spool.drop()
+    except OSError as error:
+        if problem := no_space(error):
             raise problem from error
         raise
-    return SpooledPart(number, spool.path, spool.size, spool.digest.hexdigest())
 
 
 async def _drain(spool: _Spool, expected_bytes: int, stream: AsyncIterator[bytes]) -> None:

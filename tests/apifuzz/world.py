@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.db.base import Base
 from app.db.migrate import upgrade
@@ -234,6 +234,8 @@ def _copy_rows(data_dir: Path, url: str) -> None:
             if table.name == Dispatch.__tablename__:
                 continue
             rows = [dict(row) for row in source.execute(select(table)).mappings()]
+            # Migrations leave rows, too.
+            sink.execute(delete(table))
             if rows:
                 sink.execute(table.insert(), rows)
 

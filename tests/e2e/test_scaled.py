@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from standardwebhooks.webhooks import Webhook
 
-from tests.support.processes import find_below, stand_in_environment
+from tests.support.processes import find_below, process_table, stand_in_environment
 from tests.support.receiver import Receiver
 from tests.support.scaled import Scaled, scaled_environment
 from tests.support.servers import wait_for
@@ -83,6 +84,18 @@ def test_another_worker_takes_over_from_a_killed_one(service: Scaled, checkpoint
     assert child is not None
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_messages_that_are_none_end_no_worker(service: Scaled, checkpoint: Path) -> None:
+    worker = service.workers[-1]
+    broker = redis.Redis.from_url(service.environment["CLIPVET_BROKER_URL"])
+    for _ in range(2):
+        broker.lpush("inspect", b"no JSON at all", b"7", b'{"body": 1}')
+        wait_for("an empty queue", lambda: broker.llen("inspect") == 0)
+        # The consumer has begun anew when it takes messages again.
+        inspection = service.submit(checkpoint, {})
+        assert service.ending(inspection)["attempt"] == 1
+    assert worker.pid in process_table()
 
 
 def test_a_worker_told_to_stop_gives_its_job_back(service: Scaled, checkpoint: Path) -> None:

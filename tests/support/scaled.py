@@ -26,7 +26,7 @@ class Scaled(Service):
         port = free_port()
         super().__init__(f"http://127.0.0.1:{port}")
         self._folder = folder
-        self._environment = environment
+        self.environment = environment
         self.workers: list[Process] = []
         run = [sys.executable, "-m", "app", "migrate"]
         subprocess.run(run, check=True, env=os.environ | environment)
@@ -37,7 +37,7 @@ class Scaled(Service):
         number = len(self.workers)
         place = {"CLIPVET_DATA_DIR": str(self._folder / f"worker{number}")}
         log = self._folder / f"worker{number}.log"
-        self.workers.append(Process(["worker"], self._environment | place, log))
+        self.workers.append(Process(["worker"], self.environment | place, log))
         return self.workers[-1]
 
     def stop(self) -> None:
