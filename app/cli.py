@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE, FailOn
-from inspector.options import Options, Selection, specs
+from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+from inspector.options import Options, Policy, Selection, specs
 from inspector.options.command_line import taking
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def purge_command(
 
 
 @cli.command("submit")
-@taking("submit", options=Options, selection=Selection)
+@taking("submit", options=Options, selection=Selection, policy=Policy)
 def submit_command(
     artifact: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     url: Annotated[str, typer.Option(help="Where the service is.", envvar="CLIPVET_URL")],
@@ -131,13 +131,13 @@ def submit_command(
     ],
     options: Options,
     selection: Selection,
+    policy: Policy,
     classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
     manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
     ] = None,
-    fail_on: FailOn = "suspicious",
     format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
     token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
 ) -> None:
@@ -148,9 +148,8 @@ def submit_command(
     body: dict[str, Any] = {
         "backbone": backbone,
         "manifest": _manifest(classes, manifest),
-        "fail_on": fail_on,
     }
-    for bundle in (options, selection):
+    for bundle in (options, selection, policy):
         asked = {spec.name: getattr(bundle, spec.name) for spec in specs(type(bundle), "submit")}
         body |= {name: value for name, value in asked.items() if value is not None}
     wanted = Submission(artifact, body, wait, timeout, format_ == "json")

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, create_model
 
-from inspector.options import Options, Selection, Spec, specs
+from inspector.options import Options, Policy, Selection, Spec, specs
 
 _VISIBLE = r"^[^\x00-\x1f]+$"
-SHARED: tuple[Spec, ...] = (*specs(Selection, "rest"), *specs(Options, "rest"))
+READ: tuple[Spec, ...] = (*specs(Selection, "rest"), *specs(Options, "rest"))
+"""What the inspection itself reads."""
 
 
 def _type(spec: Spec) -> Any:
@@ -36,6 +37,6 @@ def _field(spec: Spec) -> Any:
     return Annotated[kind, Field(description=spec.help)], spec.default
 
 
-def body(name: str, listed: tuple[Spec, ...] = SHARED) -> Any:
+def body(name: str, listed: tuple[Spec, ...] = (*READ, *specs(Policy, "rest"))) -> Any:
     """A model with these options as its fields."""
     return create_model(name, **{spec.name: _field(spec) for spec in listed})

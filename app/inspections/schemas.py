@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.inspections.asked import SHARED, body
+from app.inspections.asked import READ, body
 from app.inspections.policy import Verdict
 from app.models import Inspection, InspectionEvent
 from app.strict import STORABLE_REF
@@ -109,7 +109,6 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
             gt=0, le=_LONGEST_S, allow_inf_nan=False, description="expired if not finished by then."
         ),
     ] = None
-    fail_on: Literal["suspicious", "backdoored"] = "suspicious"
     webhook: WebhookWish | None = None
     labels: Annotated[
         dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
@@ -133,7 +132,7 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
     def inspector_request(self, backbone: str) -> dict[str, Any]:
         """The part of the wish that the inspection itself reads, ``backbone`` by its one name."""
         manifest = self.manifest or {"method": "auto", "classnames": self.classes}
-        names = {spec.name for spec in SHARED} | {"probes"}
+        names = {spec.name for spec in READ} | {"probes"}
         asked: dict[str, Any] = self.model_dump(include=names)
         return {"manifest": manifest, "backbone": backbone} | asked
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from inspector.checkpoint import Delivered, ReaderOptions, read_models, rewrite_artifact
-from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, FailOn, exit_of_report
+from inspector.cli.exits import FAIL, INCONCLUSIVE, PASS, exit_of_report
 from inspector.cli.options import (
     Artifact,
     AsJson,
@@ -35,7 +35,7 @@ from inspector.cli.options import (
 )
 from inspector.cli.screen import note, progress_bar, show_json, show_report
 from inspector.files import write_json
-from inspector.options import Options, Selection
+from inspector.options import Options, Policy, Selection
 from inspector.options.command_line import taking
 from inspector.request import Request
 
@@ -55,21 +55,20 @@ Calibrations = Annotated[
         help="Folder of such files; the best that applies is used.",
     ),
 ]
-FailOnOption = Annotated[FailOn, typer.Option(help="The mildest verdict that fails.")]
 
 
-@taking("inspect", options=Options, selection=Selection)
+@taking("inspect", options=Options, selection=Selection, policy=Policy)
 def inspect(
     artifact: Artifact,
     backbone: Backbone,
     options: Options,
     selection: Selection,
+    policy: Policy,
     classes: Classes = None,
     manifest: ManifestFile = None,
     device: DeviceOption = "auto",
     out: Out = None,
     as_json: AsJson = False,
-    fail_on: FailOnOption = "suspicious",
     sandbox_floor: SandboxFloor = "plain",
     calibration: Calibration = None,
     calibrations: Calibrations = None,
@@ -88,7 +87,7 @@ def inspect(
         if options.repair and out is not None:
             _write_container(order, judged, folder)
     show_json(report) if as_json else show_report(report)
-    raise typer.Exit(exit_of_report(report, fail_on))
+    raise typer.Exit(exit_of_report(report, policy.fail_on))
 
 
 @taking("repair", options=Options, selection=Selection)

@@ -16,6 +16,7 @@ from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.pools import Pools
 from inspector.detection.score import Judgement, judge
+from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import CleanProbes, encode_probes, screen, search_class
 from inspector.errors import NumericalError
 from inspector.progress import Meter
@@ -49,7 +50,7 @@ class SequentialTest:
             NumericalError: something became NaN or infinite.
         """
         classifier, config, number = self.classifier, self.config, len(self.sweeps)
-        seed = self.seed + number
+        seed = derive_seed(self.seed, "sweep", number)
         clean = None if number else self.clean
         if clean is None:
             clean = encode_probes(classifier, self.pools.turned(number, config), config)

@@ -24,6 +24,7 @@ from inspector.detection.evidence import Found, Inverted, Sweep
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.objectives import Anchors, Objective, margins
 from inspector.detection.pools import Pools
+from inspector.detection.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,9 @@ def search_class(
     Raises:
         NumericalError: see `invert`.
     """
-    trigger = invert(clean.objective, target, config, _generator(seed, target))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "inversion", target))
+    trigger = invert(clean.objective, target, config, generator)
     return Found(target, *_evaluated(classifier, clean.baseline, target, trigger))
-
-
-def _generator(seed: int, target: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 100_003 + target)
 
 
 def measure(

@@ -10,6 +10,6 @@ only, `command_line` Typer.
 from __future__ import annotations
 
 from inspector.options.definition import Spec, Way, WrongOption, option, specs
-from inspector.options.inspection import Options, Selection
+from inspector.options.inspection import Options, Policy, Selection
 
-__all__ = ["Options", "Selection", "Spec", "Way", "WrongOption", "option", "specs"]
+__all__ = ["Options", "Policy", "Selection", "Spec", "Way", "WrongOption", "option", "specs"]

@@ -109,3 +109,18 @@ class Selection:
             ways=("inspect", "repair", "read", "submit", "rest"),
         ),
     )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a verdict means to whoever asked; the inspection itself does not read it."""
+
+    fail_on: Literal["suspicious", "backdoored"] = field(
+        default="suspicious",
+        metadata=option(
+            "The mildest verdict that fails.",
+            str,
+            choices=("suspicious", "backdoored"),
+            ways=("inspect", "submit", "rest"),
+        ),
+    )

@@ -21,6 +21,7 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import Recipe, new_learner, tune
+from inspector.detection.seeds import derive_seed
 from inspector.errors import NumericalError
 
 Disturb = Callable[[Tensor], Tensor]
@@ -82,7 +83,7 @@ class TrainingVariation:
 
 def variation(seed: int, index: int) -> TrainingVariation:
     """The variation of the model number `index`; the same for the same arguments, whatever the others."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "benign model", index))
 
     def whole(below: int) -> int:
         return int(torch.randint(below, (), generator=generator))

@@ -15,6 +15,7 @@ from torch import Tensor
 from inspector.detection.cost import searches_of
 from inspector.detection.effects import encode_clean
 from inspector.detection.evidence import Outcome
+from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import measure
 from inspector.repair.unlearn import repair
 from inspector.report import Evidence, Target
@@ -22,9 +23,6 @@ from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
 from inspector.run.stages import SearchStages
 
-SEEDS_APART = 100
-"""From the seed of the inspection to that of the check after a repair; that of the repair is one lower,
-as the random triggers that judge must not be those that taught."""
 REPAIRED_NAME = "repaired.safetensors"
 _CONTEXT = {"ctx": "context"}
 """Canonical names that the classifier calls otherwise."""
@@ -52,11 +50,11 @@ class RepairCheck:
         assert suspect is not None
         prepared, stages = self._prepared, self._stages
         stages.meter.expect(searches_of(prepared.config, len(prepared.targets)))
-        seed = prepared.request.seed + SEEDS_APART
+        seed = derive_seed(prepared.request.seed, "repair check")
         before = _of(suspect, stages.test.outcomes)
         held_out = prepared.pools.held_out
         delivered = encode_clean(prepared.classifier, held_out).logits.argmax(1)
-        rounded = self._tuned(before, seed - 1)
+        rounded = self._tuned(before, derive_seed(prepared.request.seed, "unlearning"))
         baseline = encode_clean(prepared.classifier, held_out)
         same = measure(prepared.classifier, baseline, suspect.index, _trigger(before))
         checked = stages.testing(seed)

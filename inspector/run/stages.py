@@ -21,6 +21,7 @@ from inspector.detection.cost import (
 from inspector.detection.evidence import Inverted, Outcome
 from inspector.detection.random_triggers import Trigger, draw
 from inspector.detection.score import Judgement
+from inspector.detection.seeds import derive_seed
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.sweep import CleanProbes
 from inspector.progress import Meter
@@ -39,6 +40,7 @@ class SearchStages:
 
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
+        self.test = self.testing(prepared.request.seed, prepared.clean)
 
     def run(self) -> None:
         """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence.
@@ -49,7 +51,6 @@ class SearchStages:
         with meter.stage("estimate"):
             self.evidence.calibration = self._calibration()
             self._estimate()
-        self.test = self.testing(self._seed, self.prepared.clean)
         with meter.stage("inversion"):
             self._invert()
         with meter.stage("judge"):
@@ -150,7 +151,7 @@ class SearchStages:
             evidence.confirmation.append(
                 self._target(leader).to_json()
                 | {
-                    "seed": self._seed + len(test.sweeps) - 1,
+                    "seed": derive_seed(self._seed, "sweep", len(test.sweeps) - 1),
                     "score": judgement.score,
                     "confirmed": leader in judgement.suspects,
                 }

@@ -17,6 +17,7 @@ from inspector.clip import level, prompt_tuning
 from inspector.detection import objectives, published_rule, sequential
 from inspector.detection import random_triggers as triggers
 from inspector.detection.rule import Thresholds, current
+from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
 from inspector.repair import unlearn
@@ -121,7 +122,7 @@ def _repair() -> dict[str, Any]:
         "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
         "warmup_rate": recipe.warmup_rate, "families": unlearn.REPAIRABLE,
         "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
-        "seeds_apart": repair_check.SEEDS_APART, "excess_asr_of_success": repair_check.RESIDUAL_ASR,
+        "seeds_apart": derive_seed(0, "repair check"), "excess_asr_of_success": repair_check.RESIDUAL_ASR,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 from app.inspections import policy
 from inspector import report
 from inspector.cli import exits
-from inspector.options import Options, specs
+from inspector.options import Options, Policy, specs
 from inspector.profiles import PROFILES
 
 
@@ -18,4 +18,5 @@ def test_profiles() -> None:
 
 def test_verdicts() -> None:
     assert get_args(policy.Verdict) == get_args(report.Verdict)
-    assert get_args(policy.FailOn) == get_args(exits.FailOn)
+    (fail_on,) = specs(Policy)
+    assert get_args(policy.FailOn) == get_args(exits.FailOn) == fail_on.choices

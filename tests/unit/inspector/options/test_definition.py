@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from inspector.options import Options, Selection, Spec, WrongOption, specs
+from inspector.options import Options, Policy, Selection, Spec, WrongOption, specs
 
 ROOT = Path(__file__).parents[4]
-SPECS = {spec.name: spec for bundle in (Options, Selection) for spec in specs(bundle)}
+SPECS = {spec.name: spec for bundle in (Options, Selection, Policy) for spec in specs(bundle)}
 GOOD: dict[str, list[Any]] = {
     "profile": ["quick", "thorough"],
     "probes": ["builtin", "/some/folder"],
@@ -27,6 +27,7 @@ GOOD: dict[str, list[Any]] = {
     "budget_s": [0, 1.5, None],
     "member": ["a/b.pth", None],
     "state": [".", None],
+    "fail_on": ["suspicious", "backdoored"],
 }
 BAD: dict[str, list[Any]] = {
     "profile": ["fast", "", None, 3],
@@ -38,12 +39,13 @@ BAD: dict[str, list[Any]] = {
     "budget_s": [-1, float("nan"), float("inf"), "5", True, 1e300],
     "member": ["", "x" * 1025, 1],
     "state": ["", 2],
+    "fail_on": ["clean", None],
 }
 
 
 def test_every_option_is_asked_about_here_and_every_field_is_one() -> None:
     assert SPECS.keys() == GOOD.keys() == BAD.keys()
-    for bundle in (Options, Selection):
+    for bundle in (Options, Selection, Policy):
         assert [spec.name for spec in specs(bundle)] == [one.name for one in fields(bundle)]
     assert all(spec.help for spec in SPECS.values())
 
