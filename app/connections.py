@@ -49,6 +49,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings, most: int) -> Limits:
+        """The limits that ``settings`` state, for at most ``most`` connections."""
         return cls(
             settings.header_timeout_s,
             settings.body_timeout_s,
@@ -86,11 +87,13 @@ class Connection(H11Protocol):
         await self._inner(scope, hurried, send)
 
     def connection_made(self, transport: Any) -> None:
+        """Start the clock, and hang up on those with the least claim where there are too many."""
         super().connection_made(transport)
         self._restart()
         self._door.make_room(self, self.connections)
 
     def data_received(self, data: bytes) -> None:
+        """Count bytes and note the time before uvicorn parses them."""
         awaited = self.conn.their_state
         if awaited is h11.IDLE and not self._came:
             self._restart()
@@ -104,14 +107,17 @@ class Connection(H11Protocol):
                 self._came = len(self.cycle.body)
 
     def on_response_complete(self) -> None:
+        """Start the clock anew: the next request may come."""
         super().on_response_complete()
         self._restart()
 
     def resume_writing(self) -> None:
+        """Note that the client reads again."""
         self._has_resumed = True
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what h11 cannot parse with a problem document, as every error is."""
         self._refuse(400, "bad_request", msg)
 
     def look(self, passed_s: float) -> None:

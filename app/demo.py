@@ -64,6 +64,7 @@ class Shown:
     wrong: list[str] = field(default_factory=list)
 
     def must(self, claim: bool, otherwise: str) -> None:
+        """Note ``otherwise`` as wrong unless the claim holds."""
         if not claim:
             self.wrong.append(f"{self.expected.name}: {otherwise}")
 

@@ -34,6 +34,7 @@ class Context:
 
 
 def get_context(request: Request) -> Context:
+    """The context that ``app.main`` left on the application."""
     context = request.app.state.context
     assert isinstance(context, Context)
     return context
@@ -49,6 +50,7 @@ def get_idempotency(
         str | None, Header(min_length=1, max_length=255, pattern=r"^[ -~]+$")
     ] = None,
 ) -> Idempotency:
+    """The request's ``Idempotency-Key``, which counts for one method and path only."""
     route = f"{request.method} {request.url.path}"
     return Idempotency(context.database, idempotency_key, route, context.settings.idempotency_ttl_s)
 

@@ -39,6 +39,8 @@ class AppError(Exception):
 
 
 class Unauthorized(AppError):
+    """The bearer token is missing or wrong (RFC 9110 §15.5.2, RFC 6750 §3)."""
+
     status, code, title = 401, "unauthorized", "Authentication needed"
 
     def __init__(self, detail: str) -> None:
@@ -47,6 +49,8 @@ class Unauthorized(AppError):
 
 
 class NotFound(AppError):
+    """Nothing that the caller may see has this id."""
+
     status, code, title = 404, "not_found", "Not found"
 
 
@@ -61,22 +65,32 @@ class RequestTimeout(AppError):
 
 
 class Conflict(AppError):
+    """The resource's state forbids it; ``code`` names the conflict."""
+
     status, code, title = 409, "conflict", "Conflict with the current state"
 
 
 class TooLarge(AppError):
+    """A body, a part or an upload is above its limit."""
+
     status, code, title = 413, "too_large", "Too large"
 
 
 class UnsupportedMediaType(AppError):
+    """The body is of a media type that the route does not read."""
+
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
 
 class Unprocessable(AppError):
+    """The request is well-formed and says what cannot be done."""
+
     status, code, title = 422, "unprocessable", "Cannot be processed"
 
 
 class StoreUnavailable(AppError):
+    """The object store is away or broken; ``Retry-After`` asks for another try in 10 s."""
+
     status, code, title = 503, "store_unavailable", "The object store does not answer"
 
     def __init__(self, detail: str) -> None:
@@ -85,4 +99,6 @@ class StoreUnavailable(AppError):
 
 
 class InsufficientStorage(AppError):
+    """The server's disk has no space for what was sent (RFC 4918 §11.5)."""
+
     status, code, title = 507, "insufficient_storage", "No space left on the server"

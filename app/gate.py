@@ -38,6 +38,7 @@ class Authentication:
         self._token = None if token is None else token.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is open or bears the token; answer 401 to the rest."""
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._is_known(scope):
             await self._app(scope, receive, send)
             return
@@ -66,6 +67,7 @@ class Methods:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what a route can answer; answer 404 and 405 to the rest."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

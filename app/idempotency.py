@@ -35,6 +35,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> JSONResponse:
+        """The answer as it is sent; the ledger keeps the same body and status."""
         return JSONResponse(self.body.model_dump(mode="json"), self.status, dict(self.headers))
 
 

@@ -48,6 +48,7 @@ class RequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its id; answer 503 where the server ends before it has answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,6 +95,7 @@ class BodyLimit:
         self._limit = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting its body; answer 413 once that is too long."""
         if scope["type"] != "http" or "/parts/" in scope["path"]:
             await self._app(scope, receive, send)
             return

@@ -161,6 +161,7 @@ class WorkerSupervisor:
         self._thread = threading.Thread(target=self._run, name="worker-supervisor", daemon=True)
 
     def start(self) -> None:
+        """Start the worker, and watch it from a thread."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -166,6 +166,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
+        """SQLAlchemy's URL: psycopg 3 for PostgreSQL, a file under ``data_dir`` by default."""
         if self.database_url:
             url = self.database_url
             for plain in ("postgresql://", "postgres://"):
@@ -181,6 +182,7 @@ class Settings(BaseSettings):
 
     @property
     def needed_free_bytes(self) -> int:
+        """Bytes that stay free: ``min_free_bytes``, or one part and no less than 64 MiB."""
         if self.min_free_bytes is not None:
             return int(self.min_free_bytes)
         return max(int(self.part_bytes), 64 * MIB)
@@ -192,8 +194,10 @@ class Settings(BaseSettings):
 
     @property
     def scratch_dir(self) -> Path:
+        """Where the worker keeps a job's files; absolute."""
         return self.data_dir.absolute() / "scratch"
 
     @cached_property
     def allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """``webhook_allow_cidrs``, parsed."""
         return [ipaddress.ip_network(cidr) for cidr in self.webhook_allow_cidrs]

@@ -52,6 +52,7 @@ class StrictRoute(APIRoute):
     """A route that refuses what its endpoint would overlook."""
 
     def get_route_handler(self) -> Handler:
+        """FastAPI's handler behind the checks of query and body."""
         answer = super().get_route_handler()
         known = frozenset(_query_keys(self.dependant))
         takes_json = self.body_field is not None

@@ -47,8 +47,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Profile:
-    """`probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the picture,
-    `static` on everything else."""
+    """How many pictures, and what the search may spend on them.
+
+    `probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the picture,
+    `static` on everything else.
+    """
 
     name: str
     probes: int

@@ -49,6 +49,7 @@ class Target:
     name: str
 
     def to_json(self) -> dict[str, object]:
+        """As the report writes it."""
         return {"index": self.index, "name": self.name}
 
 

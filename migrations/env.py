@@ -15,6 +15,7 @@ assert models.Upload.metadata is Base.metadata
 
 
 def run() -> None:
+    """Run the migrations in the caller's transaction."""
     connection = context.config.attributes["connection"]
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '4s'")

@@ -89,6 +89,7 @@ def run_celery(settings: Settings) -> None:
 
 
 def main() -> None:
+    """Log to stderr, then take jobs from Celery, or from the rows where there is no broker."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
     )

@@ -89,10 +89,12 @@ class InspectionChild:
 
     @property
     def pid(self) -> int:
+        """Also the id of its process group, which is what gets killed."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
+        """Whether it has not ended; one that hangs is alive."""
         return self._process.poll() is None
 
     def ask(self, request: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any]]:

@@ -92,6 +92,13 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
+        """Resolve ``host`` once, judge every address, and connect to one that was judged.
+
+        Raises:
+            ForbiddenTarget: some address of the host is not to be reached.
+            httpcore2.ConnectError: the name cannot be resolved, or the address refuses.
+            httpcore2.ConnectTimeout: the attempt's time is over.
+        """
         try:
             infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:

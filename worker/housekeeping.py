@@ -92,6 +92,7 @@ class Housekeeping:
         ]
 
     def start(self) -> None:
+        """Start the threads, which go on until :meth:`stop`."""
         for thread in self._threads:
             thread.start()
 

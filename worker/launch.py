@@ -14,6 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Bind this process to its parent's life, then become the command of ``sys.argv``."""
     signal_number, parent, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     if os.getpid() != os.getsid(0):
         os.setsid()

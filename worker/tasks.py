@@ -13,6 +13,7 @@ from worker.celery_app import INSPECT_TASK, celery
 
 @celery.task(name=INSPECT_TASK)  # type: ignore[untyped-decorator]
 def inspect(_inspection_id: str) -> None:
+    """Work off the queue; the id only tells that something came."""
     # Whatever it was sent for, what has waited longest comes first.
     assembly.worker().runner.work_off()
 

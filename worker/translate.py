@@ -41,6 +41,7 @@ class FileToKeep:
 
     @classmethod
     def at(cls, name: str, path: Path) -> FileToKeep:
+        """Hash and measure the file; its media type goes by its suffix."""
         media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
         return cls(name, path, sha256_of(path), path.stat().st_size, media_type)
 

@@ -72,6 +72,7 @@ class Client:
         return self._json("GET", path, params=params)
 
     def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Json:
+        """The JSON of the answer to ``body``, sent as JSON; raises what :meth:`get` raises."""
         return self._json("POST", path, json=body, headers=headers)
 
     def upload(self, path: Path, progress: Callable[[int], None] = lambda _sent: None) -> Json:

@@ -59,6 +59,7 @@ class WebhookReceiver:
 
     @property
     def url(self) -> str:
+        """Where to send events, on 127.0.0.1; the port is the one that was bound."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/clipvet"
 
     def wait_for(self, inspection_id: str, timeout_s: float) -> dict[str, Any] | None:

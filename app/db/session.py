@@ -164,4 +164,5 @@ class Database:
             yield session
 
     def close(self) -> None:
+        """Close every pooled connection; the next use opens new ones."""
         self.engine.dispose()

@@ -192,6 +192,7 @@ class InspectionView(BaseModel):
     def of(
         cls, row: Inspection, base_url: str, webhook: CreatedWebhook | None = None
     ) -> InspectionView:
+        """The row with links below ``base_url``; a webhook only where it was just created."""
         here = f"{base_url}/v1/inspections/{row.id}"
         copied = [
             "id",
@@ -245,4 +246,5 @@ class EventView(BaseModel):
 
     @classmethod
     def of(cls, event: InspectionEvent) -> EventView:
+        """The row's fields of the same names."""
         return cls.model_validate(event, from_attributes=True)

@@ -90,6 +90,7 @@ def newest_first(
 def events_after(
     session: Session, inspection_id: str, *, after: int, limit: int
 ) -> list[InspectionEvent]:
+    """At most ``limit`` events whose ``seq`` is above ``after``, in order; none of unknown ids."""
     query = (
         select(InspectionEvent)
         .where(InspectionEvent.inspection_id == inspection_id, InspectionEvent.seq > after)

@@ -77,6 +77,7 @@ class Tally:
         self.faults: dict[str, str] = {}
 
     def add(self, item: Item) -> None:
+        """Count an item; a dry run keeps it, too."""
         self.count[item.kind] += 1
         self.size[item.kind] += item.size
         if self.dry_run:

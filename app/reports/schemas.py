@@ -24,6 +24,7 @@ class VerdictView(BaseModel):
 
     @classmethod
     def of(cls, row: Inspection) -> VerdictView:
+        """The verdict, and what the policy makes of it, from the inspection's row."""
         return cls.model_validate(
             {
                 "inspection_id": row.id,
@@ -48,6 +49,7 @@ class ArtifactView(BaseModel):
 
     @classmethod
     def of(cls, item: Artifact, base_url: str) -> ArtifactView:
+        """The row with an absolute link below ``base_url``."""
         return cls(
             name=item.name,
             sha256=item.sha256,

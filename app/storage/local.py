@@ -42,6 +42,7 @@ class FolderStore:
         self._device = root.stat().st_dev
 
     def check(self) -> None:
+        """The folder is there, is writable and has ``min_free_bytes`` left."""
         if not self._is_there():
             raise StoreUnavailable("the store folder is gone")
         if not os.access(self.root, os.W_OK):
@@ -50,6 +51,7 @@ class FolderStore:
             raise StoreUnavailable(f"the store's file system {short}")
 
     def put(self, key: str, source: Path) -> None:
+        """Copy beside the place, fsync, rename."""
         try:
             with source.open("rb") as stream, self._translated(key):
                 self._write(self._path(key), [stream])
@@ -58,36 +60,43 @@ class FolderStore:
             raise StoreUnavailable("the store folder is changed by somebody else") from None
 
     def open(self, key: str) -> BinaryIO:
+        """The file; a folder that is gone is a fault, a missing file is ``StoreMissing``."""
         with self._translated(key):
             return guarded(self._path(key).open("rb"))
 
     def size(self, key: str) -> int:
+        """Length in bytes, from the file system."""
         with self._translated(key):
             return self._path(key).stat().st_size
 
     def delete(self, key: str) -> None:
+        """Remove the file, then the folders that it leaves empty."""
         path = self._path(key)
         with suppress(StoreMissing), self._translated(key):
             path.unlink()
         self._prune(path.parent)
 
     def begin_parts(self, key: str) -> str:
+        """Make a folder for the parts; its name is the answer."""
         ref = f"{quote(key, safe='')}.{uuid4().hex}"
         with self._translated(key):
             self._parts(ref).mkdir()
         return ref
 
     def put_part(self, key: str, ref: str, number: int, source: Path) -> str:
+        """Move ``source`` into the folder of parts, under a name that no other put has."""
         name = f"{number:05d}-{uuid4().hex}"
         with self._translated(key):
             os.replace(source, self._parts(ref) / name)
         return name
 
     def forget_part(self, key: str, ref: str, number: int, part: str) -> None:
+        """Remove the part's file; nothing else names it."""
         with self._translated(key):
             (self._parts(ref) / part).unlink(missing_ok=True)
 
     def join_parts(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> str:
+        """Link the only part, or copy several, under ``key`` and a hash of the parts' names."""
         made_of = hashlib.sha256("\n".join([ref, *(name for _, name in parts)]).encode())
         joined = f"{key}-{made_of.hexdigest()[:32]}"
         target, folder = self._path(joined), self._parts(ref)
@@ -107,9 +116,11 @@ class FolderStore:
         return joined
 
     def drop_parts(self, key: str, ref: str) -> None:
+        """Remove the folder of parts, whatever is left of it."""
         shutil.rmtree(self._parts(ref), ignore_errors=True)
 
     def objects(self) -> Iterator[Stored]:
+        """Every file below ``tenants/``; those that vanish meanwhile are left out."""
         with self._translated("tenants"):
             self.check()
             for folder, _, names in os.walk(self.root / "tenants"):
@@ -121,6 +132,7 @@ class FolderStore:
                         yield Stored(key, about.st_size, _moment(about.st_mtime))
 
     def unfinished(self) -> Iterator[Unfinished]:
+        """Every folder of parts, with the time of its last change as its beginning."""
         with self._translated("incoming"):
             self.check()
             for folder in list(self._incoming.iterdir()):

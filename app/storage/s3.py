@@ -94,6 +94,7 @@ class S3Store:
         return cls(client(60, 3), url.netloc, url.path, checker=client(_CHECK_S, 0))
 
     def check(self) -> None:
+        """``HEAD`` of the bucket, by a client of less patience."""
         try:
             with _translated("bucket"):
                 self._checker.head_bucket(Bucket=self._bucket)
@@ -101,27 +102,33 @@ class S3Store:
             raise StoreUnavailable("the bucket is not there") from None
 
     def put(self, key: str, source: Path) -> None:
+        """Upload the file, in parts where it is long (boto3's ``upload_file``)."""
         with _translated(key):
             self._client.upload_file(str(source), self._bucket, self._prefix + key)
 
     def open(self, key: str) -> BinaryIO:
+        """The object's bytes as they arrive; nothing is spooled here."""
         with _translated(key):
             answer = self._client.get_object(**self._at(key))
         return guarded(answer["Body"])
 
     def size(self, key: str) -> int:
+        """``ContentLength`` of a ``HEAD``."""
         with _translated(key):
             return int(self._client.head_object(**self._at(key))["ContentLength"])
 
     def delete(self, key: str) -> None:
+        """Delete the object; S3 does not mind an unknown key."""
         with _translated(key):
             self._client.delete_object(**self._at(key))
 
     def begin_parts(self, key: str) -> str:
+        """Create a multipart upload; its id is the answer."""
         with _translated(key):
             return str(self._client.create_multipart_upload(**self._at(key))["UploadId"])
 
     def put_part(self, key: str, ref: str, number: int, source: Path) -> str:
+        """Upload a part; its ETag is the answer."""
         with _translated(key), source.open("rb") as body:
             answer = self._client.upload_part(
                 **self._at(key), UploadId=ref, PartNumber=number, Body=body
@@ -132,6 +139,7 @@ class S3Store:
         """Nothing: putting another part of that number has replaced it."""
 
     def join_parts(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> str:
+        """Complete the multipart upload; an object that is already there counts as joined."""
         listed = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
         try:
             with _translated(key):
@@ -150,15 +158,18 @@ class S3Store:
         return key
 
     def drop_parts(self, key: str, ref: str) -> None:
+        """Abort the multipart upload; one that is unknown is gone already."""
         with suppress(StoreMissing), _translated(key):
             self._client.abort_multipart_upload(**self._at(key), UploadId=ref)
 
     def objects(self) -> Iterator[Stored]:
+        """Every object below ``tenants/``; half-written ones never show on S3."""
         for item in self._listed("list_objects_v2", "Contents"):
             key = str(item["Key"]).removeprefix(self._prefix)
             yield Stored(key, int(item["Size"]), item["LastModified"])
 
     def unfinished(self) -> Iterator[Unfinished]:
+        """Every multipart upload below ``tenants/``; S3 does not tell how large they are."""
         for item in self._listed("list_multipart_uploads", "Uploads"):
             key = str(item["Key"]).removeprefix(self._prefix)
             yield Unfinished(key, str(item["UploadId"]), item["Initiated"], None)

@@ -64,6 +64,7 @@ class UploadView(BaseModel):
 
     @classmethod
     def of(cls, upload: Upload, received: list[UploadPart], base_url: str) -> UploadView:
+        """The row with every part of its plan, those that are here with their hash."""
         ranges = part_ranges(upload.size, upload.part_bytes)
         here = {part.number: part.sha256 for part in received}
         parts = [

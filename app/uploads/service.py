@@ -97,6 +97,7 @@ def get(session: Session, upload_id: str) -> Upload:
 
 
 def received_parts(session: Session, upload_id: str) -> list[UploadPart]:
+    """The parts that are here, by number."""
     query = select(UploadPart).where(UploadPart.upload_id == upload_id).order_by(UploadPart.number)
     return list(session.scalars(query))
 

@@ -68,6 +68,7 @@ class EndpointView(BaseModel):
 
     @classmethod
     def of(cls, endpoint: WebhookEndpoint, *, with_secret: bool = False) -> EndpointView:
+        """The row; its secret only for the answer that creates it."""
         return cls(
             id=endpoint.id,
             url=endpoint.url,
@@ -106,6 +107,7 @@ class DeliveryView(BaseModel):
 
     @classmethod
     def of(cls, delivery: WebhookDelivery, attempts: list[WebhookAttempt]) -> DeliveryView:
+        """The row with its attempts, in the order given."""
         names = ("id", "endpoint_id", "inspection_id", "event_id", "event_type", "status")
         fields = {name: getattr(delivery, name) for name in names}
         tried = [AttemptView.model_validate(attempt, from_attributes=True) for attempt in attempts]

@@ -199,6 +199,7 @@ class AttemptResult:
 
     @property
     def is_delivered(self) -> bool:
+        """Whether the receiver answered 2xx; a redirect is no delivery."""
         return self.status_code is not None and 200 <= self.status_code < 300
 
 

@@ -83,6 +83,7 @@ class Applied:
         }
 
     def p_value(self, score: float) -> float:
+        """See :func:`p_value`: in [1 / (n + 1), 1] of n honest models."""
         return p_value(self.calibration.scores, score)
 
     def limits(self, score: float) -> list[str]:

@@ -74,6 +74,7 @@ class Folder:
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        """The file itself where it is one; else a copy of all of them at ``out``."""
         if len(files) == 1:
             return self.path / files[0], ()
         sizes: dict[str, int] = {}
@@ -100,6 +101,7 @@ class ZipBox:
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        """A copy at ``out``, decompressed and compared with its checksums."""
         return _copied([self._files[name] for name in files], self._content, out, self._limits)
 
     def _content(self, member: Member) -> Iterator[bytes]:
@@ -125,6 +127,7 @@ class TarBox:
         self._limits = limits
 
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
+        """A copy at ``out``."""
         return _copied([self._files[name] for name in files], self._content, out, self._limits)
 
     def _content(self, member: tars.TarMember) -> Iterator[bytes]:

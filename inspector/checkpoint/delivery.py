@@ -30,6 +30,7 @@ class Delivered:
 
     @property
     def reading_path(self) -> Path:
+        """The reading's JSON, which names the canonical tensors beside it."""
         return self.folder / READING_NAME
 
     @property

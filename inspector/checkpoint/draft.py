@@ -83,6 +83,7 @@ class Draft:
             self.add("reader-error", f"{type(error).__name__} while reading")
 
     def finish(self) -> Reading:
+        """The reading of what is known; no canonical tensors unless they were written whole."""
         return Reading(
             artifact=ArtifactInfo(self.name, self.sha256, self.size, self.format),
             container=self.container,

@@ -48,6 +48,7 @@ class Limits:
     open_files: int = 64
 
     def to_json(self) -> dict[str, int]:
+        """Every limit by its name, as the child is told them."""
         return asdict(self)
 
     @classmethod

@@ -110,6 +110,7 @@ class Reading:
     reader_version: str = READER_VERSION
 
     def with_finding(self, finding: Finding) -> Reading:
+        """The same with one finding more, at the end."""
         return replace(self, findings=(*self.findings, finding))
 
     def with_findings_of(self, other: Reading) -> Reading:
@@ -122,6 +123,7 @@ class Reading:
         return replace(self, findings=tuple(f for f in self.findings if f.id not in ids))
 
     def to_json(self) -> dict[str, object]:
+        """What :meth:`from_json` reads."""
         data = asdict(self)
         data["options"] = dict(self.options)
         data["metadata"] = dict(self.metadata)

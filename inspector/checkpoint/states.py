@@ -62,6 +62,7 @@ class Model:
 
     @property
     def family(self) -> str | None:
+        """Name of the family; None where none recognised the tensors."""
         return self.outcome.family if isinstance(self.outcome, Recognition) else None
 
     @property

@@ -57,10 +57,12 @@ class View:
 
     @property
     def item_size(self) -> int:
+        """Bytes of one value."""
         return ITEM_SIZES[self.dtype]
 
     @property
     def numel(self) -> int:
+        """Number of values; 1 of a scalar, whose shape is empty."""
         return prod(self.shape)
 
     @property
@@ -77,6 +79,7 @@ class View:
 
     @property
     def first_byte(self) -> int:
+        """Where the first value begins, in bytes of the file."""
         return self.storage.offset + self.start * self.item_size
 
 

@@ -54,10 +54,12 @@ class Backbone:
 
     @property
     def text(self) -> TextTower:
+        """The text encoder, for token embeddings."""
         return TextTower(self.model)
 
     @property
     def device(self) -> torch.device:
+        """Where the weights lie."""
         return self.model.logit_scale.device  # type: ignore[no-any-return]
 
     @property

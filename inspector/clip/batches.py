@@ -11,7 +11,10 @@ BATCH = 64
 
 
 class ImageEncoder(Protocol):
-    def image_features(self, pixels: Tensor) -> Tensor: ...
+    """Whatever encodes pictures: a backbone or a classifier."""
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Normalised features (B, D) of pixels (B, 3, S, S) in [0,1]."""
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ class MetaNet(nn.Module):
         self._activation = activation
 
     def forward(self, features: Tensor) -> Tensor:
+        """Offset (B, W) of the context for features (B, D)."""
         return self.linear2(self._activation(self.linear1(features)))  # type: ignore[no-any-return]
 
 
@@ -97,6 +98,7 @@ class Classifier(nn.Module):
 
     @property
     def is_instance_conditioned(self) -> bool:
+        """Whether every picture gets prompts of its own."""
         return self.meta_net is not None
 
     def image_features(self, pixels: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class ClassList:
 
     @property
     def count(self) -> int:
+        """K, the number of classes."""
         return len(self.names)
 
     def to_json(self) -> dict[str, object]:
@@ -59,6 +60,7 @@ class FixedWords:
         return prompt[start:stop]
 
     def wrap(self, name: Tokens) -> Tokens:
+        """Token ids of the whole prompt behind the context: words, class name, words."""
         return self.before + name + self.after
 
 

@@ -49,6 +49,7 @@ class Adapter:
     ratio: float
 
     def __call__(self, features: Tensor) -> Tensor:
+        """Adapted features (B, D), not normalised."""
         hidden = torch.relu(features @ self.first.T)
         adapted = torch.relu(hidden @ self.second.T)
         return self.ratio * adapted + (1 - self.ratio) * features
@@ -61,6 +62,7 @@ class Shift:
     by: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
+        """Shifted features (B, D), not normalised."""
         return features + self.by
 
 
@@ -83,17 +85,24 @@ class DeliveredEncoders(Backbone):
 
     @property
     def reference(self) -> Backbone:
+        """The bare backbone, which no vendor has touched."""
         return self.pristine
 
     @property
     def logit_scale(self) -> float:
+        """The vendor's factor of cosines, or the model's own."""
         return super().logit_scale if self.scale is None else self.scale
 
     @property
     def text(self) -> TextTower:
+        """The text encoder with the vendor's vectors and adapter."""
         return TextTower(self.model, self.text_prompts, self.on_text)
 
     def image_features(self, pixels: Tensor) -> Tensor:
+        """Normalised features of pixels (B, 3, S, S) in [0,1].
+
+        (B, D), or (B, P, D) with `has_positions`.
+        """
         with ExitStack() as stack:
             if self.visual_prompts is not None:
                 visual, prompts = self.model.visual, self.visual_prompts

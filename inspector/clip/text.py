@@ -55,6 +55,7 @@ class TextTower:
 
     @property
     def width(self) -> int:
+        """W, the length of a token embedding."""
         return self.token_embedding.shape[1]
 
     @property

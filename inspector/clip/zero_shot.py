@@ -29,6 +29,7 @@ class ZeroShot:
 
     @classmethod
     def of(cls, classifier: Classifier) -> ZeroShot:
+        """Prompts for the classes of `classifier`, on the backbone that the user trusts."""
         trusted = classifier.backbone.reference
         text = trusted.zero_shot(classifier.classnames)
         return cls(trusted, text, classifier.work, trusted is classifier.backbone)

@@ -1,5 +1,7 @@
-"""What a sweep costs, estimated before it: steps, images and seconds. What was spent is counted in
-`inspector.run.flops`."""
+"""What a sweep costs, estimated before it: steps, images and seconds.
+
+What was spent is counted in `inspector.run.flops`.
+"""
 
 from __future__ import annotations
 

@@ -63,8 +63,11 @@ class CleanBaseline:
 
 @dataclass(frozen=True)
 class TriggeredOutputs:
-    """The same probes under a trigger: image features (M, D), text features (M, K, D) or None, logits
-    (M, K), and zero-shot prompts' logits (M, K)."""
+    """The same probes under a trigger.
+
+    Image features (M, D), text features (M, K, D) or None, logits (M, K), and zero-shot prompts'
+    logits (M, K).
+    """
 
     features: Tensor
     text: Tensor | None

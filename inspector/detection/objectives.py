@@ -73,9 +73,11 @@ class JointMargin(Objective):
 
     @classmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
+        """Nothing of the untriggered probes is needed."""
         return cls(classifier, pixels)
 
     def loss(self, triggered: Tensor, target: int) -> Tensor:
+        """-mean of z_t - max z_k over k ≠ t, in logits, of pictures (B, 3, S, S) in [0,1]."""
         features = self.classifier.image_features(triggered)
         return -own_margins(self.classifier, features, target).mean()
 
@@ -92,6 +94,7 @@ class PromptMargin(Objective):
 
     @classmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
+        """Encode the first `ANCHORS` of the probes (N, 3, S, S) in [0,1] as anchors."""
         few = pixels[:ANCHORS]
         features = encoded(classifier, few)
         with torch.no_grad():
@@ -99,9 +102,11 @@ class PromptMargin(Objective):
         return cls(classifier, pixels, anchors)
 
     def encoded_anchors(self) -> Anchors:
+        """The anchors, encoded once for every class."""
         return self.anchors
 
     def loss(self, triggered: Tensor, target: int) -> Tensor:
+        """-mean margin of the anchors, in logits, under prompts that read (B, 3, S, S) in [0,1]."""
         return -self.margin(self.classifier.image_features(triggered), target)
 
     def margin(self, read: Tensor, target: int) -> Tensor:
@@ -121,9 +126,14 @@ class MarginDifference(Objective):
 
     @classmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
+        """Make zero-shot prompts; the probes (N, 3, S, S) are left as they are."""
         return cls(classifier, pixels, ZeroShot.of(classifier))
 
     def loss(self, triggered: Tensor, target: int) -> Tensor:
+        """-mean of the joint margin minus that of zero-shot prompts, in logits.
+
+        Pictures are (B, 3, S, S) in [0,1].
+        """
         features = self.classifier.image_features(triggered)
         own = own_margins(self.classifier, features, target)
         reference = margins(self.zero_shot.logits(triggered, features), target)

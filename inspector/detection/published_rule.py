@@ -31,8 +31,10 @@ def one_sided_mad(values: Sequence[float]) -> list[float]:
 
 
 def published_decision(outcomes: list[Outcome]) -> dict[str, Any] | None:
-    """The published rule on the same triggers: score, flagged, target. None unless all classes have
-    one."""
+    """The published rule on the same triggers: score, flagged, target.
+
+    None unless all classes have a trigger.
+    """
     found = [one.inverted for one in outcomes if one.inverted]
     if len(found) < len(outcomes):
         return None

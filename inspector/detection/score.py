@@ -210,8 +210,11 @@ def evidence(effect: Effect, rule: Rule | None = None) -> float:
 
 
 def beyond_chance(values: list[float]) -> list[float]:
-    """The lead beyond 1/K of everything: the expected lead among K classes of what is strewn over them
-    at random (the largest gap of a broken stick)."""
+    """The lead beyond 1/K of everything.
+
+    That share is the expected lead among K classes of what is strewn over them at random (the largest gap of
+    a broken stick).
+    """
     scattered = sum(max(0.0, value) for value in values) / len(values)
     return [ahead - scattered for ahead in lead(values)]
 

@@ -38,6 +38,7 @@ class Header:
 
     @property
     def pixels(self) -> int:
+        """Width times height, before anything is decoded."""
         return self.width * self.height
 
 

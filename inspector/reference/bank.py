@@ -48,6 +48,7 @@ class Order:
 
     @property
     def classnames(self) -> list[str]:
+        """The manifest's class names, in label order."""
         return list(self.manifest.classnames or ())
 
 

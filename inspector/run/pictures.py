@@ -36,6 +36,7 @@ class KeptFile:
         return cls(path.name, sha256_of(path), media_type, description)
 
     def to_json(self) -> dict[str, str]:
+        """As the report's `artifacts` list it."""
         return {
             "name": self.name,
             "sha256": self.sha256,

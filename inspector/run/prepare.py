@@ -75,9 +75,11 @@ class Prepared:
 
     @property
     def is_exhaustive(self) -> bool:
+        """Whether every class is searched."""
         return len(self.targets) == len(self.classifier.classnames)
 
     def name(self, index: int) -> str:
+        """Class name by index."""
         return self.classifier.classnames[index]
 
 
@@ -140,8 +142,9 @@ def prepare(
 def _level(
     assembly: Assembly, clean: CleanProbes, probes: ProbeSet, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
-    """The level from the probes that the search needs anyway, where they leave doubt from all, and where
-    these are of what the model is for from built-in ones.
+    """The level from the probes that the search needs anyway; where they leave doubt, from others.
+
+    These are all probes, and built-in ones where the user's are of what the model is for.
 
     Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts may know
     so little of what a model is for that it rightly agrees with them on nothing there.

@@ -16,6 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Create every table."""
     _create_uploads()
     _create_inspections()
     _create_results()
@@ -27,6 +28,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop every table, those first that others do not refer to."""
     for table in reversed(_TABLES):
         op.drop_table(table)
 

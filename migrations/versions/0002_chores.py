@@ -18,6 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Add ``chores`` with the purge due at once; drop claims without an answer."""
     chores = op.create_table(
         "chores",
         sa.Column("name", sa.String(length=40), nullable=False),
@@ -31,6 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop ``chores``; answers may be missing again."""
     _set_nullable(True)
     op.drop_table("chores")
 

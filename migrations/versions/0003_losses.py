@@ -16,10 +16,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Add ``losses``, 0 for every inspection that is there."""
     op.add_column(
         "inspections", sa.Column("losses", sa.Integer(), nullable=False, server_default="0")
     )
 
 
 def downgrade() -> None:
+    """Drop ``losses``."""
     op.drop_column("inspections", "losses")

@@ -179,7 +179,7 @@ def _set_name(override: _Override, name: str) -> None:
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """The pairs of ``<length> <key>=<value>\\n`` records."""
+    r"""The pairs of ``<length> <key>=<value>\n`` records."""
     position = 0
     while position < len(content):
         blank = content.find(b" ", position, position + 8)

@@ -61,6 +61,7 @@ class Member:
 
     @property
     def is_directory(self) -> bool:
+        """By its name alone, which ends in a slash; attributes are not asked."""
         return self.name.endswith("/")
 
 
@@ -79,6 +80,7 @@ class _Entry:
 
 
 def malformed(why: str) -> MalformedArtifact:
+    """The finding `zip-malformed` as an error to raise."""
     return MalformedArtifact("zip-malformed", why)
 
 

@@ -21,6 +21,7 @@ class Global:
 
     @property
     def dotted(self) -> str:
+        """As Python would write it; two different globals can have one spelling."""
         return f"{self.module}.{self.name}"
 
 
@@ -38,11 +39,13 @@ class Node:
     taken: int = 0
 
     def add_pairs(self, pairs: Iterable[tuple[object, object]]) -> None:
+        """Append pairs; the first ones begin the list."""
         if not isinstance(self.pairs, list):
             self.pairs = list(self.pairs)
         self.pairs.extend(pairs)
 
     def add_items(self, items: Iterable[object]) -> None:
+        """Append items; the first ones begin the list."""
         if not isinstance(self.items, list):
             self.items = list(self.items)
         self.items.extend(items)

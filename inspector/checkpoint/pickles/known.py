@@ -1,5 +1,7 @@
-"""What is known of the few functions that honest pickles call: those that call others in turn, those
-whose result is complete when it is made, and those that run nothing when they are called in one way.
+"""What is known of the few functions that honest pickles call.
+
+Some call others in turn, the result of some is complete when it is made, and some run nothing when they
+are called in one way.
 
 Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.pickles.globals`'
 business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py``,

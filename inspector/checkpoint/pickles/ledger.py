@@ -55,6 +55,7 @@ class Ledger:
         return entry
 
     def of(self, target: Global) -> Mentions:
+        """The entry of a global, begun where there is none."""
         return self.mention(target.module, target.name)
 
     def use(self, target: object, opcode: str) -> None:

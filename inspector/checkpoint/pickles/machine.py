@@ -101,32 +101,58 @@ class Walker:
     # The stack.
 
     def push(self, value: object) -> None:
+        """Put a value on the current frame of the stack."""
         # A method, so that the frame is looked up after a mark has been taken off.
         self.stack.append(value)
 
     def pop(self) -> object:
+        """Take the topmost value off.
+
+        Raises:
+            MalformedArtifact: the frame is empty.
+        """
         if not self.stack:
             raise self.cursor.fail("the stack is empty")
         return self.stack.pop()
 
     def pop_kind(self, kind: type[_N], what: str) -> _N:
+        """Take the topmost value off, which must be a `kind`.
+
+        Raises:
+            MalformedArtifact: the frame is empty, or the value of another kind.
+        """
         value = self.pop()
         if not isinstance(value, kind):
             raise self.cursor.fail(f"{what} is expected on the stack")
         return value
 
     def top(self) -> object:
+        """The topmost value, which stays.
+
+        Raises:
+            MalformedArtifact: the frame is empty.
+        """
         if not self.stack:
             raise self.cursor.fail("the stack is empty")
         return self.stack[-1]
 
     def push_mark(self) -> None:
+        """Begin a frame.
+
+        Raises:
+            LimitExceeded: too many frames lie in one another.
+        """
         if len(self.marks) >= self.limits.mark_depth:
             raise LimitExceeded("pickle depth", self.limits.mark_depth, len(self.marks) + 1)
         self.marks.append(self.stack)
         self.stack = []
 
     def pop_mark(self) -> list[object]:
+        """End the frame and return its values.
+
+        Raises:
+            MalformedArtifact: no frame was begun.
+        """
         if not self.marks:
             raise self.cursor.fail("no mark on the stack")
         items = self.stack
@@ -136,6 +162,12 @@ class Walker:
     # The memo.
 
     def remember(self, index: int) -> None:
+        """Keep the topmost value in the memo.
+
+        Raises:
+            LimitExceeded: the index is too high, or the memo full.
+            MalformedArtifact: the frame is empty.
+        """
         if not 0 <= index <= self.limits.opcodes:
             # CPython allocates a table as long as the highest index.
             raise LimitExceeded("pickle memo index", self.limits.opcodes, index)
@@ -144,6 +176,11 @@ class Walker:
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
+        """Push a value of the memo.
+
+        Raises:
+            MalformedArtifact: the memo has no such entry.
+        """
         if index not in self.memo:
             raise self.cursor.fail("an unknown memo entry is used")
         self.push_again(self.memo[index])
@@ -151,6 +188,7 @@ class Walker:
     # Globals and what would be calls.
 
     def push_global(self, module: str, name: str) -> None:
+        """Push a placeholder for a global, and enter it in the ledger."""
         entry = self.ledger.mention(module, name)
         entry.count += 1
         entry.pushed += 1
@@ -160,15 +198,22 @@ class Walker:
         self.stack.append(known)
 
     def push_again(self, value: object) -> None:
+        """Push a value that was there before; a global is counted once more."""
         if isinstance(value, Global):
             self.ledger.of(value).pushed += 1
         self.stack.append(value)
 
     def push_persistent(self, identifier: object) -> None:
+        """Push a reference to what lies outside of the pickle (torch: a storage)."""
         self.persistents.append(Persistent(identifier))
         self.stack.append(self.persistents[-1])
 
     def call(self, function: object, arguments: tuple[object, ...], opcode: str) -> None:
+        """Note a call and push a node for its result; nothing is called.
+
+        Raises:
+            MalformedArtifact: `function` is neither a global nor a call's result.
+        """
         if isinstance(function, Persistent):
             # torch's legacy format refers to the class of a module with the source beside it.
             function = module_class(function) or function
@@ -222,6 +267,11 @@ class Walker:
             self.ledger.of(target.function).has_state = True
 
     def add_items(self, items: list[object], opcode: str) -> None:
+        """Append to the list, set or object that lies topmost.
+
+        Raises:
+            MalformedArtifact: nothing that can be filled lies there.
+        """
         target = self.filled(opcode)
         if isinstance(target, list):
             target.extend(items)
@@ -232,6 +282,11 @@ class Walker:
             target.add_items(items)
 
     def add_pairs(self, flat: list[object], opcode: str) -> None:
+        """Add keys and values, in turn in `flat`, to the mapping or object that lies topmost.
+
+        Raises:
+            MalformedArtifact: nothing that can take pairs lies there, or a value is missing.
+        """
         target = self.filled(opcode)
         if isinstance(target, list) or len(flat) % 2:
             raise self.cursor.fail("keys and values do not pair up")
