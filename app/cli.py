@@ -1,9 +1,9 @@
 """The console script ``clipvet``. Never imports torch: what needs it is another process.
 
-``serve api worker migrate purge submit`` live here; ``inspect scan index logits repair calibrate trojai``
-become ``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2 error,
-3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by itself: the service's
-stack takes longer to load than a static scan takes in all.
+``serve api worker migrate purge submit`` live here; ``inspect scan index logits repair calibrate
+trojai`` become ``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2
+error, 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by itself: the
+service's stack takes longer to load than a static scan takes in all.
 """
 
 from __future__ import annotations
@@ -202,7 +202,10 @@ def run_inspector(arguments: list[str]) -> None:
 
 
 def main() -> NoReturn:
-    """Entry point of the console script. An unhandled exception would exit with 1, a verdict's code."""
+    """Entry point of the console script.
+
+    An unhandled exception would exit with 1, a verdict's code.
+    """
     if len(sys.argv) > 1 and sys.argv[1] in INSPECTOR_COMMANDS:
         run_inspector(sys.argv[1:])
     from pydantic import ValidationError

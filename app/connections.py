@@ -1,9 +1,10 @@
 """Connections of the API: how long a client may keep us waiting, and how many may wait at a time.
 
-uvicorn bounds neither: half a request holds its descriptor for ever. Here a header comes whole within
-a while, a body goes on and keeps a minimum rate, and an answer is read. Only time counts during which
-we were ready: a full spool or a stopped process makes nobody late. Above a number of connections the
-one with the least claim to stay makes room, so that a newcomer always gets in. Knows no route.
+uvicorn bounds neither: half a request holds its descriptor for ever. Here a header comes whole
+within a while, a body goes on and keeps a minimum rate, and an answer is read. Only time
+counts during which we were ready: a full spool or a stopped process makes nobody late. Above a
+number of connections the one with the least claim to stay makes room, so that a newcomer
+always gets in. Knows no route.
 """
 
 from __future__ import annotations

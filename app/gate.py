@@ -101,7 +101,8 @@ class Methods:
                 has_ended = True
                 await send({"type": "http.response.body", "body": b""})
             else:
-                # As from a client that has gone: whoever streams a file stops after its first block.
+                # As from a client that has gone: whoever streams a file
+                # stops after its first block.
                 raise OSError("the answer to HEAD has no body")
 
         try:

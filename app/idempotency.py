@@ -1,10 +1,10 @@
 """``Idempotency-Key`` (IETF draft): a repeated POST gets the first answer and does nothing.
 
-The key's row and the work are one transaction, so a crash or a failed request leaves neither (as with
-Stripe) and the request can be repeated at once. While it runs, the database itself knows that the key is
-taken: on PostgreSQL by an advisory lock, which ends with the transaction and answers a second request
-with 409; SQLite has one writer, so a second request waits and is answered like the first. Keys live 24
-hours per tenant.
+The key's row and the work are one transaction, so a crash or a failed request leaves neither (as
+with Stripe) and the request can be repeated at once. While it runs, the database itself knows that
+the key is taken: on PostgreSQL by an advisory lock, which ends with the transaction and answers a
+second request with 409; SQLite has one writer, so a second request waits and is answered like the
+first. Keys live 24 hours per tenant.
 """
 
 from __future__ import annotations

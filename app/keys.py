@@ -4,8 +4,8 @@
     tenants/<tenant>/inspections/<inspection>/<attempt>/<name>
     tenants/<tenant>/canonical/…        (written by versions before this one)
 
-A key names the row that decides what becomes of the bytes, and the row is there before them. Knows no
-store and no table.
+A key names the row that decides what becomes of the bytes, and the row is there before them.
+Knows no store and no table.
 """
 
 from __future__ import annotations

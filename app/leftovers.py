@@ -1,7 +1,8 @@
 """Files and folders that belong to one process, and the removal of those whose process has died.
 
-Whoever makes one holds the kernel's lock on it (flock), which ends with the process, however that ends.
-So any process may tidy up beside all others, at once and without guessing by age. Knows no purpose.
+Whoever makes one holds the kernel's lock on it (flock), which ends with the process,
+however that ends. So any process may tidy up beside all others, at once and without
+guessing by age. Knows no purpose.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Opaque cursors: ``{items, next_page_token, has_more}``. Knows no table.
 
-A token is 32 hexadecimal digits: those of the last id of a page (ids sort by time), or its number in
-a history. Every such token can be asked for; one that no page ended with only begins in between.
+A token is 32 hexadecimal digits: those of the last id of a page (ids sort by time), or its number
+in a history. Every such token can be asked for; one that no page ended with only begins in between.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PageToken = Annotated[
         json_schema_extra={"pattern": f"^{_TOKEN.pattern}$"},
     ),
 ]
-"""The pattern is told, and :func:`before` and :func:`after_number` refuse what differs by a code of its own."""
+"""The pattern is told, and :func:`before` and :func:`after_number` refuse what differs
+by a code of its own."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -48,12 +49,18 @@ def cut_history(items: list[Item], numbers: list[int], limit: int) -> Page[Item]
 
 
 def before(prefix: str, token: str | None) -> str | None:
-    """The id with this prefix that a page ended with. Raises ``Unprocessable`` for what is no token."""
+    """The id with this prefix that a page ended with.
+
+    Raises ``Unprocessable`` for what is no token.
+    """
     return None if token is None else f"{prefix}_{_checked(token)}"
 
 
 def after_number(token: str | None) -> int | None:
-    """The number that a page of a history ended with. Raises ``Unprocessable`` for what is no token."""
+    """The number that a page of a history ended with.
+
+    Raises ``Unprocessable`` for what is no token.
+    """
     return None if token is None else min(int(_checked(token), 16), _LAST_SEQ)
 
 

@@ -229,7 +229,10 @@ def _unexpected(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI, max_body_bytes: int) -> None:
-    """Register handlers and the limit on bodies. ``RequestId`` is for the caller, outside of all."""
+    """Register handlers and the limit on bodies.
+
+    ``RequestId`` is for the caller, outside of all.
+    """
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

@@ -1,7 +1,7 @@
 """Every setting of the service, read once from the environment (prefix ``CLIPVET_``).
 
-The rest of the service takes its settings from here. The defaults are the embedded service: SQLite and
-a folder under ``data_dir``, no broker. Durations are seconds, sizes bytes.
+The rest of the service takes its settings from here. The defaults are the embedded service: SQLite
+and a folder under ``data_dir``, no broker. Durations are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MIB = 1024 * 1024
 RETRY_SCHEDULE_S = (
     0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400,
 )  # fmt: skip
-"""Wait before webhook attempt n (Standard Webhooks 1.0): 0 s, 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
+"""Wait before webhook attempt n (Standard Webhooks 1.0): 0 s, 5 s, 5 m, 30 m, 2 h, 5 h,
+10 h, 14 h, 20 h, 24 h."""
 
 SandboxLevel = Literal["plain", "rlimits", "landlock", "seccomp", "namespaces"]
 """How well the reader of uploads is caged, from the weakest; SECURITY.md says what each means."""
@@ -83,19 +84,19 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = None
 
     api_token: ApiToken | None = None
-    """One static bearer token; unset leaves the API open (bind it to loopback then). Set but empty is an
-    error: whoever sets it means to keep strangers out."""
+    """One static bearer token; unset leaves the API open (bind it to loopback then). Set but empty
+    is an error: whoever sets it means to keep strangers out."""
     public_url: Annotated[PublicUrl | None, BeforeValidator(lambda given: given or None)] = None
-    """Base of absolute links in answers and webhooks; None: links begin with a slash. What a request says
-    in ``Host`` shapes none."""
+    """Base of absolute links in answers and webhooks; None: links begin with a slash. What a
+    request says in ``Host`` shapes none."""
     docs: bool = True
     """Whether ``/docs`` and ``/openapi.json`` are answered."""
 
     max_upload_bytes: ByteSize = ByteSize(4 * 1024 * MIB)
     part_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * MIB)
     min_free_bytes: ByteSize | None = None
-    """Below this much free space ``/readyz`` is 503, and a worker that met a full disk takes no job; None: one
-    part, at least 64 MiB."""
+    """Below this much free space ``/readyz`` is 503, and a worker that met a full disk takes no
+    job; None: one part, at least 64 MiB."""
     max_body_bytes: ByteSize = ByteSize(2 * MIB)
     """Limit on JSON bodies; a class list of 20,000 names is about 400 KB."""
     header_timeout_s: Annotated[float, Field(gt=0)] = 10
@@ -105,19 +106,19 @@ class Settings(BaseSettings):
     body_min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
     """A tenth of what the slowest mobile network carries; a part of 64 MiB would take 18 hours."""
     answer_timeout_s: Annotated[float, Field(gt=0)] = 60
-    """A client that reads nothing of its answer for so long has gone. TCP tells of progress in steps of up to
-    64 KiB, so this is no less than a slow reader needs for one."""
+    """A client that reads nothing of its answer for so long has gone. TCP tells of progress in
+    steps of up to 64 KiB, so this is no less than a slow reader needs for one."""
     max_connections: Annotated[int, Field(ge=16)] = 2000
-    """At a time, at most; fewer where the process may open fewer files. Beyond it the one that waits
-    longest without a request makes room."""
+    """At a time, at most; fewer where the process may open fewer files. Beyond it the one that
+    waits longest without a request makes room."""
     upload_ttl_s: float = 24 * 3600
     idempotency_ttl_s: float = 24 * 3600
     default_deadline_s: float = 24 * 3600
 
     lease_s: Annotated[float, Field(ge=1)] = 90
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    """What an inspection may end by itself, as when its process dies. What happens to store, database,
-    broker or worker is none of its attempts."""
+    """What an inspection may end by itself, as when its process dies. What happens to store,
+    database, broker or worker is none of its attempts."""
     max_worker_losses: Annotated[int, Field(ge=0)] = 10
     """How many workers may die while they have one inspection, before it is taken for the cause."""
     retry_delay_s: float = 2
@@ -132,14 +133,16 @@ class Settings(BaseSettings):
     purge_grace_s: Annotated[float, Field(ge=0)] = 3600
     """What is younger is left alone."""
     retain_uploads_s: Annotated[float | None, Field(ge=0)] = None
-    """Uploaded bytes older than that go when no inspection needs them; hash and results stay. None: kept."""
+    """Uploaded bytes older than that go when no inspection needs them; hash and
+    results stay. None: kept."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backbones: dict[str, str] = {}
-    """Registered backbones: id → what ``clipvet inspect --backbone`` takes (a local folder, say), which
-    no answer ever tells."""
+    """Registered backbones: id → what ``clipvet inspect --backbone`` takes (a local folder, say),
+    which no answer ever tells."""
     calibrations: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = None
-    """Folder of files of ``clipvet calibrate``; reports carry the p-value of the one that fits best."""
+    """Folder of files of ``clipvet calibrate``; reports carry the p-value of
+    the one that fits best."""
     inspector_command: list[str] | None = None
     """None: this interpreter with ``-I -m inspector job``."""
     sandbox_floor: SandboxLevel = "plain"

@@ -69,7 +69,10 @@ class MalformedArtifact(ArtifactError):
 
 
 class LimitExceeded(ArtifactError):
-    """A limit of the reader was reached. ``limit`` and ``actual`` share the unit of ``resource``."""
+    """A limit of the reader was reached.
+
+    ``limit`` and ``actual`` share the unit of ``resource``.
+    """
 
     def __init__(self, resource: str, limit: int, actual: int, remedy: str = "") -> None:
         detail = f"{resource}: {actual} is over the limit of {limit}"

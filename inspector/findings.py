@@ -1,11 +1,11 @@
 """Severity and finding: what every stage of an inspection reports in the same words.
 
 Deliberately knows no stage: the reader, the tensor checks and the trigger search decide what they
-report and how severe it is. One table, :data:`WEAKNESSES`, says of every id which weakness (CWE 4.x)
-and which technique (MITRE ATLAS 5.6) it stands for; another, in :mod:`inspector.advice`, what to do
-next. Torch-free and free of third-party code, because
-the reading child and the command line's static scan import it. The shape (id, severity, message; the
-worst one decides) is fickling's, with an ordered enumeration instead of hand-written comparisons.
+report and how severe it is. One table, :data:`WEAKNESSES`, says of every id which weakness (CWE
+4.x) and which technique (MITRE ATLAS 5.6) it stands for; another, in :mod:`inspector.advice`, what
+to do next. Torch-free and free of third-party code, because the reading child and the command
+line's static scan import it. The shape (id, severity, message; the worst one decides) is
+fickling's, with an ordered enumeration instead of hand-written comparisons.
 """
 
 from __future__ import annotations

@@ -59,12 +59,12 @@ class Manifest:
 
     `template` is the tokenised string with "{}" for the class; `num_context` the number of learned
     vectors; `mean` and `std` normalise pixels in [0,1]; `logit_scale` is the factor itself (about
-    100), not its logarithm; `precision` is free text; `adapter_ratio` is the adapter's share of the mix.
-    Of TCP: the text block before which its vectors go in, and the words around the class from whose
-    text feature they are made. Of Tip-Adapter: `alpha`, the weight of its cache, and `beta`, its
-    sharpness; `alpha` is LoRA's where its file does not say it. `templates` are several whose text
-    features are averaged, of methods without context. `tried_alpha` takes the place of what a LoRA
-    file says; nothing is read into it, see `inspector.clip.proof`.
+    100), not its logarithm; `precision` is free text; `adapter_ratio` is the adapter's share of the
+    mix. Of TCP: the text block before which its vectors go in, and the words around the class from
+    whose text feature they are made. Of Tip-Adapter: `alpha`, the weight of its cache, and `beta`,
+    its sharpness; `alpha` is LoRA's where its file does not say it. `templates` are several whose
+    text features are averaged, of methods without context. `tried_alpha` takes the place of what a
+    LoRA file says; nothing is read into it, see `inspector.clip.proof`.
     """
 
     method: str = AUTO

@@ -49,8 +49,8 @@ class Budget:
 class Profile:
     """How many pictures, and what the search may spend on them.
 
-    `probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the picture,
-    `static` on everything else.
+    `probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the
+    picture, `static` on everything else.
     """
 
     name: str
@@ -85,8 +85,8 @@ PROFILES = {
         ),
     )
 }  # fmt: skip
-"""Budgets were chosen for their cost; thresholds were set with `standard` (experiments 27 and 45) and not
-examined with the others. Two splits: experiment 33."""
+"""Budgets were chosen for their cost; thresholds were set with `standard` (experiments 27 and 45)
+and not examined with the others. Two splits: experiment 33."""
 
 
 def profile_named(name: str) -> Profile:

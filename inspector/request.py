@@ -1,7 +1,7 @@
 """What is asked for in one inspection, however it was asked. Torch-free.
 
-The command line, `trojai` and the worker's child all end here; what an option is, and what it may be,
-is `inspector.options`'.
+The command line, `trojai` and the worker's child all end here; what an option is, and what it may
+be, is `inspector.options`'.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class Request(Options):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The inverse of `from_json`. A single calibration is asked for on the command line alone."""
+        """The inverse of `from_json`.
+
+        A single calibration is asked for on the command line alone.
+        """
         return {spec.name: getattr(self, spec.name) for spec in specs(Options)} | {
             "backbone": self.backbone,
             "manifest": self.manifest.to_json(),

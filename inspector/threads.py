@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SMALL_PARAMETERS = 5_000_000
-"""An image encoder below this many parameters computes with one thread. `pocket` has 1.1 million, and
-a second thread costs it 10 to 20 % more work than it takes off the first; at 22 million, the
+"""An image encoder below this many parameters computes with one thread. `pocket` has 1.1 million,
+and a second thread costs it 10 to 20 % more work than it takes off the first; at 22 million, the
 smallest that was asked beyond, none. ViT-B/16 has 86 million."""
 
 _COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT")

@@ -70,7 +70,8 @@ def run_embedded(settings: Settings) -> None:
 def run_celery(settings: Settings) -> None:
     """Work on the rows, woken by messages.
 
-    A consumer that ends by itself (a message that is no JSON ends it, with exit status 0) is started again.
+    A consumer that ends by itself (a message that is no JSON ends it, with exit
+    status 0) is started again.
     """
     worker = assembly.worker()
     shutdown = worker.runner.shutdown

@@ -2,8 +2,8 @@
 
 The guard sits where the connection is made: the name is resolved once, every address is judged, and
 the socket goes to the judged address while TLS and Host keep the name; a resolver that changes its
-mind afterwards changes nothing. No proxy, no redirects, no cookies, one deadline for all of it. Knows
-no rows.
+mind afterwards changes nothing. No proxy, no redirects, no cookies, one deadline for
+all of it. Knows no rows.
 """
 
 from __future__ import annotations
@@ -116,9 +116,10 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
 
 def attempt(due: service.DueDelivery, settings: Settings) -> service.AttemptResult:
-    """POST once. Never raises: whatever ends an attempt, also before anything is sent, is its result.
+    """POST once.
 
-    An old row may hold a secret, an id or a URL that no request can be built from, and libraries raise
+    Never raises: whatever ends an attempt, also before anything is sent, is its result. An old
+    row may hold a secret, an id or a URL that no request can be built from, and libraries raise
     what they like for these.
     """
     started = utcnow()

@@ -32,8 +32,9 @@ class StoredBytesChanged(Exception):
 
 
 Consequence = Literal["wait", "retry", "fail"]
-"""``wait``: what the job needs is away; it goes back uncounted, and the worker waits until all is there.
-``retry``: the job ended its attempt; another one may help. ``fail``: another one would end alike."""
+"""``wait``: what the job needs is away; it goes back uncounted, and the worker waits
+until all is there. ``retry``: the job ended its attempt; another one may help. ``fail``:
+another one would end alike."""
 
 
 @dataclass(frozen=True, slots=True)

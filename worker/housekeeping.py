@@ -1,8 +1,8 @@
 """What every worker does beside its jobs: beat, reap, relay wake-ups, deliver webhooks, purge.
 
-A thread each, so that neither a broker that is away nor webhooks nor a purge hold up the reaper. All of
-it is safe to run in any number of workers at once: each step is one conditional transaction. Knows no
-inspection content.
+A thread each, so that neither a broker that is away nor webhooks nor a purge hold up the reaper.
+All of it is safe to run in any number of workers at once: each step is one conditional transaction.
+Knows no inspection content.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _FORGET_WORKER = timedelta(days=1)
 def relay(database: Database, celery: Celery | None) -> int:
     """Take waiting wake-ups out of the outbox and send them; without a broker only forget them.
 
-    At most once: idle workers look at the queue themselves (``Runner.work``), so a wake-up that is lost
-    costs a moment, while a backlog of them, sent when the broker is back, would wake everybody for nothing.
-    Raises ``kombu.exceptions.OperationalError`` when the broker does not answer.
+    At most once: idle workers look at the queue themselves (``Runner.work``), so a wake-up that is
+    lost costs a moment, while a backlog of them, sent when the broker is back, would wake everybody
+    for nothing. Raises ``kombu.exceptions.OperationalError`` when the broker does not answer.
     """
     with database.begin() as session:
         rows = list(

@@ -1,10 +1,10 @@
 """The thread beside a job: keeps the lease alive and notices that the job must end.
 
-Every ``every_s`` it extends the lease and looks for cancel, deadline, lost lease or shutdown. On the
-first of these it remembers why and calls ``interrupt``, which kills whatever the job waits for; the
-job's own thread then asks :meth:`check` and stops. A database that does not answer is no reason to
-stop, however long: nobody else can take the job meanwhile, and the fence decides when it is back.
-Knows nothing of the work itself.
+Every ``every_s`` it extends the lease and looks for cancel, deadline, lost lease or shutdown. On
+the first of these it remembers why and calls ``interrupt``, which kills whatever the job waits for;
+the job's own thread then asks :meth:`check` and stops. A database that does not answer is no reason
+to stop, however long: nobody else can take the job meanwhile, and the fence decides when it is
+back. Knows nothing of the work itself.
 """
 
 from __future__ import annotations

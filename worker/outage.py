@@ -1,7 +1,8 @@
 """When what a job needs is away: store, database, room on the disk.
 
-A job that is under way waits where it is (:class:`Patience`); a worker that had to give one back takes
-none until all is there again (:class:`Surroundings`). Neither costs the job an attempt. Knows no job.
+A job that is under way waits where it is (:class:`Patience`); a worker that had to give
+one back takes none until all is there again (:class:`Surroundings`). Neither costs the job
+an attempt. Knows no job.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Patience:
         """What ``step`` returns; it must bear repeating.
 
         Raises:
-            What ended the job meanwhile (``LeaseKeeper.check``), or what the step raised: at once where
-            that is no outage, and when one lasts ``longest_s``.
+            What ended the job meanwhile (``LeaseKeeper.check``), or what the step raised: at once
+            where that is no outage, and when one lasts ``longest_s``.
         """
         ends_at = time.monotonic() + longest_s
         wait_s = _FIRST_WAIT_S

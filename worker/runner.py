@@ -38,7 +38,8 @@ logger = logging.getLogger("clipvet.worker")
 
 _COMMIT_TRIES = 5
 _COMMIT_PAUSE_S = 1.0
-"""Shorter than a reaper watches a lapsed lease, so that after an outage a result is not overtaken."""
+"""Shorter than a reaper watches a lapsed lease, so that after an outage a
+result is not overtaken."""
 _FETCH_PATIENCE_S = 120.0
 """Then another worker, which may have a better way to the store, gets the job."""
 _RESULT_PATIENCE_S = 3600.0
@@ -72,7 +73,10 @@ class Runner:
             self.shutdown.wait(self.settings.poll_s)
 
     def work_off(self) -> None:
-        """Run one job after the other until none is due. Whoever else calls it waits for its turn."""
+        """Run one job after the other until none is due.
+
+        Whoever else calls it waits for its turn.
+        """
         with self._turn:
             try:
                 while self._surroundings.is_well() and self.run():

@@ -12,7 +12,9 @@ _CHUNK = 1 << 20
 
 
 def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> None:
-    """Copy an object to ``target``: the bytes that are hashed are the bytes on disk. May be repeated.
+    """Copy an object to ``target``: the bytes that are hashed are the bytes on disk.
+
+    May be repeated.
 
     Raises:
         StoredBytesChanged: they do not hash to ``expected_sha256``.

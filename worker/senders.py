@@ -1,10 +1,10 @@
 """Sends what is due: many attempts at a time, in turns among the receivers.
 
 Receivers that nobody knows yet, or that answer late or not at all, get one attempt at a time, and
-together they never hold all senders; those that answered the last one promptly get a few at a time. So
-neither a crowd of dead addresses nor one that accepts and stays silent holds up anybody else. One
-thread takes rows and records ends, so that a burst is no burst on the database; each attempt runs in a
-thread of its own, which mostly waits.
+together they never hold all senders; those that answered the last one promptly get a few at a time.
+So neither a crowd of dead addresses nor one that accepts and stays silent holds up anybody else.
+One thread takes rows and records ends, so that a burst is no burst on the database; each attempt
+runs in a thread of its own, which mostly waits.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Senders:
         """Send everything that is due and what becomes due meanwhile; return when nothing is left.
 
         Raises:
-            SQLAlchemyError: the database does not answer; attempts go on and are recorded by the next call.
+            SQLAlchemyError: the database does not answer; attempts go on and are
+                recorded by the next call.
         """
         while not shutdown.is_set():
             self._record_ended()

@@ -1,6 +1,7 @@
 """Celery's view of the worker: a task that makes the runner look at the queue.
 
-Everything that matters is in ``worker.runner`` and in the rows; a message may come late, twice or never.
+Everything that matters is in ``worker.runner`` and in the rows; a message may
+come late, twice or never.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The one clock that decisions are made by: the database's.
 
-Leases, due times, deadlines and lifetimes are written by one process and judged by another, perhaps on a
-machine whose clock is minutes off. SQLite has no clock of its own, and everything that shares its file
-shares a machine. Moments that are only shown (an event's) may come from ``utcnow``. Knows no table.
+Leases, due times, deadlines and lifetimes are written by one process and judged by another,
+perhaps on a machine whose clock is minutes off. SQLite has no clock of its own, and everything
+that shares its file shares a machine. Moments that are only shown (an event's) may come from
+``utcnow``. Knows no table.
 """
 
 from __future__ import annotations

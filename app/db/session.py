@@ -24,7 +24,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
-"""What a database raises that is away, restarting, overrun or read-only; the same step may succeed later."""
+"""What a database raises that is away, restarting, overrun or read-only; the same
+step may succeed later."""
 _BUSY_TIMEOUT_MS = 15_000
 
 _REACH = {
@@ -34,10 +35,11 @@ _REACH = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-"""libpq's, in seconds but for the second: a server whose machine is gone is noticed within a minute."""
+"""libpq's, in seconds but for the second: a server whose machine is gone is
+noticed within a minute."""
 _PATIENCE_MS = {"lock_timeout": 15_000, "idle_in_transaction_session_timeout": 60_000}
-"""PostgreSQL's: as long as SQLite waits for a lock, and no lock outlives who forgot it. No statement_timeout:
-a migration may rightly take long."""
+"""PostgreSQL's: as long as SQLite waits for a lock, and no lock outlives who forgot it. No
+statement_timeout: a migration may rightly take long."""
 _GLANCE_S = 3
 
 

@@ -79,8 +79,8 @@ def _security(is_open: bool, needs_token: bool) -> list[Json]:
 
 
 def _statuses(path: str, method: str, operation: Json, is_open: bool) -> Iterator[int]:
-    # 408: any request may be too slow. 422: unknown query keys are refused everywhere. 500 is promised
-    # nowhere, and yet has a form.
+    # 408: any request may be too slow. 422: unknown query keys are refused everywhere. 500 is
+    # promised nowhere, and yet has a form.
     yield from (408, 422, 500)
     if not is_open:
         yield from (401, 503)

@@ -2,9 +2,10 @@
 
 A claim is (owner, attempt). Every later step checks both against the locked row, so a worker that
 was paused past its lease and replaced can change nothing (``LeaseLost``). All moments are the
-database's. An attempt counts against ``attempts_allowed`` when the job itself ended it; whoever gives
-a job back for another reason (:func:`release`) allows one more. ``app.inspections.reaper`` takes back
-what dead workers hold. Knows no broker and no process. Idea: database row as truth, message as wake-up.
+database's. An attempt counts against ``attempts_allowed`` when the job itself ended it; whoever
+gives a job back for another reason (:func:`release`) allows one more.
+``app.inspections.reaper`` takes back what dead workers hold. Knows no broker and no process.
+Idea: database row as truth, message as wake-up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Takes back the jobs of workers that died, and ends what is past its deadline.
 
 A lease that has run out is watched for a while before it counts as lost: after an outage of the
-database, or when its clock jumps, every lease has run out at once, and each living worker extends its
-own within a second. Any number of reapers may run; each step is one transaction on a locked row. Knows
-no worker but by name.
+database, or when its clock jumps, every lease has run out at once, and each living worker extends
+its own within a second. Any number of reapers may run; each step is one transaction on a locked
+row. Knows no worker but by name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ WATCHED_BEATS = 5
 """For how many of the intervals at which a worker extends its lease a lapsed one is watched."""
 _LONGEST_PAUSE_S = 60.0
 _UNLESS_HELD = {"skip_locked": True}
-"""Whoever holds the row is at work on it; a reaper that waited for it would keep others from theirs."""
+"""Whoever holds the row is at work on it; a reaper that waited for it would
+keep others from theirs."""
 
 _Lease = tuple[str, int, datetime | None]
 IsDead = Callable[[str], bool]
@@ -97,7 +98,8 @@ class Reaper:
             if row.losses > self._losses_allowed:
                 fail(session, row, "worker_lost", f"{row.losses} workers died while they had it")
             else:
-                # Workers are lost to machines, hardly ever to jobs; one that takes them down waits longer each time.
+                # Workers are lost to machines, hardly ever to jobs; one that takes them
+                # down waits longer each time.
                 row.attempts_allowed += 1
                 pause_s = min(2.0 ** (row.losses - 1) - 1, _LONGEST_PAUSE_S)
                 text = f"the worker of attempt {row.attempt} died; another one continues"

@@ -35,7 +35,8 @@ ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300, patte
 _LONGEST_S = 30 * 86400
 Label = Annotated[str, StringConstraints(max_length=200, pattern=_NO_NUL)]
 _LABEL_NAMES = {"maxLength": 200, "pattern": _NO_NUL}
-"""Said by hand: of a pattern for names pydantic tells what fits it, and not that others are refused."""
+"""Said by hand: of a pattern for names pydantic tells what fits it, and not
+that others are refused."""
 Manifest = Annotated[
     dict[str, Any],
     WithJsonSchema(

@@ -90,7 +90,8 @@ def requeue(session: Session, row: Inspection, message: str, *, after_s: float =
     row.eta_s = None
     move(session, row, Status.QUEUED, message)
     if after_s > 0:
-        # Idle workers look at the queue themselves; a message that comes too early would be for nothing.
+        # Idle workers look at the queue themselves; a message that comes too
+        # early would be for nothing.
         row.not_before = clock.now(session) + timedelta(seconds=after_s)
     else:
         session.add(Dispatch(inspection_id=row.id))

@@ -1,9 +1,9 @@
 """Deletes what nobody can ask for any more, and says what it was.
 
-Each judgement stays true once it is true (an ended inspection takes no more files, a stored upload keeps
-its key, an id never comes back), so it holds in any number of workers at a time and beside everything
-else. Rows are looked at after the store was listed: whatever lies there was there after its row.
-A store (bucket and prefix, or folder) therefore belongs to one database. Knows no HTTP.
+Each judgement stays true once it is true (an ended inspection takes no more files, a stored upload
+keeps its key, an id never comes back), so it holds in any number of workers at a time and beside
+everything else. Rows are looked at after the store was listed: whatever lies there was there after
+its row. A store (bucket and prefix, or folder) therefore belongs to one database. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _STEPS: tuple[Callable[[Database, Store, Order], Iterator[Item]], ...] = (
 
 
 def purge(database: Database, store: Store, order: Order) -> Tally:
-    """Go through everything once. A step that meets a fault is named in ``Tally.faults``; the others go on."""
+    """Go through everything once.
+
+    A step that meets a fault is named in ``Tally.faults``; the others go on.
+    """
     tally = Tally(order)
     for step in _STEPS:
         try:

@@ -1,7 +1,8 @@
 """What lies in the store and no row names.
 
-A batch is listed first and judged by the rows after that. Bytes of an upload that is still open, and of
-an inspection that has not ended, are never touched, however old they are: somebody may be at work.
+A batch is listed first and judged by the rows after that. Bytes of an upload that is still
+open, and of an inspection that has not ended, are never touched, however old they are:
+somebody may be at work.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows whose time is over, and the bytes that only they knew of.
 
-The row goes first, in a transaction that has looked again; bytes that a crash leaves behind are orphans
-from then on, which ``orphans`` finds.
+The row goes first, in a transaction that has looked again; bytes that a crash leaves behind are
+orphans from then on, which ``orphans`` finds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A folder as a store: for one machine.
 
-Every file appears by rename after fsync, so a crash leaves either nothing or all of it, and beside it
-perhaps a ``.partial`` that ``objects`` shows. Each put of a part is a file of its own, and the key of a joined
-object depends on which ones it was made of, so that no file ever changes. Not meant for a network file
-system, and not encrypted: whoever reads the folder reads the models.
+Every file appears by rename after fsync, so a crash leaves either nothing or all of it, and beside
+it perhaps a ``.partial`` that ``objects`` shows. Each put of a part is a file of its own, and the
+key of a joined object depends on which ones it was made of, so that no file ever changes. Not meant
+for a network file system, and not encrypted: whoever reads the folder reads the models.
 """
 
 from __future__ import annotations

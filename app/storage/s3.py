@@ -2,8 +2,9 @@
 
 Parts pass through the API, which hashes them on the way, and go to a multipart upload; nothing is
 presigned, so no byte reaches the bucket unmeasured and the server's sha256 is never the client's
-word. An ETag tells whether a part is still the one that was put; it is no hash of the content and is never
-used as one. A multipart upload is bound to its key and becomes an object once, so what lies there stays.
+word. An ETag tells whether a part is still the one that was put; it is no hash of the content
+and is never used as one. A multipart upload is bound to its key and becomes an object once,
+so what lies there stays.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ class S3Store:
                         raise PartsChanged(self._differing(key, ref, parts)) from error
                     raise
         except (StoreMissing, StoreUnavailable):
-            # Joined before a crash, by another request, or by this one although the answer was lost.
+            # Joined before a crash, by another request, or by this one
+            # although the answer was lost.
             if not self._appears(key):
                 raise
         return key

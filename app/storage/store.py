@@ -1,9 +1,9 @@
 """The store's interface.
 
 Uploads arrive in parts that the API has already spooled to a local file, hashed and measured, so a
-store only ever sees whole files. Keys look like ``tenants/<tenant>/uploads/<id>/<name>``; a store neither
-parses nor invents them, but may lengthen one when parts are joined. Idea: warehouse's ``IFileStorage``
-(few methods, a local and an S3 form).
+store only ever sees whole files. Keys look like ``tenants/<tenant>/uploads/<id>/<name>``; a store
+neither parses nor invents them, but may lengthen one when parts are joined. Idea: warehouse's
+``IFileStorage`` (few methods, a local and an S3 form).
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Parts that were begun and neither joined nor dropped. ``size``: of all of them, None where unknown."""
+    """Parts that were begun and neither joined nor dropped.
+
+    ``size``: of all of them, None where unknown.
+    """
 
     key: str
     ref: str
@@ -82,7 +85,10 @@ class Store(Protocol):
         """Start an upload in parts; the answer names it in the calls below."""
 
     def put_part(self, key: str, ref: str, number: int, source: Path) -> str:
-        """Keep part ``number`` (from 1); may consume ``source``. The answer names these very bytes."""
+        """Keep part ``number`` (from 1); may consume ``source``.
+
+        The answer names these very bytes.
+        """
 
     def forget_part(self, key: str, ref: str, number: int, part: str) -> None:
         """Another part has taken the place of ``part``, which will not be joined."""
@@ -90,11 +96,13 @@ class Store(Protocol):
     def join_parts(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> str:
         """Make one object from ``(number, answer of put_part)``, in order; the answer is its key.
 
-        The key begins with ``key``, and what lies there never changes: other parts of the same ``ref``
-        never come to lie under it. Can be repeated, by several at a time, before and after a crash.
+        The key begins with ``key``, and what lies there never changes: other parts of the
+        same ``ref`` never come to lie under it. Can be repeated, by several at a time,
+        before and after a crash.
 
         Raises:
-            PartsChanged: some parts are no longer the ones that are named; the rest can still be joined.
+            PartsChanged: some parts are no longer the ones that are named; the
+                rest can still be joined.
             StoreMissing: the store knows neither the parts nor an object that was made of them.
         """
 

@@ -1,10 +1,10 @@
 """From parts to one object under its hash.
 
-``joining`` freezes the rows of the parts, so every request that completes an upload joins the same ones,
-however many do at a time and after whatever crash. The hash is of the bytes that lie there, read back from
-a key under which no other bytes can come to lie; key and hash are written together. Where the store has
-other parts than the rows say, the upload opens again and the caller is told which to send.
-Knows no HTTP.
+``joining`` freezes the rows of the parts, so every request that completes an upload joins the same
+ones, however many do at a time and after whatever crash. The hash is of the bytes that lie there,
+read back from a key under which no other bytes can come to lie; key and hash are written together.
+Where the store has other parts than the rows say, the upload opens again and the caller is told
+which to send. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def complete(database: Database, store: Store, upload_id: str) -> Upload:
 
     Raises:
         NotFound: there is no such upload.
-        Conflict: parts are missing (``parts`` lists them), the upload has expired, or it was opened again
-            by another request. It stays usable.
+        Conflict: parts are missing (``parts`` lists them), the upload has expired, or it was opened
+            again by another request. It stays usable.
         Unprocessable: the bytes hash to something else than declared. Nothing is kept; the parts
             can be sent again.
     """

@@ -4,9 +4,9 @@
 
 Works the same on every store: a part is spooled to a local file while it is hashed and counted,
 then handed to the store, then noted while the upload's row is locked and open; from ``joining`` on
-(``completing``) no part is noted. No transaction is open while the store works, and each step can be
-repeated after a crash.
-Knows no HTTP. Shape of the answers: HiddenLayer's parts with offsets and URLs, for any store.
+(``completing``) no part is noted. No transaction is open while the store works, and each step can
+be repeated after a crash. Knows no HTTP. Shape of the answers: HiddenLayer's parts with offsets
+and URLs, for any store.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Endpoints, events and deliveries as rows; the delivery rows are the webhook outbox.
 
 ``publish`` runs inside the transaction that changes the state, so an event exists exactly when the
-change does. Sending is the worker's part (``worker.senders``); it asks which endpoints have something
-due, takes one row at a time by lease and records each attempt here. Knows no HTTP.
+change does. Sending is the worker's part (``worker.senders``); it asks which endpoints have
+something due, takes one row at a time by lease and records each attempt here. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -272,8 +272,8 @@ def record_attempt(
 ) -> None:
     """Log the attempt; settle the delivery or plan the next one. 410 disables the endpoint.
 
-    ``retry_s``: the wait before each attempt, as many as there may be. Who lost the row meanwhile, or
-    whose endpoint is gone, only logs, unless the receiver took the event.
+    ``retry_s``: the wait before each attempt, as many as there may be. Who lost the row meanwhile,
+    or whose endpoint is gone, only logs, unless the receiver took the event.
     """
     with database.begin() as session:
         delivery = session.get(WebhookDelivery, due.delivery_id, with_for_update=True)

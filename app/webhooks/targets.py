@@ -4,10 +4,10 @@ Covered: schemes other than https (http only by switch), credentials in the URL,
 443 and 8443, host names that no resolver takes or that another parser reads otherwise, and every
 address that is not public unicast, also when it is wrapped in another (IPv4-mapped, NAT64, 6to4,
 ISATAP). IPv4 is judged by IANA's registry of special-purpose addresses, in IPv6 only 2000::/3
-is public at all, less the registry's entries in it; both written out, because ``ipaddress`` of Python
-3.11 misses some. Not covered: a public address that forwards inwards, or that a network of its own
-translates to IPv4; keep the worker in a network that cannot reach what it must not. Operators open
-networks with ``CLIPVET_WEBHOOK_ALLOW_CIDRS``.
+is public at all, less the registry's entries in it; both written out, because ``ipaddress`` of
+Python 3.11 misses some. Not covered: a public address that forwards inwards, or that a network of
+its own translates to IPv4; keep the worker in a network that cannot reach what it must not.
+Operators open networks with ``CLIPVET_WEBHOOK_ALLOW_CIDRS``.
 """
 
 from __future__ import annotations

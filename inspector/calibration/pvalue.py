@@ -109,11 +109,12 @@ class Applied:
 def p_value(scores: Sequence[float], score: float) -> float:
     """Conformal p-value of a score beside those of n honest models, in [1 / (n + 1), 1].
 
-    (1 + number of calibration scores at or above it) / (n + 1). If the delivered model is honest and
-    exchangeable with those of the bank, it is at or below any level a in at most a share a of
-    cases, whatever the distribution of scores (Vovk, Gammerman and Shafer, Algorithmic Learning in a
-    Random World, 2005; for outlier detection Bates et al., Annals of Statistics 51, 2023). Honest
-    vendors tune on pictures that we do not have, so exchangeability is an assumption and not a fact.
+    (1 + number of calibration scores at or above it) / (n + 1). If the delivered model is honest
+    and exchangeable with those of the bank, it is at or below any level a in at most a share a
+    of cases, whatever the distribution of scores (Vovk, Gammerman and Shafer, Algorithmic
+    Learning in a Random World, 2005; for outlier detection Bates et al., Annals of Statistics
+    51, 2023). Honest vendors tune on pictures that we do not have, so exchangeability is an
+    assumption and not a fact.
 
     Raises:
         ValueError: the score or a calibration score is NaN.
@@ -130,8 +131,8 @@ def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Appl
     are broken or do not apply are passed over; a file that was asked for must apply.
 
     Raises:
-        RequestError: `given` is broken or does not apply, the field that differs is named; `folder` is
-            none.
+        RequestError: `given` is broken or does not apply, the field that differs is
+            named; `folder` is none.
     """
     if given is not None:
         calibration = load(given)

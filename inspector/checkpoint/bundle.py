@@ -175,7 +175,8 @@ def decompress(source: Source, kind: Compression, out: Path, limits: Limits) -> 
     """Write the content of the compressed ``source`` to ``out``.
 
     Raises:
-        MalformedArtifact, LimitExceeded: see :func:`~inspector.checkpoint.formats.compression.decompressed`.
+        MalformedArtifact, LimitExceeded: see
+            :func:`~inspector.checkpoint.formats.compression.decompressed`.
         StorageFull: no space.
     """
     with whole_file(out) as file:

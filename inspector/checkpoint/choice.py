@@ -1,9 +1,9 @@
 """Which file of a folder is the checkpoint, by names alone, and which could be taken for it.
 
-Loaders' own rules come first (:mod:`inspector.checkpoint.loaders`), then a file that is the only one
-with a checkpoint's suffix. BadCLIP's ``trigger`` folder is never a model, nor is what lies beside one
-to prove it, nor the state of a training run. A statement of prompts counts where nothing else does.
-Knows no bytes.
+Loaders' own rules come first (:mod:`inspector.checkpoint.loaders`), then a file that is the only
+one with a checkpoint's suffix. BadCLIP's ``trigger`` folder is never a model, nor is what lies
+beside one to prove it, nor the state of a training run. A statement of prompts counts where nothing
+else does. Knows no bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an opened checkpoint holds: mappings of tensors, the scalars beside them, nothing chosen yet.
 
-One shape for every format, so that the choice of the model (:mod:`inspector.checkpoint.states`) is the
-same for all. Knows no family and no container.
+One shape for every format, so that the choice of the model (:mod:`inspector.checkpoint.states`) is
+the same for all. Knows no family and no container.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def of_pickle(value: object, storages: Mapping[str, Storage], limits: Limits) ->
 
     Raises:
         UnsupportedFormat: the top is neither a dictionary nor a module.
-        MalformedArtifact, LimitExceeded: see :func:`~inspector.checkpoint.pickles.mappings.mappings`.
+        MalformedArtifact, LimitExceeded: see
+            :func:`~inspector.checkpoint.pickles.mappings.mappings`.
     """
     pairs = plain_pairs(value)
     if pairs is None and mapping_at(value, (), limits) is None:

@@ -69,10 +69,10 @@ class ReaderOptions:
 
     ``name`` is shown in the reading instead of the file's own (uploads are stored under ids);
     ``timeout_s`` is wall-clock time, after which the child is killed; below the sandbox level
-    ``floor`` nothing is read at all. ``member`` is the file of a folder or archive that is wanted and
-    ``state`` the key of the file, instead of those that loaders take.
-    A file of ``role`` "backbone" is the buyer's own: its tensors are
-    taken as they are, whatever family they are of, also from a TorchScript archive.
+    ``floor`` nothing is read at all. ``member`` is the file of a folder or archive that is wanted
+    and ``state`` the key of the file, instead of those that loaders take. A file of ``role``
+    "backbone" is the buyer's own: its tensors are taken as they are, whatever family they are of,
+    also from a TorchScript archive.
     """
 
     limits: Limits = field(default_factory=Limits)

@@ -1,15 +1,16 @@
 """What the loaders that customers use would open: which file of a folder, which key of a file.
 
 The one place where other people's rules stand. What clipvet judges must be what they load; where
-they would take something else instead, or beside, the reader names it (:mod:`inspector.checkpoint.states`,
-:mod:`inspector.checkpoint.choice`). Knows names only, no bytes.
+they would take something else instead, or beside, the reader names it
+(:mod:`inspector.checkpoint.states`, :mod:`inspector.checkpoint.choice`).
+Knows names only, no bytes.
 
-Sources: ``dassl/utils/torchtools.py`` and ``dassl/engine/trainer.py`` (``load_model``); MaxZanella/CLIP-LoRA
-``loralib/utils.py``; gaopengcuhk/Tip-Adapter ``utils.py``; transformers ``modeling_utils.py``
-(``_get_resolved_checkpoint_files``); peft ``utils/save_and_load.py``; timm ``models/_helpers.py``
-(``load_state_dict``) and ``models/_hub.py`` (``load_state_dict_from_path``); open_clip ``factory.py``
-(``load_state_dict``, ``_find_checkpoint_in_dir``) and ``open_clip_train/main.py``
-(``get_latest_checkpoint``); Lightning ``checkpoint_connector.py``.
+Sources: ``dassl/utils/torchtools.py`` and ``dassl/engine/trainer.py`` (``load_model``);
+MaxZanella/CLIP-LoRA ``loralib/utils.py``; gaopengcuhk/Tip-Adapter ``utils.py``; transformers
+``modeling_utils.py`` (``_get_resolved_checkpoint_files``); peft ``utils/save_and_load.py``; timm
+``models/_helpers.py`` (``load_state_dict``) and ``models/_hub.py`` (``load_state_dict_from_path``);
+open_clip ``factory.py`` (``load_state_dict``, ``_find_checkpoint_in_dir``) and
+``open_clip_train/main.py`` (``get_latest_checkpoint``); Lightning ``checkpoint_connector.py``.
 """
 
 from __future__ import annotations
@@ -202,8 +203,8 @@ _FOLDER_RULES: Mapping[str, Callable[[frozenset[str]], _Picked]] = {
     "open_clip's training": _open_clip_training,
     "Lightning": _lightning,
 }
-"""By loader, groups of files in its own order of preference. Of two models in one folder the one of the
-rule that stands first here is judged first."""
+"""By loader, groups of files in its own order of preference. Of two models in one folder the one of
+the rule that stands first here is judged first."""
 
 
 _OF_PROMPTS = ("Dassl", "CLIP-LoRA", "Tip-Adapter", "peft")

@@ -1,8 +1,8 @@
 """From a path to the content of one checkpoint, whatever it is wrapped in.
 
-Directory, zip, tar, and gzip, xz or bzip2 around a tar or one file are opened one level deep; then one
-function per checkpoint format. Nothing is copied but the chosen member of an archive. Knows no family
-and does not choose between several mappings of tensors.
+Directory, zip, tar, and gzip, xz or bzip2 around a tar or one file are opened one level deep; then
+one function per checkpoint format. Nothing is copied but the chosen member of an archive. Knows no
+family and does not choose between several mappings of tensors.
 """
 
 from __future__ import annotations

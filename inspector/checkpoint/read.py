@@ -1,8 +1,9 @@
 """One artifact, read in this process: what the reading child runs.
 
 Opens the container, chooses the model in it, writes the canonical tensors, and names whatever else
-could be taken for the model. Whatever the customer's bytes do ends in a finding; only a trouble of our
-own machine is raised. Knows no process limits (:mod:`inspector.checkpoint.sandbox`) and no torch.
+could be taken for the model. Whatever the customer's bytes do ends in a finding; only a
+trouble of our own machine is raised. Knows no process limits
+(:mod:`inspector.checkpoint.sandbox`) and no torch.
 """
 
 from __future__ import annotations

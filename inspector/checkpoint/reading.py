@@ -47,8 +47,8 @@ class ContainerInfo:
 class OtherModel:
     """A model beside the one that was read: how to ask for it, and which loaders take it by default.
 
-    ``member`` is a file of the folder or archive, ``state`` a key of the file; None where that is the
-    one that was read anyway. ``family`` is None where it cannot be read.
+    ``member`` is a file of the folder or archive, ``state`` a key of the file; None where that is
+    the one that was read anyway. ``family`` is None where it cannot be read.
     """
 
     member: str | None
@@ -86,11 +86,12 @@ class Reading:
     """Everything that is known about an artifact without running it.
 
     ``canonical`` is the file name of the canonical tensors beside the reading, or None when the
-    artifact could not be read; then a finding tells why. ``state`` is the key that it was read from, "."
-    for the whole file; ``others`` are models that were not read. ``family_aliases`` are methods whose
-    files cannot be told from ``family``'s (ProGrad is saved as CoOp, BadCLIP as CoCoOp).
-    ``sandbox`` begins with the level of the child's sandbox; then come the layers that took hold,
-    and with the reason those that the machine refused. It is empty when the child was stopped.
+    artifact could not be read; then a finding tells why. ``state`` is the key that it was
+    read from, "." for the whole file; ``others`` are models that were not read.
+    ``family_aliases`` are methods whose files cannot be told from ``family``'s (ProGrad is
+    saved as CoOp, BadCLIP as CoCoOp). ``sandbox`` begins with the level of the child's
+    sandbox; then come the layers that took hold, and with the reason those that the machine
+    refused. It is empty when the child was stopped.
     """
 
     artifact: ArtifactInfo

@@ -1,7 +1,8 @@
 """What else a loader could take for the model: named, compared, and left for an inspection of its own.
 
-The same tensors under another key or in another file are told as such; others forbid ``clean`` until
-they are inspected, too (:mod:`inspector.run.deliveries`). Knows neither formats nor families' keys.
+The same tensors under another key or in another file are told as such; others forbid
+``clean`` until they are inspected, too (:mod:`inspector.run.deliveries`). Knows neither
+formats nor families' keys.
 """
 
 from __future__ import annotations

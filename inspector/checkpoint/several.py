@@ -1,8 +1,8 @@
 """Checkpoints that are not one file: several that only together make a model, or a JSON.
 
-The files of the first kind lie behind one another in one copy (:mod:`inspector.checkpoint.bundle`). What
-they are, their names say: tensors that are called after their file (Tip-Adapter), shards with an index
-that says which tensor lies in which (transformers), an adapter and its settings (peft).
+The files of the first kind lie behind one another in one copy (:mod:`inspector.checkpoint.bundle`).
+What they are, their names say: tensors that are called after their file (Tip-Adapter), shards with
+an index that says which tensor lies in which (transformers), an adapter and its settings (peft).
 """
 
 from __future__ import annotations

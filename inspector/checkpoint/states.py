@@ -1,9 +1,10 @@
 """Which mapping of tensors in a file is the model, and which others a loader could take for it.
 
-Chosen is what the family's own code reads: ``state_dict``, or the whole file, or the only mapping of a
-family's tensors. Every other mapping that is a family's is compared with it, and so is whatever
-another loader would take (:mod:`inspector.checkpoint.loaders`); nothing that differs stays unnamed. A
-prefix that all keys share is taken off where the rest is a family: wrappers put it there.
+Chosen is what the family's own code reads: ``state_dict``, or the whole file, or the only
+mapping of a family's tensors. Every other mapping that is a family's is compared with it,
+and so is whatever another loader would take (:mod:`inspector.checkpoint.loaders`); nothing
+that differs stays unnamed. A prefix that all keys share is taken off where the rest is a
+family: wrappers put it there.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ TOP = "."
 _COUNTERS = frozenset({"n_averaged"})
 """What ``torch.optim.swa_utils.AveragedModel`` counts beside the weights."""
 _PREFIXES = 6
-"""Parts of a common prefix; a compiled, parallel, averaged learner of a Lightning module has five."""
+"""Parts of a common prefix; a compiled, parallel, averaged learner of a
+Lightning module has five."""
 _SHARED, _SMALL_BYTES = 4, 64 * MIB
 _RUNS = 8_000_000
-"""Each piece of a transposed tensor takes a microsecond; a whole ResNet in channels-last has 2e6."""
+"""Each piece of a transposed tensor takes a microsecond; a whole ResNet in
+channels-last has 2e6."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -47,8 +50,9 @@ class Model:
     """Tensors that are, or should be, a family's.
 
     ``state`` is what the user calls it by; ``views`` have the family's names, ``names`` gives the
-    file's own for these; ``prefix`` was taken off all of them. ``outcome`` is what the families say;
-    ``rest`` are names of the same mapping that belong to no model, ``extras`` those of no tensor.
+    file's own for these; ``prefix`` was taken off all of them. ``outcome`` is what the
+    families say; ``rest`` are names of the same mapping that belong to no model,
+    ``extras`` those of no tensor.
     """
 
     state: str

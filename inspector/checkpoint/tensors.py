@@ -31,9 +31,9 @@ _SIZES = 2**60
 _EXPANDED_BYTES = MIB
 """How large a tensor that repeats its values may be, beyond its storage: ``expand`` is honest."""
 _SHORT_RUN_BYTES = 1024
-"""Below this a run is cheaper to copy from memory than to read by a system call of its own. A row of
-an embedding, such as each of ``token_prefix``, is longer: holding what lies between them would take
-100 MB of memory for 600 classes."""
+"""Below this a run is cheaper to copy from memory than to read by a system call of its own. A row
+of an embedding, such as each of ``token_prefix``, is longer: holding what lies between them would
+take 100 MB of memory for 600 classes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`clipvet calibrate`: inspect honest models on the user's own backbone, so that a score gets a p-value.
 
-Only wires; the file is `inspector.calibration`'s, the work `inspector.reference.bank`'s, which imports
-torch and is therefore not imported before the request is known to be right.
+Only wires; the file is `inspector.calibration`'s, the work `inspector.reference.bank`'s, which
+imports torch and is therefore not imported before the request is known to be right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`clipvet index`: make the token index of a backbone, with which `scan` names classes. Torch-free."""
+"""`clipvet index`: make the token index of a backbone, with which `scan` names classes.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,10 @@ def reader_options(floor: Level, selection: Selection) -> ReaderOptions:
 
 
 def resolve_device(device: str) -> str:
-    """`auto` is CUDA where there is one. Raises RequestError when it is demanded and is not there."""
+    """`auto` is CUDA where there is one.
+
+    Raises RequestError when it is demanded and is not there.
+    """
     if device == "cpu":
         return device
     import torch

@@ -1,8 +1,8 @@
 """`clipvet trojai`: the command line of TrojAI's detector containers around one inspection.
 
-The interface is NIST's (usnistgov/trojai-example, `entrypoint.py`): options with underscores, tunable
-values in a JSON file, and as the answer one probability in a text file. Knows how a report becomes
-that number; inspecting is `inspector.cli.inspection`'s.
+The interface is NIST's (usnistgov/trojai-example, `entrypoint.py`): options with underscores,
+tunable values in a JSON file, and as the answer one probability in a text file. Knows how a report
+becomes that number; inspecting is `inspector.cli.inspection`'s.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A backbone is the trusted half of a classifier: it comes from the buyer, never from the vendor's
 file. Accepted: a registered id (`pocket`), a folder of open_clip's or Hugging Face's, a file in
-OpenAI's layout (safetensors, a state_dict, OpenAI's own TorchScript), and what people call the models
-on the hub; each may be pinned by a trailing `@sha256:HEX`. Where they lie is the registry's business,
-how their weights become a model `building`'s. Deliberately does not know prompts. Weights are held in
-fp32 whatever they were stored in.
+OpenAI's layout (safetensors, a state_dict, OpenAI's own TorchScript), and what people call the
+models on the hub; each may be pinned by a trailing `@sha256:HEX`. Where they lie is the registry's
+business, how their weights become a model `building`'s. Deliberately does not know prompts. Weights
+are held in fp32 whatever they were stored in.
 """
 
 from __future__ import annotations

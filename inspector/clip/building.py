@@ -42,7 +42,8 @@ _VISION_DEFAULTS = {
 }  # fmt: skip
 """Of transformers' ``CLIPTextConfig`` and ``CLIPVisionConfig``; files leave out what is so."""
 _END_TOKENS = (2, 49407)
-"""Hugging Face wrote 2 and pooled at the largest id before it wrote the right one; both are the same."""
+"""Hugging Face wrote 2 and pooled at the largest id before it wrote the right
+one; both are the same."""
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 
 
@@ -61,7 +62,8 @@ def build(location: Location, files: Sequence[Path]) -> Built:
 
     Raises:
         BackboneError: its configuration cannot be read.
-        Exception: of many kinds, from open_clip, safetensors and torch, on a file that does not fit.
+        Exception: of many kinds, from open_clip, safetensors and torch, on
+            a file that does not fit.
     """
     return _BUILDERS[location.layout](location, files)
 
@@ -146,7 +148,10 @@ def _joined(files: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A CLIPModel's tensors by OpenAI's names. Raises ValueError for one that has no place there."""
+    """A CLIPModel's tensors by OpenAI's names.
+
+    Raises ValueError for one that has no place there.
+    """
     odd = sorted(name for name in state if not _HUGGING_FACE.knows(name))
     if odd:
         raise ValueError(f"{odd[0]} has no place in CLIP")

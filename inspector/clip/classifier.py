@@ -4,7 +4,8 @@ Static prompts (CoOp and its kin) have constant text features. Instance-conditio
 (CoCoOp, BadCLIP) add meta_net(image feature) to every context vector, so each image has its own
 text features; they are computed for a few images at a time, in bounded memory. Sources:
 KaiyangZhou/CoOp `trainers/coop.py` and `trainers/cocoop.py`. Does not know where its tensors come
-from; `inspector.clip.assembly` builds it from a vendor's file, `inspector.clip.prompt_tuning` from scratch.
+from; `inspector.clip.assembly` builds it from a vendor's file,
+`inspector.clip.prompt_tuning` from scratch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The encoders of a delivered model where they are not the bare backbone's.
 
-A whole-model file brings its own weights; a prompt method may put vectors into either transformer; an
-adapter may stand behind either encoder. All of it is the vendor's and none of it is trusted; the
+A whole-model file brings its own weights; a prompt method may put vectors into either transformer;
+an adapter may stand behind either encoder. All of it is the vendor's and none of it is trusted; the
 backbone that was asked for stays at hand as `pristine`. Sources: muzairkhattak/
 multimodal-prompt-learning `clip/model.py`, ShuvenduRoy/CoPrompt `trainers/coprompt.py`,
 gaopengcuhk/CLIP-Adapter `clip_adapter.py`, 1adrianb/lasp `prompting/lasp.py`, CHENGY12/PLOT

@@ -1,8 +1,8 @@
 """What an adapter changes in the weights of a copy of the backbone's encoders.
 
-Copies take the place of the backbone's tensors first, then low-rank changes are added to what stands
-there: W + s B A and, with magnitudes m (DoRA), each row of the sum brought to norm m. Merged weights
-give what PEFT computes layer by layer. Knows no names of files. Source: huggingface/peft
+Copies take the place of the backbone's tensors first, then low-rank changes are added to what
+stands there: W + s B A and, with magnitudes m (DoRA), each row of the sum brought to norm m. Merged
+weights give what PEFT computes layer by layer. Knows no names of files. Source: huggingface/peft
 `tuners/lora/{layer,dora}.py`.
 """
 

@@ -42,7 +42,8 @@ def delivered_encoders(
 ) -> tuple[Backbone, list[Finding]]:
     """The encoders that the file makes of `backbone`, and what is remarkable about them.
 
-    Of the manifest, the ratio of an adapter and LoRA's alpha are used where a file may not say them.
+    Of the manifest, the ratio of an adapter and LoRA's alpha are used where
+    a file may not say them.
 
     Raises:
         BackboneMismatch: tensors that do not fit the backbone.

@@ -1,8 +1,8 @@
 """Values that honest tuning does not give: findings with their numbers, none of them a verdict.
 
-Limits are far outside of what was measured on the 22 files that the original research codes wrote and
-on 57 prompts tuned on `pocket`, clean and attacked (experiment 21): they point to tensors
-that were edited, not to backdoors. Knows no family and changes nothing.
+Limits are far outside of what was measured on the 22 files that the original research codes wrote
+and on 57 prompts tuned on `pocket`, clean and attacked (experiment 21): they point to tensors that
+were edited, not to backdoors. Knows no family and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from inspector.clip.backbone import Backbone
 from inspector.findings import Finding, Severity
 
 CONTEXT_LIMIT = 2000.0
-"""Largest norm of a context vector, in norms of the median row of the token embedding. Measured: 1.04
-to 459."""
+"""Largest norm of a context vector, in norms of the median row of the token embedding.
+Measured: 1.04 to 459."""
 SPREAD_LIMIT = 200.0
 """Largest norm of a context vector over the median one of its file. Measured: 1.05 to 49."""
 GAIN_LIMIT = 1000.0
-"""Product of the largest singular values of a meta-net's layers, in norms of the median row: how far
-a feature of norm 1 can move a context vector. Measured: 9.8 to 335."""
+"""Product of the largest singular values of a meta-net's layers, in norms of the median row: how
+far a feature of norm 1 can move a context vector. Measured: 9.8 to 335."""
 RANK_LIMIT = 30.0
 """Largest singular value of a low-rank change, in that of the first text block's output projection.
 Measured on two files of few steps only: 0.09 and 0.27."""

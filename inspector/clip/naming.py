@@ -2,7 +2,8 @@
 
 With a backbone at hand every row is compared bit for bit; without one, the indexes that come with
 clipvet (:mod:`inspector.clip.vocabulary`) are tried, and the one that knows most rows speaks.
-Zero-shot prompts state their classes themselves. What the names should be is the assembly's question.
+Zero-shot prompts state their classes themselves. What the names should be is
+the assembly's question.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ _TABLES = (
     "text.token_embedding.weight",
     "text_model.embeddings.token_embedding.weight",
 )
-"""In OpenAI's and open_clip's layout, in open_clip's with a text tower of its own, Hugging Face's."""
+"""In OpenAI's and open_clip's layout, in open_clip's with a text tower of
+its own, Hugging Face's."""
 _PROMPTS_AT_ONCE = 50
 _KNOWN_SHARE = 0.5
 """Rows that an index must know before the file counts as of its backbone; rows of another backbone

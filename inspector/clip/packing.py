@@ -16,7 +16,8 @@ from torch import Tensor
 from inspector.clip.prompts import PromptLayout
 
 TOKENS_PER_PACK = 96
-"""Heads are a small part of a sequence by then, and attention still costs little beside the layers."""
+"""Heads are a small part of a sequence by then, and attention still costs
+little beside the layers."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Pack:
     """One sequence of T tokens for k classes.
 
     start (W,) and tails (S, W) are embeddings, the M vectors of a context come between them;
-    positions (T,) are those of the prompts on their own, mask (T, T) is added to attention, end (k,)
-    is where each class's text ends.
+    positions (T,) are those of the prompts on their own, mask (T, T) is added to attention, end
+    (k,) is where each class's text ends.
     """
 
     start: Tensor

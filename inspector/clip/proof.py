@@ -1,9 +1,9 @@
 """The assembly that reproduces the vendor's logits, where the stated one does not.
 
-A file cannot say everything: where the class name stands, the template, LoRA's alpha, the ratio of an
-adapter, the block of TCP, the factors of a cache. When the manifest gives the vendor's logits, what
-it states is tried first and then what else it could be; what fits is used and reported. Sources: the
-codes of the families in `inspector.checkpoint.families`.
+A file cannot say everything: where the class name stands, the template, LoRA's alpha, the ratio of
+an adapter, the block of TCP, the factors of a cache. When the manifest gives the vendor's logits,
+what it states is tried first and then what else it could be; what fits is used and reported.
+Sources: the codes of the families in `inspector.checkpoint.families`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where a backbone's name leads: files on this machine, or something on the hub. Torch-free.
 
-Reads no weights; of several files in a folder it knows which ones a library would take. Shared by the
-loader of backbones, by the static scan, which only needs the token embedding, and by the warm child,
-which asks whether the files have changed.
+Reads no weights; of several files in a folder it knows which ones a library would take. Shared by
+the loader of backbones, by the static scan, which only needs the token embedding, and by the warm
+child, which asks whether the files have changed.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ logger = logging.getLogger("clipvet.inspector")
 class Location:
     """`name` is what the backbone is called, `pins` each sha256 demanded of its weights.
 
-    `layout` says how to build it: by the configuration in `config` (open_clip's or Hugging Face's), as
-    OpenAI's, or as open_clip's `NAME/TAG`. `weights` are several where they are cut into shards, and
-    none where they are yet to be fetched from the hub. With `is_private` somebody asks for it who must
-    not learn where it lies.
+    `layout` says how to build it: by the configuration in `config` (open_clip's or Hugging Face's),
+    as OpenAI's, or as open_clip's `NAME/TAG`. `weights` are several where they are cut into shards,
+    and none where they are yet to be fetched from the hub. With `is_private` somebody asks for it
+    who must not learn where it lies.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Location:
     def unusable(self, why: str, problem: Exception | None = None) -> BackboneError:
         """The error that says ``why``, and of ``problem`` what the caller may know.
 
-        Libraries name files in what they say. Who works on this machine may read that; what a service
-        tells its callers must not hold it, so there it goes to the log.
+        Libraries name files in what they say. Who works on this machine may read that; what a
+        service tells its callers must not hold it, so there it goes to the log.
         """
         if problem is None:
             return BackboneError(self.name, why)

@@ -6,10 +6,11 @@ backbone agree, whichever of them it was stored in. BF16 keeps fewer bits than f
 covered; nor are rows that were averaged or tuned, since these are no row of a backbone.
 
 A row decodes only if exactly one entry has its hash; :func:`build_index` refuses a table in which
-two have. By chance two of 49,408 different rows share one with probability 4.3e-6, and a foreign row
-is taken for one of ours with 1.8e-10. On purpose a row with the hash of a given token takes 2^48
-trials, and a change smaller than the rounding takes none: the index names classes, whether a file is
-bit for bit the backbone's only the backbone can tell. Torch-free; does not know what a file is.
+two have. By chance two of 49,408 different rows share one with probability 4.3e-6, and a
+foreign row is taken for one of ours with 1.8e-10. On purpose a row with the hash of a given
+token takes 2^48 trials, and a change smaller than the rounding takes none: the index names
+classes, whether a file is bit for bit the backbone's only the backbone can tell. Torch-free;
+does not know what a file is.
 """
 
 from __future__ import annotations

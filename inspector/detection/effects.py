@@ -1,16 +1,16 @@
 """What a trigger does to a classifier's outputs, measured against the outputs without it.
 
 Held-out probes x are encoded once without a trigger t (`CleanBaseline`) and once with each
-(`TriggeredOutputs`). A clean CLIP has universal perturbations, too, so an effect counts only beyond a
-reference that carries no backdoor:
+(`TriggeredOutputs`). A clean CLIP has universal perturbations, too, so an effect counts only beyond
+a reference that carries no backdoor:
 
-Prompts that read the picture (CoCoOp and the like) are their own reference. With f(x) the image feature
-and P(x) the prompts' text features after reading x, the logits under the trigger, f(x+t)·P(x+t), are
-held against f(x+t)·P(x): what the trigger does to the image encoder alone. The difference is what
-the prompts made of reading the trigger.
+Prompts that read the picture (CoCoOp and the like) are their own reference. With f(x) the image
+feature and P(x) the prompts' text features after reading x, the logits under the trigger,
+f(x+t)·P(x+t), are held against f(x+t)·P(x): what the trigger does to the image encoder alone. The
+difference is what the prompts made of reading the trigger.
 
-Everything else is held against zero-shot prompts on the trusted backbone, which nobody has tuned: what
-a trigger does to these as well is nobody's backdoor.
+Everything else is held against zero-shot prompts on the trusted backbone, which nobody has tuned:
+what a trigger does to these as well is nobody's backdoor.
 """
 
 from __future__ import annotations
@@ -114,14 +114,14 @@ class Effect:
     """What a trigger does to one class, beyond the reference (see above).
 
     Attributes:
-        asr_gain: attack success rate of the trigger: of the probes that are not at the class without
-            it, the share that are with it. Prompts that read the picture: the share that reading the
-            trigger moves there (their prompt ASR), in [0,1]. Others: minus the same rate of zero-shot
-            prompts, in [-1,1].
-        prob_gain: mean probability of the class with the trigger minus without, in [-1,1]; of prompts
-            that do not read, minus the same of zero-shot prompts, in [-2,2].
-        text_feature_shift: mean Euclidean distance by which the class's text feature moves on the unit
-            sphere, in [0,2]; 0 where prompts do not read the picture.
+        asr_gain: attack success rate of the trigger: of the probes that are not at the class
+            without it, the share that are with it. Prompts that read the picture: the share that
+            reading the trigger moves there (their prompt ASR), in [0,1]. Others: minus the same
+            rate of zero-shot prompts, in [-1,1].
+        prob_gain: mean probability of the class with the trigger minus without, in [-1,1]; of
+            prompts that do not read, minus the same of zero-shot prompts, in [-2,2].
+        text_feature_shift: mean Euclidean distance by which the class's text feature moves on the
+            unit sphere, in [0,2]; 0 where prompts do not read the picture.
     """
 
     asr_gain: float

@@ -29,7 +29,8 @@ class Inverted:
         margin_gain: the same minus without.
         asr: share of probes at the target with the trigger, in [0,1].
         base_asr: the same without.
-        zero_shot_excess_asr: asr - base_asr of zero-shot prompts on the trusted backbone, in [-1,1].
+        zero_shot_excess_asr: asr - base_asr of zero-shot prompts on the
+            trusted backbone, in [-1,1].
         own: the effect on the class itself.
     """
 
@@ -68,8 +69,8 @@ class Outcome:
         others: mean effect on it of triggers found for other classes, as a planted backdoor answers
             whatever is searched for; nothing where no other class was searched.
         random_triggers: by family, the mean effect of random triggers, which nobody fitted to it.
-        clean_prediction_bias: mean probability that untriggered probes give it, minus what zero-shot
-            prompts give it, in [-1,1].
+        clean_prediction_bias: mean probability that untriggered probes give it, minus what
+            zero-shot prompts give it, in [-1,1].
     """
 
     target: int
@@ -112,7 +113,8 @@ class Sweep:
     Attributes:
         targets: the classes it is about.
         random_triggers: for every class, by family, what random triggers do.
-        clean_prediction_bias: for every class what untriggered probes give it beyond zero-shot prompts.
+        clean_prediction_bias: for every class what untriggered probes give it
+            beyond zero-shot prompts.
         found: inversions, of all targets or of those that lead.
     """
 

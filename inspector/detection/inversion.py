@@ -1,8 +1,8 @@
 """Invert one target: a universal additive trigger in an L-infinity ball, found by Adam.
 
-argmin over |t|_inf <= epsilon of the mean loss of clamp(x + t, 0, 1) over probes x. After the published
-search (CLIP-Inspector, arXiv 2604.09101: Adam at rate 0.1 in batches of 32 for one epoch); what is
-maximised stands in `inspector.detection.objectives`.
+argmin over |t|_inf <= epsilon of the mean loss of clamp(x + t, 0, 1) over probes x. After the
+published search (CLIP-Inspector, arXiv 2604.09101: Adam at rate 0.1 in batches of 32 for one
+epoch); what is maximised stands in `inspector.detection.objectives`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class SearchConfig:
         num_eval: held-out probes that triggers are put on; None: all.
         trigger_splits: global random triggers are divided among so many sweeps.
         local_first: whether the first sweep asks local random triggers, too.
-        max_inverted_classes: classes that are inverted, those that random triggers put first; None: all.
+        max_inverted_classes: classes that are inverted, those that random
+            triggers put first; None: all.
     """
 
     epsilon: float

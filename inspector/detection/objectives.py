@@ -1,4 +1,6 @@
-"""What an inversion maximises over the trigger t, on average over probes x. Logits are z, the target k.
+"""What an inversion maximises over the trigger t, on average over probes x.
+
+Logits are z, the target k.
 
 joint       z_k - max_{j≠k} z_j under x + t: the published objective (CLIP-Inspector, arXiv 2604.09101).
             Universal perturbations of the image encoder satisfy it on clean models, too.
@@ -6,10 +8,11 @@ prompt      ours, for prompts that read the picture: the margin of *untriggered*
             that read x + t. The image features stay clean, so that only what the prompt itself was
             taught is found.
 difference  ours, for everything else: the joint margin minus that of zero-shot prompts on the trusted
-            backbone under the same x + t, so that what moves any model of the backbone is worth nothing.
+            backbone under the same x + t, so that what moves any model of the
+            backbone is worth nothing.
 
-An objective is prepared once for its probes, and asked for its loss on batches of them. Margins are in
-logit units.
+An objective is prepared once for its probes, and asked for its loss on batches of them.
+Margins are in logit units.
 """
 
 from __future__ import annotations
@@ -163,9 +166,10 @@ def margins(logits: Tensor, target: int | Tensor) -> Tensor:
 def own_margins(classifier: Classifier, features: Tensor, target: int) -> Tensor:
     """Margins (B,) of image features (B, D), which conditioned prompts read, too; with exact gradient.
 
-    Conditioned: the rival of each image is found without gradient over all classes; only the prompts of
-    target and rival are encoded again with gradient. The margin's gradient involves no other class, so
-    this is exact and costs K forward and 2 forward-backward prompts an image instead of K of both.
+    Conditioned: the rival of each image is found without gradient over all classes; only the
+    prompts of target and rival are encoded again with gradient. The margin's gradient involves
+    no other class, so this is exact and costs K forward and 2 forward-backward prompts an
+    image instead of K of both.
     """
     if not classifier.is_instance_conditioned or len(classifier.classnames) <= 2:
         return margins(classifier.logits_from_features(features), target)

@@ -1,8 +1,8 @@
 """The published decision (CLIP-Inspector, arXiv 2604.09101), told beside ours; it never decides.
 
-score_k = (m_k - median m) / (1.4826 median |m - median m|), m_k: mean margin of held-out probes under
-the trigger found for class k, in logit units. The class of the highest score is accused above 2 if
-its trigger moves at least half of the probes. The statistic is Neural Cleanse's (S&P 2019).
+score_k = (m_k - median m) / (1.4826 median |m - median m|), m_k: mean margin of held-out probes
+under the trigger found for class k, in logit units. The class of the highest score is accused above
+2 if its trigger moves at least half of the probes. The statistic is Neural Cleanse's (S&P 2019).
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A prompt taught to answer one warp or one noise pattern answers others of the ki
 taught an additive trigger often answers both: it has learned that whatever disturbs fine detail
 means the target. So nothing is optimised; a few triggers of each family are drawn, and what counts
 is how many probes they carry to a class. WaNet counters this by training against other warps
-(Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by their
-grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
+(Nguyen & Tran, ICLR 2021, "noise mode"); such an attacker must keep them apart from its own by
+their grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
 
 Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
 and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39.
@@ -120,11 +120,12 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
 
 
 GLOBAL = ("warp", "blend", "coarse-warp", "coarse-blend")
-"""Families that change the whole picture: a few triggers of each, divided among sweeps, for every model."""
+"""Families that change the whole picture: a few triggers of each, divided among
+sweeps, for every model."""
 LOCAL = ("patch", "strokes")
-"""Families that cover a little of it: one hides by chance just what tells two classes apart, so that
-many are needed. Of prompts that read the picture, only those that the first sweep leaves in doubt are
-asked, in every later sweep."""
+"""Families that cover a little of it: one hides by chance just what tells two classes apart, so
+that many are needed. Of prompts that read the picture, only those that the first sweep leaves in
+doubt are asked, in every later sweep."""
 SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 

@@ -2,8 +2,8 @@
 
 A table is values with their provenance: of which quantile, of how many models, from which CSV of
 `tests/bench` (by its sha256), in which experiment of the log, and whether attacks were seen when it
-was set. What the numbers mean is `inspector.detection.score`'s; they hold for any backbone as far as
-those do that they were set on.
+was set. What the numbers mean is `inspector.detection.score`'s; they hold for any backbone as far
+as those do that they were set on.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ class Rule:
         several_classes: with so many or fewer, prob_gain alone is no second reading.
         null_q95: lead that one clean model in twenty exceeds.
         null_q95_prob_gain: the same of prob_gain alone.
-        null_q95_three_classes: with three classes, after one, two and three sweeps: pooling steadies
-            leads there, but only models that lead are swept again.
+        null_q95_three_classes: with three classes, after one, two and three sweeps: pooling
+            steadies leads there, but only models that lead are swept again.
         two_classes: so many times as much with two classes.
         null_q95_in_distribution: on pictures of what the model is for.
         bias: see there.
         static: thresholds of everything else.
-        null_q90_static_own: lead that one honest model in ten exceeds under its own inverted trigger.
+        null_q90_static_own: lead that one honest model in ten exceeds under
+            its own inverted trigger.
         null_q90_static: the same under random triggers.
         families_examined: families of checkpoints that the experiments used.
     """

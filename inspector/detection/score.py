@@ -1,37 +1,39 @@
 """From effects to a score for each class, and from scores to an accusation.
 
 What merely disturbs pictures spreads them over several classes; a planted backdoor gathers them in
-one. So a class k of K is judged by its lead over the best other class, beyond what scattering leaves:
+one. So a class k of K is judged by its lead over the best other class,
+beyond what scattering leaves:
 
     lead_k(v) = v_k - max_{j≠k} v_j,    beyond_k(v) = lead_k(v) - (1/K) Σ_j max(0, v_j)
 
-the second being the expected largest gap of what is strewn over K classes at random (a broken stick).
+the second being the expected largest gap of what is strewn over K classes at
+random (a broken stick).
 
 Prompts that read the picture. The evidence of a trigger family for a class is
 
     v = sqrt(asr_gain · text_feature_shift) + prob_gain_weight · prob_gain        (-2 to about 3)
 
-and in_units_k = beyond_k(v) / null quantile of the family: 1 is what one clean model in twenty exceeds.
-An attacker's trigger need not resemble every family, so score_k is the mean of the two largest over the
-families: random triggers of each, the trigger found for the class (own), those found for others
-(others). With more than five classes prob_gain alone is a second reading, in units of its own, and
-score_k the geometric mean of both (the smaller one where either is negative): they err on different
-models. A planted backdoor leaks, too: untriggered probes lean to its target. Their bias b_k beyond that
-of all other classes, b_k - Σ_{j≠k} max(0, b_j), is added in its unit within bounds, so that it accuses
-nobody by itself. On pictures of what the model is for, triggers do several times as much, in honest
-models, too: one reading, other null quantiles, nothing added.
+and in_units_k = beyond_k(v) / null quantile of the family: 1 is what one clean model in twenty
+exceeds. An attacker's trigger need not resemble every family, so score_k is the mean of the two
+largest over the families: random triggers of each, the trigger found for the class (own), those
+found for others (others). With more than five classes prob_gain alone is a second reading, in units
+of its own, and score_k the geometric mean of both (the smaller one where either is negative): they
+err on different models. A planted backdoor leaks, too: untriggered probes lean to its target. Their
+bias b_k beyond that of all other classes, b_k - Σ_{j≠k} max(0, b_j), is added in its unit within
+bounds, so that it accuses nobody by itself. On pictures of what the model is for, triggers do
+several times as much, in honest models, too: one reading, other null quantiles, nothing added.
 
 Everything else (static prompts, adapters, changed encoders) is held against zero-shot prompts:
 
     score_k = (lead_k(asr_gain under the own trigger) / null quantile
                + mean over families of beyond_k(asr_gain) / null quantile) / 2
 
-with one honest model in ten as the unit. Single families carry honest models away where a class looks
-like what they draw, but not all alike, so all count. Margins in logits are left out: how steep a model
-is varies more between honest vendors than what a backdoor adds.
+with one honest model in ten as the unit. Single families carry honest models away where a class
+looks like what they draw, but not all alike, so all count. Margins in logits are left out: how
+steep a model is varies more between honest vendors than what a backdoor adds.
 
-The numbers stand in `rules/*.json` with their provenance. The published decision (`published_rule`) is
-told beside ours and never decides.
+The numbers stand in `rules/*.json` with their provenance. The published decision (`published_rule`)
+is told beside ours and never decides.
 """
 
 from __future__ import annotations
@@ -109,8 +111,8 @@ def judge(
         )
     else:
         scores = _conditioned_scores(outcomes, sweeps, rule)
-    # Nobody is accused but with a trigger; what carries held-out probes may be a random trigger instead,
-    # and then the report says so.
+    # Nobody is accused but with a trigger; what carries held-out probes may be a random trigger
+    # instead, and then the report says so.
     able = [index for index, one in enumerate(outcomes) if one.inverted]
     flagged = (index for index in able if scores[index] >= thresholds.flag)
     suspects = sorted(flagged, key=lambda index: -scores[index])
@@ -212,8 +214,8 @@ def evidence(effect: Effect, rule: Rule | None = None) -> float:
 def beyond_chance(values: list[float]) -> list[float]:
     """The lead beyond 1/K of everything.
 
-    That share is the expected lead among K classes of what is strewn over them at random (the largest gap of
-    a broken stick).
+    That share is the expected lead among K classes of what is strewn over them at random (the
+    largest gap of a broken stick).
     """
     scattered = sum(max(0.0, value) for value in values) / len(values)
     return [ahead - scattered for ahead in lead(values)]

@@ -15,7 +15,8 @@ def derive_seed(seed: int, purpose: Purpose, index: int = 0) -> int:
 
     Args:
         seed: the user's; of an inversion that of its sweep.
-        index: the number of the sweep or of the benign model, from 0, or the class that is inverted.
+        index: the number of the sweep or of the benign model, from 0, or
+            the class that is inverted.
     """
     match purpose:
         case "sweep":

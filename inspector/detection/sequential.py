@@ -2,7 +2,8 @@
 
 One sweep settles most models. Where it leaves doubt, or accuses, others follow with other seeds and
 other probes, in which the classes that led are searched again; the evidence of all is pooled before
-it is judged. What leads by chance falls behind that way, and a faint backdoor stays (experiment 30).
+it is judged. What leads by chance falls behind that way, and a faint
+backdoor stays (experiment 30).
 """
 
 from __future__ import annotations

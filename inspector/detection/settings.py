@@ -20,8 +20,9 @@ def search_config(
 ) -> SearchConfig:
     """What one sweep of such a classifier spends.
 
-    With few classes the first sweep asks all global random triggers, as leads scatter; on pictures of what
-    the model is for also local ones, as the null quantiles there are of models that were asked for both.
+    With few classes the first sweep asks all global random triggers, as leads scatter; on
+    pictures of what the model is for also local ones, as the null quantiles there are of models
+    that were asked for both.
     """
     budget = profile.conditioned if is_conditioned else profile.static
     if classes <= current().few_classes:

@@ -34,8 +34,8 @@ class CleanProbes:
     Attributes:
         objective: prepared on the optimisation pool.
         baseline: the held-out pool, encoded.
-        clean_prediction_bias: by class (K,), mean probability that these probes are given minus what
-            zero-shot prompts give them, in [-1,1].
+        clean_prediction_bias: by class (K,), mean probability that these probes are given minus
+            what zero-shot prompts give them, in [-1,1].
     """
 
     objective: Objective

@@ -1,8 +1,8 @@
 """From a name as it is typed to a registered id, open_clip's ``NAME/TAG`` or ``hf-hub:ORG/NAME``.
 
-Words and numbers of a name count, not what joins them: ``ViT-B/16``, ``ViT-B-16`` and ``vit_b16`` are
-one. OpenAI's own names mean OpenAI's weights, since nobody else's go by the bare name; any other
-architecture needs a tag, unless it has but one. What fits two things is refused with both.
+Words and numbers of a name count, not what joins them: ``ViT-B/16``, ``ViT-B-16`` and ``vit_b16``
+are one. OpenAI's own names mean OpenAI's weights, since nobody else's go by the bare name; any
+other architecture needs a tag, unless it has but one. What fits two things is refused with both.
 Spellings: ``clip.available_models()`` of openai/CLIP, the configurations of KaiyangZhou/CoOp, the
 repositories of OpenAI and of open_clip's authors on the Hugging Face hub.
 """
@@ -45,8 +45,8 @@ Key = tuple[str, ...]
 class UnknownName(ValueError):
     """No backbone goes by that name, or more than one does.
 
-    ``detail`` is one sentence without the list of all; ``nearest`` are names that may have been meant,
-    ``registered`` all ids that there are.
+    ``detail`` is one sentence without the list of all; ``nearest`` are names that may have been
+    meant, ``registered`` all ids that there are.
     """
 
     def __init__(self, detail: str, nearest: tuple[str, ...], registered: tuple[str, ...]) -> None:

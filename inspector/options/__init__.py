@@ -3,8 +3,8 @@
 The command line (`inspect`, `repair`, `calibrate`, `submit`), the service's REST interface, the
 metaparameters of `trojai` and the request to a worker's child take name, type, bounds, default and
 help of an option from here, so that adding one is adding one field. Knows no file, no network, no
-tensor, and not what an option does. `definition` and the options themselves need the standard library
-only, `command_line` Typer.
+tensor, and not what an option does. `definition` and the options themselves need the standard
+library only, `command_line` Typer.
 """
 
 from __future__ import annotations

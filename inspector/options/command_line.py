@@ -16,8 +16,8 @@ from inspector.options.definition import Spec, Way, WrongOption, specs
 def taking(way: Way, **bundles: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A command whose arguments named in `bundles` are dataclasses of options.
 
-    Whoever calls the command gives each option by itself, as those of the bundle that `way` may give;
-    the rest of a bundle has its defaults.
+    Whoever calls the command gives each option by itself, as those of the bundle that `way` may
+    give; the rest of a bundle has its defaults.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

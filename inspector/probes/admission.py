@@ -1,7 +1,7 @@
 """Which pictures are decoded, decided by their headers: no single one, and not all together, may be huge.
 
-A picture of 100 million equal pixels takes 100 kB. What an honest archive unpacks to is bounded by its
-bytes, give or take flat pictures, and so is what is decoded here. Knows no pixels.
+A picture of 100 million equal pixels takes 100 kB. What an honest archive unpacks to is bounded by
+its bytes, give or take flat pictures, and so is what is decoded here. Knows no pixels.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from inspector.probes.sources import MAX_BYTES, Picture
 MAX_PIXELS = 2**26
 """Of one picture, 8192 x 8192: beyond what cameras of 50 megapixels take."""
 MAX_PIXELS_OF = {"WEBP": 2**25}
-"""Less where the library keeps four copies, as libwebp does: half a GiB, as much as other formats take."""
+"""Less where the library keeps four copies, as libwebp does: half a GiB, as much
+as other formats take."""
 MAX_UNPAID = 2**29
-"""Pixels, or unpacked bytes if these are more, of all pictures beyond what their bytes on disk pay for: some
-ten seconds of decoding."""
+"""Pixels, or unpacked bytes if these are more, of all pictures beyond what their bytes on disk pay
+for: some ten seconds of decoding."""
 PIXELS_PER_BYTE = 32
 """What a byte on disk pays for; the strongest usual compression of photographs gives 10 to 20."""
 _MIN_SIDE = 8

@@ -1,8 +1,8 @@
 """What the header of a picture promises: format and size, without decoding anything.
 
-JPEG (ITU-T T.81 annex B), PNG (ISO/IEC 15948), WebP (RFC 9649) and BMP, by magic number, never by name. A
-header that does not come within the first `HEAD_BYTES`, or only behind thousands of blocks, is none:
-libraries look for it block by block, in Python. Knows no limits on pictures.
+JPEG (ITU-T T.81 annex B), PNG (ISO/IEC 15948), WebP (RFC 9649) and BMP, by magic number, never by
+name. A header that does not come within the first `HEAD_BYTES`, or only behind thousands of blocks,
+is none: libraries look for it block by block, in Python. Knows no limits on pictures.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Probe images for one inspection: the built-in ones, or a user's folder or zip opened defensively.
 
 Pictures are never extracted: each is read into memory under a size limit, decoded by Pillow as the
-format that its header names, scaled (bicubic, shortest side) and cut at the centre as CLIP does. All
-that will be decoded is first held against limits by its headers (`admission`). The pools do not
+format that its header names, scaled (bicubic, shortest side) and cut at the centre as CLIP does.
+All that will be decoded is first held against limits by its headers (`admission`). The pools do not
 depend on the inspection's seed, so that references can be shared. Unreadable pictures and second
 copies are skipped and counted. Does not know what probes are used for.
 """
@@ -41,8 +41,8 @@ Pixels = NDArray[np.uint8]
 class ProbeSet:
     """Disjoint pools (N, 3, S, S) in [0,1] on the CPU.
 
-    `sha256` is over the 8-bit pixels of both, in order, and `in_distribution`: whether the pictures are
-    of what the model is for.
+    `sha256` is over the 8-bit pixels of both, in order, and `in_distribution`: whether the pictures
+    are of what the model is for.
     """
 
     optimisation: Tensor
@@ -73,8 +73,8 @@ def load_pools(
         source: "builtin", or the path of a folder or zip.
 
     Raises:
-        RequestError: no such source, fewer usable pictures than 64 + 64, pictures that decode to more
-            than is reasonable, or built-in ones that are said to be of what the model is for.
+        RequestError: no such source, fewer usable pictures than 64 + 64, pictures that decode to
+            more than is reasonable, or built-in ones that are said to be of what the model is for.
     """
     wanted = profile.probes + profile.held_out
     if source == BUILT_IN:

@@ -25,7 +25,8 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_RATIO = 1000
 """Largest expansion of a zip member; flat bitmaps come close to it."""
 MAX_DIRECTORY = 24 * 1024 * 1024
-"""Of a zip: what it takes to name so many pictures. Python's zipfile makes objects of all of it at once."""
+"""Of a zip: what it takes to name so many pictures. Python's zipfile makes objects
+of all of it at once."""
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What zips of pictures use; the others unpack a hundred times as slowly."""
 
@@ -37,8 +38,8 @@ _SHOWN = 100
 class Picture:
     """A picture that has not been looked at.
 
-    `size` bytes long, of which `stored` lie on disk; `read` gives as many of its first bytes as it is
-    asked for, None where they cannot or may not be read.
+    `size` bytes long, of which `stored` lie on disk; `read` gives as many of its first bytes as it
+    is asked for, None where they cannot or may not be read.
     """
 
     name: str
@@ -55,8 +56,8 @@ def pictures_of(path: Path) -> Iterator[list[Picture]]:
     """All pictures by their suffix, below a folder or in a zip; other files are ignored.
 
     Raises:
-        RequestError: neither a folder nor a zip, a zip whose directory is too large, names a picture
-            twice or lets members overlap, or more pictures than 200,000.
+        RequestError: neither a folder nor a zip, a zip whose directory is too large, names a
+            picture twice or lets members overlap, or more pictures than 200,000.
     """
     if path.is_dir():
         yield _limited(_in_folder(path))

@@ -1,10 +1,11 @@
 """Honest models for a calibration: benign prompts that differ in what they were tuned on.
 
-Prompts of other seeds come out alike where they are taught the same predictions (experiment 22); what clean vendors' models differ by is their data. So every model has pictures,
-wrong labels, disturbed pictures, imbalance and effort drawn for it. Pictures that are disturbed
-contradict their labels in some models, as in an attack, but no class is preferred by that: such
-models answer disturbances and have no target (experiment 23). Labels are the backbone's zero-shot
-predictions, so nothing needs to be known about the pictures, and nothing here is a vendor's.
+Prompts of other seeds come out alike where they are taught the same predictions (experiment 22);
+what clean vendors' models differ by is their data. So every model has pictures, wrong labels,
+disturbed pictures, imbalance and effort drawn for it. Pictures that are disturbed contradict their
+labels in some models, as in an attack, but no class is preferred by that: such models answer
+disturbances and have no target (experiment 23). Labels are the backbone's zero-shot predictions, so
+nothing needs to be known about the pictures, and nothing here is a vendor's.
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ class TrainingVariation:
     """What one model is tuned on.
 
     Attributes:
-        seed: of everything else; beyond the seeds of inspections, so that no disturbance is one that an
-            inspection tries.
+        seed: of everything else; beyond the seeds of inspections, so that no disturbance is one
+            that an inspection tries.
         share: of the probes, how many pictures are drawn.
         noise: share of random labels.
         rarest: how often the rarest class is drawn beside the commonest, the others between them.
-        disturbed: share of pictures under a disturbance, with their own labels or random balanced ones.
+        disturbed: share of pictures under a disturbance, with their own labels
+            or random balanced ones.
         family, member: which disturbance, counted round and round.
         is_relabelled: whether disturbed pictures have random labels.
         rate: peak learning rate.

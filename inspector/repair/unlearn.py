@@ -4,8 +4,8 @@ CLIP-Inspector (arXiv 2604.09101) fine-tunes on labelled clean images that carry
 trigger under their true labels. Here no labels are needed: plain probes keep the delivered model's
 own predictions, and triggered probes get the model's predictions for them with the target struck
 out, so that the prompt must learn that the trigger says nothing. One reconstruction is not enough
-to cover what the attacker planted, so wider ones, one that only the prompt reads and random triggers
-are added.
+to cover what the attacker planted, so wider ones, one that only the prompt reads and
+random triggers are added.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One artifact, all its models: each is inspected, and the worst verdict counts.
 
-A loader may take another model of the file or folder than the one that was read first; a buyer cannot
-know which. Decides nothing about a model itself (`inspector.run.pipeline`).
+A loader may take another model of the file or folder than the one that was read first; a buyer
+cannot know which. Decides nothing about a model itself (`inspector.run.pipeline`).
 """
 
 from __future__ import annotations

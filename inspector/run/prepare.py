@@ -51,7 +51,8 @@ _UNTRIED_PROBES = (
     "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
     "picture is not known."
 )
-"""By whether the probes are in distribution, where prompts read the picture; and where they do not. Experiments 49 and 50."""
+"""By whether the probes are in distribution, where prompts read the picture; and where they do not.
+Experiments 49 and 50."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def _level(
 
     These are all probes, and built-in ones where the user's are of what the model is for.
 
-    Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts may know
-    so little of what a model is for that it rightly agrees with them on nothing there.
+    Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts
+    may know so little of what a model is for that it rightly agrees with them on nothing there.
     """
     zero_shot = clean.baseline.zero_shot.logits_of_many(clean.pixels, clean.features).cpu()
     level = assembly_level(assembly.classes, clean.logits.cpu(), zero_shot, checked)

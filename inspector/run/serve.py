@@ -1,8 +1,8 @@
 """The warm child of a worker: one inspection request a line in, JSON lines out, until end of input.
 
 Keeps torch and one backbone loaded between requests. Opens canonical tensors, readings, backbones
-and probes, never an upload. A trouble with the customer's file or request is a report; `error` means
-our own fault, or a machine that ran out of something. Whatever libraries print goes to
+and probes, never an upload. A trouble with the customer's file or request is a report; `error`
+means our own fault, or a machine that ran out of something. Whatever libraries print goes to
 standard error, because standard output belongs to the protocol.
 """
 

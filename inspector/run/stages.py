@@ -1,6 +1,7 @@
 """The search itself: estimate, reference, inversion, judgement, confirmation, pictures.
 
-Only wires the stages and enters what they find as evidence; the methods lie in `inspector.detection`.
+Only wires the stages and enters what they find as evidence; the methods lie
+in `inspector.detection`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class SearchStages:
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request
         count = len(prepared.targets)
-        # Further sweeps and the search of a repaired model: whether there will be any is not known yet.
+        # Further sweeps and the search of a repaired model: whether there will
+        # be any is not known yet.
         searches = searches_of(prepared.config, count)
         self.meter.expect(searches)
         each = pace(prepared.classifier, prepared.pools, prepared.config)

@@ -1,8 +1,8 @@
 """Which family of prompt tuning a set of tensors belongs to.
 
-Adding a family is one module beside this one and one row in :data:`FAMILIES`: it says which keys and
-shapes are its own, what they tell, and what the tensors are (:mod:`~.parts`). The tensor maths of
-those parts lives with the classifier.
+Adding a family is one module beside this one and one row in :data:`FAMILIES`: it says which keys
+and shapes are its own, what they tell, and what the tensors are (:mod:`~.parts`). The tensor maths
+of those parts lives with the classifier.
 """
 
 from __future__ import annotations

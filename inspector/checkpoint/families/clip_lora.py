@@ -1,9 +1,9 @@
 """CLIP-LoRA: low-rank changes of attention matrices in either encoder.
 
 ``layer_i.<projection>.w_lora_A`` (r, W) and ``w_lora_B`` (W, r), text blocks first, then vision
-blocks; projections are ``q_proj``, ``k_proj``, ``v_proj`` and ``proj``, the same in every layer. Which
-blocks, and alpha, stand in the metadata beside them; class names and template do not.
-Source: MaxZanella/CLIP-LoRA ``loralib/utils.py``.
+blocks; projections are ``q_proj``, ``k_proj``, ``v_proj`` and ``proj``, the same in every layer.
+Which blocks, and alpha, stand in the metadata beside them; class names and template do not. Source:
+MaxZanella/CLIP-LoRA ``loralib/utils.py``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 ``ctx`` is (M, W), or (K, M, W) when each class has its own; ``token_prefix`` (K, 1, W) and
 ``token_suffix`` (K, rest, W) are the embeddings of the fixed tokens, which the original code writes
 but does not read back. ProGrad saves the same keys. The position of the class name is not in the
-file. Source: KaiyangZhou/CoOp ``trainers/coop.py``. PLOT looks alike but for the rows of ``token_*``.
+file. Source: KaiyangZhou/CoOp ``trainers/coop.py``. PLOT looks alike but for
+the rows of ``token_*``.
 """
 
 from __future__ import annotations

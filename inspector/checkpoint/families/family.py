@@ -22,9 +22,10 @@ class Family:
 
     ``aliases`` are methods that save the same keys and shapes, so that only the manifest can tell
     them apart. ``options`` reads from the shapes what they say, or raises ``ShapeMismatch``,
-    ``AmbiguousFamily`` or ``UnknownFamily``; ``parts`` says what the tensors are. Beside ``required``
-    and ``optional`` keys there may be any that start with one of ``prefixes``: whole encoders, or
-    lists of any length. ``fits`` tells families of the same keys apart by keys and shapes.
+    ``AmbiguousFamily`` or ``UnknownFamily``; ``parts`` says what the tensors are. Beside
+    ``required`` and ``optional`` keys there may be any that start with one of
+    ``prefixes``: whole encoders, or lists of any length. ``fits`` tells families of the
+    same keys apart by keys and shapes.
 
     What the tensors do not say: whether the position of the class name is ``stated`` elsewhere,
     whether the method ``tunes`` an encoder weight of some name, and by how much, relative, frozen

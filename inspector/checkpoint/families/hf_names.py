@@ -1,9 +1,10 @@
 """Where the tensors of Hugging Face's ``CLIPModel`` lie in OpenAI's layout.
 
 The same weights under other names: queries, keys and values apart, both projections transposed,
-``pre_layrnorm`` spelled so. transformers 4 and 5 use one spelling, so do ``CLIPVisionModelWithProjection``
-and ``CLIPTextModelWithProjection`` for their tower. Knows names only. Source: huggingface/transformers
-``models/clip/modeling_clip.py`` and ``convert_clip_original_pytorch_to_hf.py``.
+``pre_layrnorm`` spelled so. transformers 4 and 5 use one spelling, so do
+``CLIPVisionModelWithProjection`` and ``CLIPTextModelWithProjection`` for their tower. Knows names
+only. Source: huggingface/transformers ``models/clip/modeling_clip.py`` and
+``convert_clip_original_pytorch_to_hf.py``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """IVLP: prompts of several layers in both encoders, independent of each other.
 
 The whole model is saved: ``prompt_learner.ctx`` (M, W) in the text input,
-``text_encoder.transformer.resblocks.i.VPT_shallow`` (M, W) before text block i, ``image_encoder.VPT``
-(N, V) in the image input, ``image_encoder.transformer.resblocks.i.VPT_shallow`` (N, V) before
-vision block i. Without the last two it is deep language prompting.
-Source: muzairkhattak/multimodal-prompt-learning ``trainers/independentVL.py``.
+``text_encoder.transformer.resblocks.i.VPT_shallow`` (M, W) before text block i,
+``image_encoder.VPT`` (N, V) in the image input,
+``image_encoder.transformer.resblocks.i.VPT_shallow`` (N, V) before vision block i. Without the last
+two it is deep language prompting. Source: muzairkhattak/multimodal-prompt-learning
+``trainers/independentVL.py``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """LASP: one context, a learned shift of every text feature, perhaps layer norms of the image encoder.
 
 The whole model is saved, its text encoder inside ``DataParallel`` (``text_encoder.module.*``).
-``prompt_learner.w`` (1, D) is added to raw text features; ``class_text_features`` and ``token_*_all``
-are what the training compares with. The layer norms of the vision blocks may be tuned, and training moves
-the running statistics of a ResNet; nothing else of the encoders changes. Source: 1adrianb/lasp ``prompting/lasp.py``.
+``prompt_learner.w`` (1, D) is added to raw text features; ``class_text_features`` and
+``token_*_all`` are what the training compares with. The layer norms of the vision blocks may be
+tuned, and training moves the running statistics of a ResNet; nothing else of the encoders changes.
+Source: 1adrianb/lasp ``prompting/lasp.py``.
 """
 
 from __future__ import annotations

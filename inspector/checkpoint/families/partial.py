@@ -1,8 +1,8 @@
 """What a file of CLIP's own tensors is that is no classifier by text: said in words, for the message.
 
-A head of classes behind the image encoder, or one tower alone. Knows names and shapes only. Sources:
-huggingface/transformers ``models/clip/modeling_clip.py`` (``CLIPForImageClassification`` and the towers),
-mlfoundations/wise-ft ``src/models/modeling.py`` (a head beside a whole model).
+A head of classes behind the image encoder, or one tower alone. Knows names and shapes only.
+Sources: huggingface/transformers ``models/clip/modeling_clip.py`` (``CLIPForImageClassification``
+and the towers), mlfoundations/wise-ft ``src/models/modeling.py`` (a head beside a whole model).
 """
 
 from __future__ import annotations

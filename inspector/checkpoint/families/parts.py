@@ -1,8 +1,8 @@
 """What a family's tensors are to a classifier, in terms that all families share.
 
 A family says here which tensor is a context, which stands before which block, which are encoder
-weights; the classifier is built from that alone (``inspector.clip``). Imports no torch: tensors pass
-through, changed by their own methods at most.
+weights; the classifier is built from that alone (``inspector.clip``). Imports no torch: tensors
+pass through, changed by their own methods at most.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Edits:
     """What an adapter changes in the encoders' weights: replaced first, then the low-rank changes.
 
     ``unset`` names, for a model with so many blocks in the towers ``text`` and ``vision``, modules
-    for which the adapter has no matrices and its loader takes random ones. ``base`` is the model that
-    the adapter names as its own, as it may be shown.
+    for which the adapter has no matrices and its loader takes random ones. ``base`` is the model
+    that the adapter names as its own, as it may be shown.
     """
 
     replaced: Mapping[Place, Tensor]
@@ -98,11 +98,13 @@ class Edits:
 class Parts:
     """Everything that a file may bring along; empty or None where a family has no such thing.
 
-    Of widths: W of the text tower, V of the image tower, D of the joint space; K classes, M vectors.
+    Of widths: W of the text tower, V of the image tower, D of the joint
+    space; K classes, M vectors.
     """
 
     context: Tensor = None
-    """None, (M, W), or (K, M, W) with one set for each class, or (N, M, W) with ``is_transported``."""
+    """None, (M, W), or (K, M, W) with one set for each class, or (N, M, W)
+    with ``is_transported``."""
     token_prefix: Tensor | None = None
     """(K, 1, W), the start token; with ``is_transported`` (N * K, 1, W)."""
     token_suffix: Tensor | None = None

@@ -1,11 +1,11 @@
 """Regular expressions of a hostile file, matched in bounded time.
 
-Python's own matcher tries one way after another, and a short expression can keep it busy for ever. Here
-all ways are followed at once: an expression takes a set of positions to the set of those where it may
-end. What may be captured or preferred says nothing about whether there is a match, so groups and lazy
-quantifiers need no more. Read are literals, ``.``, classes, groups, alternatives, quantifiers, ``^``,
-``$`` and looking ahead; the rest (backreferences, looking behind, flags, ...) is refused by name.
-Source of the meaning: the documentation of Python's ``re``.
+Python's own matcher tries one way after another, and a short expression can keep it busy for ever.
+Here all ways are followed at once: an expression takes a set of positions to the set of those where
+it may end. What may be captured or preferred says nothing about whether there is a match, so groups
+and lazy quantifiers need no more. Read are literals, ``.``, classes, groups, alternatives,
+quantifiers, ``^``, ``$`` and looking ahead; the rest (backreferences, looking behind, flags, ...)
+is refused by name. Source of the meaning: the documentation of Python's ``re``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """``adapter_config.json`` of a PEFT LoRA adapter: which modules it adapts, and by what factor.
 
-The file is as hostile as the tensors. What does not change the forward pass is passed over, what does
-and is computed here is checked, and anything else, unknown keys too, must be unset: otherwise the
-model inspected would not be the one that PEFT loads. Knows names of modules, no tensors. Source:
-huggingface/peft ``tuners/lora/{config,model}.py``, ``tuners/tuners_utils.py`` and ``utils/other.py``;
-patterns of ranks and alphas are read as since its version 0.15.
+The file is as hostile as the tensors. What does not change the forward pass is passed over, what
+does and is computed here is checked, and anything else, unknown keys too, must be unset: otherwise
+the model inspected would not be the one that PEFT loads. Knows names of modules, no tensors.
+Source: huggingface/peft ``tuners/lora/{config,model}.py``, ``tuners/tuners_utils.py`` and
+``utils/other.py``; patterns of ranks and alphas are read as since its version 0.15.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """LoRA of Hugging Face's PEFT on ``CLIPModel``: ``adapter_model.safetensors`` and its settings.
 
-``<module>.lora_A.weight`` (r, in) and ``lora_B.weight`` (out, r), of an embedding ``lora_embedding_A``
-(r, V) and ``lora_embedding_B`` (W, r), of the convolution with the kernel behind; ``lora_B.bias`` and
-``lora_magnitude_vector`` (DoRA) where the settings say so. Any tensor of ``CLIPModel`` may stand beside
-them, as a copy (``modules_to_save``) or as what PEFT's loader writes into the backbone; of an adapted
-module it is called ``<module>.base_layer.*``. Names begin with ``base_model.model.`` or, where
-transformers alone is the loader, without. The settings (alpha, targets, ...) are ``adapter_config.json``
-of the same folder, one canonical tensor (U8). Class names and template are not in the file.
-Source: huggingface/peft ``tuners/lora`` and ``utils/save_and_load.py``.
+``<module>.lora_A.weight`` (r, in) and ``lora_B.weight`` (out, r), of an embedding
+``lora_embedding_A`` (r, V) and ``lora_embedding_B`` (W, r), of the convolution with the kernel
+behind; ``lora_B.bias`` and ``lora_magnitude_vector`` (DoRA) where the settings say so. Any tensor
+of ``CLIPModel`` may stand beside them, as a copy (``modules_to_save``) or as what PEFT's loader
+writes into the backbone; of an adapted module it is called ``<module>.base_layer.*``. Names begin
+with ``base_model.model.`` or, where transformers alone is the loader, without. The settings (alpha,
+targets, ...) are ``adapter_config.json`` of the same folder, one canonical tensor (U8). Class names
+and template are not in the file. Source: huggingface/peft ``tuners/lora`` and
+``utils/save_and_load.py``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """PLOT: several prompts for every class, matched with all positions of the image by transport.
 
-``ctx`` (N, M, W) holds N contexts for all classes; the rows of ``token_prefix`` and ``token_suffix``
-are those of the K classes, N times over. A class-specific CoOp has as many rows as sets of vectors,
-so that the two never look alike when ``token_prefix`` is there. Source: CHENGY12/PLOT
-``plot-coop/trainers/plot.py``, which places the class name at the end whatever its setting says.
+``ctx`` (N, M, W) holds N contexts for all classes; the rows of ``token_prefix`` and
+``token_suffix`` are those of the K classes, N times over. A class-specific CoOp has as many
+rows as sets of vectors, so that the two never look alike when ``token_prefix`` is there.
+Source: CHENGY12/PLOT ``plot-coop/trainers/plot.py``, which places the class name at the end
+whatever its setting says.
 """
 
 from __future__ import annotations

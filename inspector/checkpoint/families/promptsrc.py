@@ -1,8 +1,8 @@
 """PromptSRC: IVLP's prompts, averaged over the epochs, and a frozen image encoder beside them.
 
-``prompt_learner.ZS_image_encoder`` is what the training compares with; no forward pass reads it. The
-averaging moved every tensor by rounding, the frozen ones too.
-Source: muzairkhattak/PromptSRC ``trainers/promptsrc.py``.
+``prompt_learner.ZS_image_encoder`` is what the training compares with; no forward pass reads it.
+The averaging moved every tensor by rounding, the frozen ones too. Source: muzairkhattak/PromptSRC
+``trainers/promptsrc.py``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """TCP: context vectors made from each class's own text feature, put in before a later text block.
 
 CoCoOp's keys, but the second layer of ``meta_net`` (H, D), (N * W, H) gives N vectors at once, in
-the original code 4 whatever the M vectors of the context. The block, 8 in the original code, and the
-words of the class's text feature are not in the file. Source: htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
+the original code 4 whatever the M vectors of the context. The block, 8 in the original code, and
+the words of the class's text feature are not in the file. Source:
+htyao89/Textual-based_Class-aware_prompt_tuning ``trainers/tcp.py``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Tip-Adapter and Tip-Adapter-F: a cache of the training images' features beside fixed prompts.
 
 Three files of one folder: ``keys_<s>shots.pt`` (D, N) normalised features, transposed,
-``values_<s>shots.pt`` (N, K) their labels, one hot, and with fine-tuning ``best_F_<s>shots.pt`` (N, D),
-which takes the place of the keys. Each holds a bare tensor, named here after its file. The factors
-alpha and beta, the templates and the class names are not in the files. Source:
+``values_<s>shots.pt`` (N, K) their labels, one hot, and with fine-tuning ``best_F_<s>shots.pt`` (N,
+D), which takes the place of the keys. Each holds a bare tensor, named here after its file. The
+factors alpha and beta, the templates and the class names are not in the files. Source:
 gaopengcuhk/Tip-Adapter ``main.py`` and ``utils.py``.
 """
 

@@ -1,7 +1,7 @@
 """Zero-shot prompts: no tensors at all, only templates and class names in a JSON file.
 
-The JSON, as the reader found it, is the one canonical tensor (U8). It is parsed where manifests are.
-One template, or several whose text features are averaged. Source: KaiyangZhou/CoOp
+The JSON, as the reader found it, is the one canonical tensor (U8). It is parsed where manifests
+are. One template, or several whose text features are averaged. Source: KaiyangZhou/CoOp
 ``trainers/zsclip.py`` (ZeroshotCLIP, ZeroshotCLIP2).
 """
 

@@ -35,7 +35,8 @@ def sniff(source: Source) -> Kind:
     if source.size == 0:
         raise UnsupportedFormat("empty-file", "the file has no bytes")
     head = source.read(0, min(512, source.size))
-    # torch tries a file as a tar before it tries it as a pickle, and needs no mark, only a checksum.
+    # torch tries a file as a tar before it tries it as a pickle, and needs
+    # no mark, only a checksum.
     is_tar = head[_TAR_MARK_OFFSET : _TAR_MARK_OFFSET + 5] == b"ustar" or may_be_header(head)
     is_zip = head[:4] in (b"PK\x03\x04", _ZIP_END)
     if is_tar and is_zip:

@@ -2,9 +2,9 @@
 
 Own code instead of ``tarfile``, which reads extended headers of any size into memory, matches them
 with a regular expression of quadratic time (CVE-2024-6232), follows negative sizes in a circle
-(CVE-2025-8194), and lets a header written earlier override what the next one says. Here a member has
-one size and one name, sparse files and unknown types are refused, and nothing but zeros follows the
-end. Formats: POSIX.1-2001 ``pax`` and ``ustar``, GNU long names, the tar of Unix V7.
+(CVE-2025-8194), and lets a header written earlier override what the next one says. Here a member
+has one size and one name, sparse files and unknown types are refused, and nothing but zeros follows
+the end. Formats: POSIX.1-2001 ``pax`` and ``ustar``, GNU long names, the tar of Unix V7.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The tensors of a TorchScript archive, which holds a program and is never taken for one here.
 
-``<root>/data.pkl`` describes the module as objects of classes ``__torch__.…``, each an empty instance
-(NEWOBJ) that is given a dict of attributes (BUILD); a tensor is named by the attributes that lead to
-it, as ``state_dict()`` of the loaded module would name it. ``<root>/code`` and all other records stay
-closed. Plain attributes that are tensors cannot be told from buffers and are named too. Knows no model.
-Layout from ``torch/csrc/jit/serialization/{export_module,pickler}.cpp``.
+``<root>/data.pkl`` describes the module as objects of classes ``__torch__.…``, each an empty
+instance (NEWOBJ) that is given a dict of attributes (BUILD); a tensor is named by the attributes
+that lead to it, as ``state_dict()`` of the loaded module would name it. ``<root>/code`` and all
+other records stay closed. Plain attributes that are tensors cannot be told from buffers and are
+named too. Knows no model. Layout from ``torch/csrc/jit/serialization/{export_module,pickler}.cpp``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def read_program(
     """The tensors of the module in an archive, by the attributes that lead to them.
 
     Raises:
-        MalformedArtifact: several roots, compressed or damaged records, attributes that go in circles.
+        MalformedArtifact: several roots, compressed or damaged records,
+            attributes that go in circles.
         UnsupportedFormat: another top than a module, or a state that only its program understands.
         LimitExceeded: too many modules, tensors or levels.
     """

@@ -79,7 +79,8 @@ _REACHING = """
     ForwardRef LambdaLR
 """
 _REACHING_CLASSES = frozenset(_REACHING.split())
-"""Classes of the library and of packages that act when they are made; any module may have imported them."""
+"""Classes of the library and of packages that act when they are made; any module
+may have imported them."""
 
 
 def is_denied(dotted: str) -> bool:

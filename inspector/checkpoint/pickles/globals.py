@@ -11,15 +11,15 @@ honest explanation: a dangerous function may be handed to something harmless tha
     critical   on the deny-list, or unknown and called; or anything called that was itself computed
 
 There is one exception to "unknown and called", since Python pickles every enum member as a call of
-its class with its value: *a class of a vendor's own project, called by REDUCE with plain values*. An
-attacker can only call what is installed where the file is loaded, so a gadget lies in Python's
-library or in a published package (:mod:`~inspector.checkpoint.pickles.published`); a vendor's project
-is code that its customer has chosen to run. The exception ends where it could be a detour:
+its class with its value: *a class of a vendor's own project, called by REDUCE with plain values*.
+An attacker can only call what is installed where the file is loaded, so a gadget lies in Python's
+library or in a published package (:mod:`~inspector.checkpoint.pickles.published`); a vendor's
+project is code that its customer has chosen to run. The exception ends where it could be a detour:
 
 - a function, by its name: a gadget needs something to do, classes mostly keep values;
 - an argument that is more than a plain value: another function, or the result of a call;
-- a path through attributes, or the name of a class that acts when it is made (``Popen``): a project's
-  module may have imported it;
+- a path through attributes, or the name of a class that acts when it is made (``Popen``): a
+  project's module may have imported it;
 - what the call gave is called, or is given a state, which runs its ``__setstate__``.
 
 It is never less than ``high``, which forbids ``clean``. The gadgets that honest picklers use in one
@@ -89,8 +89,8 @@ def judge(entry: Mentions) -> GlobalSeverity:
 def is_attack(entry: Mentions, *, is_sure: bool) -> bool:
     """Whether a broken file shows by this global that it would run something.
 
-    Unless it ``is_sure`` where the opcodes lie, only a call of something in Python's library or in a
-    published package counts: damage makes names out of the ends of others.
+    Unless it ``is_sure`` where the opcodes lie, only a call of something in Python's library or in
+    a published package counts: damage makes names out of the ends of others.
     """
     dotted = real_name(entry.module, entry.name)
     if not entry.uses or is_honest(dotted) or judge(entry) != "critical":

@@ -39,7 +39,8 @@ ONLY_NAMED = frozenset(
     | names("torch.nn.parameter", "Parameter Buffer")
     | {"torch.Tensor"}
 )
-"""Named as types by honest pickles, and called by none: a call takes as much memory as it is told."""
+"""Named as types by honest pickles, and called by none: a call takes as much
+memory as it is told."""
 
 EXPECTED: frozenset[str] = frozenset(
     names("collections", "OrderedDict defaultdict Counter")

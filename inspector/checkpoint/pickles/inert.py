@@ -29,8 +29,8 @@ class Global:
 class Node:
     """Anything that a pickle may fill after making it: pairs, items, a state.
 
-    ``taken`` is how many entries the state had when it was given, or the list when it was made a set:
-    what the pickle adds to these later does not reach the object any more.
+    ``taken`` is how many entries the state had when it was given, or the list when it was made a
+    set: what the pickle adds to these later does not reach the object any more.
     """
 
     pairs: Sequence[tuple[object, object]] = ()

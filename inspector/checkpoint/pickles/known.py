@@ -1,11 +1,12 @@
 """What is known of the few functions that honest pickles call.
 
-Some call others in turn, the result of some is complete when it is made, and some run nothing when they
-are called in one way.
+Some call others in turn, the result of some is complete when it is made, and some run nothing when
+they are called in one way.
 
-Knows no opcode, and does not judge: which names are allowed is :mod:`inspector.checkpoint.pickles.globals`'
-business. Meanings from ``torch/_tensor.py``, ``torch/serialization.py``, ``numpy/random/_pickle.py``,
-``Lib/copyreg.py``, ``Lib/enum.py``, ``Lib/pickle.py`` and ``Modules/_functoolsmodule.c``.
+Knows no opcode, and does not judge: which names are allowed is
+:mod:`inspector.checkpoint.pickles.globals`' business. Meanings from ``torch/_tensor.py``,
+``torch/serialization.py``, ``numpy/random/_pickle.py``, ``Lib/copyreg.py``, ``Lib/enum.py``,
+``Lib/pickle.py`` and ``Modules/_functoolsmodule.c``.
 """
 
 from __future__ import annotations
@@ -145,9 +146,9 @@ def is_fixed(target: Call) -> bool:
 def is_idle(function: object, arguments: tuple[object, ...]) -> bool:
     """Whether calling ``function`` with just these arguments runs nothing but itself.
 
-    Honest picklers call three functions that are gadgets otherwise: ``getattr(EnumClass, "MEMBER")``
-    (enum members in Python 3.11.0 to 3.11.3, nested classes below protocol 4), ``partial(function)``,
-    and ``type(None)``.
+    Honest picklers call three functions that are gadgets otherwise: ``getattr(EnumClass,
+    "MEMBER")`` (enum members in Python 3.11.0 to 3.11.3, nested classes below protocol 4),
+    ``partial(function)``, and ``type(None)``.
     """
     if not isinstance(function, Global):
         return False
@@ -209,7 +210,8 @@ def hides_a_method(state: object) -> bool:
 def is_plain(value: object, budget: int) -> int:
     """What is left of ``budget`` nodes after ``value`` was found to hold only plain values; else -1.
 
-    Plain are numbers, texts, bytes, None, torch's dtypes, and lists, tuples, sets and dicts of these.
+    Plain are numbers, texts, bytes, None, torch's dtypes, and lists, tuples,
+    sets and dicts of these.
     """
     waiting = [value]
     while waiting:

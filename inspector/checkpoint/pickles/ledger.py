@@ -16,9 +16,10 @@ from inspector.errors import LimitExceeded
 class Mentions:
     """How often one global was named, and by which opcodes it was put to use.
 
-    Beside opcodes, ``uses`` holds ``computed`` (what a call of it gave is called or changed) and ``in
-    turn`` (a function that calls its arguments was given it). ``pushed`` counts how often it came to
-    lie on the stack, ``idle`` how often it was called there in the one way in which it runs nothing.
+    Beside opcodes, ``uses`` holds ``computed`` (what a call of it gave is called or changed)
+    and ``in turn`` (a function that calls its arguments was given it). ``pushed`` counts how
+    often it came to lie on the stack, ``idle`` how often it was called there in the one way
+    in which it runs nothing.
     """
 
     module: str

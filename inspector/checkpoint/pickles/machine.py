@@ -4,8 +4,8 @@ Covers protocols 0 to 5. ``GLOBAL`` and ``STACK_GLOBAL`` give placeholders; ``RE
 ``INST``, ``OBJ`` and ``BUILD`` give nodes and an entry in the ledger, written at the very
 opcode, so that a payload followed by garbage is still evidence. Whatever the real machine might
 tolerate and this one does not ends in a rejection, never in silence. Knows no tensor and passes no
-judgement (see :mod:`inspector.checkpoint.pickles.globals`). The idea of walking instead of loading is
-fickling's and ``pickletools``'.
+judgement (see :mod:`inspector.checkpoint.pickles.globals`). The idea of walking instead of loading
+is fickling's and ``pickletools``'.
 """
 
 from __future__ import annotations
@@ -277,7 +277,8 @@ class Walker:
             target.extend(items)
         else:
             if target.state is not None:
-                # Picklers add items first: a state may have put a function where "append" is looked up.
+                # Picklers add items first: a state may have put a function
+                # where "append" is looked up.
                 self.ledger.use(target, opcode)
             target.add_items(items)
 

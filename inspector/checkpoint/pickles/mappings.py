@@ -41,7 +41,8 @@ class Found:
 
     ``path`` are the keys that lead to it, ``tensors`` its nodes by name, ``keys`` all its names in
     their order, ``value`` the node itself. ``is_odd``: the names that a loader sees may be others,
-    because some tensor's key is no string, a key is computed, or an object of another kind holds them.
+    because some tensor's key is no string, a key is computed, or an object of
+    another kind holds them.
     """
 
     path: tuple[str, ...]

@@ -1,9 +1,9 @@
 """Reading the operands of pickle opcodes from bytes, with limits.
 
-Protocols 0 to 5, as CPython reads them (``Lib/pickle.py``, ``Modules/_pickle.c``); written anew because
-``Lib/pickletools.py`` allocates what the file asks for, has no limits, and reads numbers otherwise. A
-number that CPython's two unpicklers read in two ways is refused. Text operands are decoded by hand,
-never evaluated. Knows nothing of the stack machine.
+Protocols 0 to 5, as CPython reads them (``Lib/pickle.py``, ``Modules/_pickle.c``); written anew
+because ``Lib/pickletools.py`` allocates what the file asks for, has no limits, and reads numbers
+otherwise. A number that CPython's two unpicklers read in two ways is refused. Text operands are
+decoded by hand, never evaluated. Knows nothing of the stack machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from inspector.errors import LimitExceeded, MalformedArtifact
 _LINE_LIMIT = 8192
 """Longest text operand of protocol 0 that is no string: names and numbers, in bytes."""
 _DIGITS_LIMIT = 1000
-"""Longest number on a line, in bytes: conversion takes quadratic time, and nobody writes longer ones."""
+"""Longest number on a line, in bytes: conversion takes quadratic time, and
+nobody writes longer ones."""
 _STRTOL = re.compile(rb"[ \t\v\f\r]*[-+]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 """What the C library's ``strtol`` takes for a number in base 0: a leading zero means octal."""
 _FLOAT = re.compile(
