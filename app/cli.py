@@ -103,7 +103,7 @@ def purge_command(
     ] = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
-    """Delete what nobody can ask for any more (workers do it by themselves); exit 2 if cut short."""
+    """Delete what nobody can ask for any more (workers do it, too); exit 2 if cut short."""
     from app.db.session import Database
     from app.purge import Order, purge
     from app.settings import Settings
@@ -223,7 +223,8 @@ def main() -> NoReturn:
 def _wrong_settings(problem: ValidationError) -> str:
     """By the names of those that are wrong, as the environment has them; values may be secret."""
     wrong = (
-        f"CLIPVET_{'.'.join(map(str, one['loc'])).upper()}: {one['msg'].removeprefix('Value error, ')}"
+        f"CLIPVET_{'.'.join(map(str, one['loc'])).upper()}: "
+        f"{one['msg'].removeprefix('Value error, ')}"
         for one in problem.errors()
     )
     return "wrong settings: " + "; ".join(wrong)

@@ -122,7 +122,7 @@ class Connection(H11Protocol):
         self._refuse(400, "bad_request", msg)
 
     def look(self, passed_s: float) -> None:
-        """End this connection, or its request, where the client has kept us waiting for too long."""
+        """End this connection, or its request, where the client keeps us waiting for too long."""
         if self._is_unread(passed_s):
             self.transport.abort()
         elif self.transport.is_closing():

@@ -17,7 +17,8 @@ _ABOUT_HEADERS = {
     "Location": "Where it is from now on.",
     "Retry-After": "Seconds to wait before asking again.",
     "WWW-Authenticate": "How to say who asks (RFC 6750).",
-    "X-Request-ID": "The one that was sent if it is a sane one, else a new one; quote it in reports.",
+    "X-Request-ID": "The one that was sent if it is a sane one, else a new one; quote it in "
+    "reports.",
 }
 
 
@@ -41,7 +42,7 @@ def carries(
     sometimes: tuple[str, ...] = (),
     content: dict[str, Any] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
-    """For ``responses`` of a route: the headers of this answer, and what else than JSON it holds."""
+    """For ``responses`` of a route: this answer's headers, and what else than JSON it holds."""
     told = {name: header(name, is_required=name in always) for name in (*always, *sometimes)}
     return {status: {"headers": told} | ({"content": content} if content else {})}
 

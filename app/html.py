@@ -20,7 +20,7 @@ class Pages:
     style: str
 
     def policy(self, *more: str) -> str:
-        """The Content-Security-Policy of a page with this style, and what it is allowed ``more``."""
+        """The Content-Security-Policy of a page with this style; ``more`` is allowed besides."""
         digest = base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
         allowed = ["default-src 'none'", *more, f"style-src 'sha256-{digest}'"]
         denied = ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]

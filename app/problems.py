@@ -42,13 +42,16 @@ _BY_STATUS = {
 
 
 class RequestId:
-    """Accept a sane ``X-Request-ID``, else make one; echo it on every answer, beside ``nosniff``."""
+    """Accept a sane ``X-Request-ID``, else make one; echo it on every answer.
+
+    Every answer also says ``nosniff``.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its id; answer 503 where the server ends before it has answered."""
+        """Pass the request on with its id; answer 503 where the server ends meanwhile."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -30,7 +30,8 @@ _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 STORABLE = "Json"
 STORABLE_REF = {"$ref": f"#/components/schemas/{STORABLE}"}
 STORABLE_SCHEMA: dict[str, Any] = {
-    "description": f"Any JSON that can be kept, nested at most {MAX_DEPTH} deep with what it lies in.",
+    "description": f"Any JSON that can be kept, nested at most {MAX_DEPTH} deep with what it lies "
+    "in.",
     "anyOf": [
         {"type": ["null", "boolean"]},
         {"type": "number", "minimum": _LOWEST, "maximum": _HIGHEST},
@@ -87,7 +88,7 @@ def declared_length(headers: Mapping[str, str]) -> int | None:
 
 
 def check_query(items: list[tuple[str, str]], known: frozenset[str]) -> None:
-    """Raises ``Unprocessable`` for a key that means nothing here, or a value with control characters."""
+    """Raises ``Unprocessable`` for a key that means nothing here, or control characters."""
     for key, value in items:
         if key not in known:
             may = f"; known are {', '.join(sorted(known))}" if known else ""

@@ -26,8 +26,8 @@ REMEDIES: dict[str, str] = {
     f"for {_TENSORS_ALONE}.",
     "pickle-unknown-global": "This is code that we do not know, which is no attack by itself. Ask "
     f"the vendor what it is for, and for {_TENSORS_ALONE}.",
-    "pickle-uncommon-global": "Nothing needs to be done. If the object is unwelcome, ask the vendor "
-    f"for {_TENSORS_ALONE}.",
+    "pickle-uncommon-global": "Nothing needs to be done. If the object is unwelcome, ask the "
+    f"vendor for {_TENSORS_ALONE}.",
     "pickle-malformed": _DAMAGED,
     "pickle-trailing-bytes": _TWO_READINGS,
     # The container.
@@ -40,11 +40,11 @@ REMEDIES: dict[str, str] = {
     "zip-truncated": _DAMAGED,
     "zip-malformed": _DAMAGED,
     "zip-bad-crc": _DAMAGED,
-    "zip-no-checksums": "Nothing needs to be done: torch can be told to write none. Compare the file's "
-    "sha256 with the vendor's.",
+    "zip-no-checksums": "Nothing needs to be done: torch can be told to write none. Compare the "
+    "file's sha256 with the vendor's.",
     "zip-duplicate-member": _TWO_READINGS,
-    "zip-unsafe-name": "Do not unpack this archive: it writes outside of its folder. Ask the vendor "
-    "for the checkpoint alone.",
+    "zip-unsafe-name": "Do not unpack this archive: it writes outside of its folder. Ask the "
+    "vendor for the checkpoint alone.",
     "zip-encrypted": "Ask the vendor for the file without a password.",
     "zip-header-mismatch": _TWO_READINGS,
     "torch-malformed": _DAMAGED,
@@ -74,10 +74,10 @@ REMEDIES: dict[str, str] = {
     "non-finite-tensor": "Ask the vendor for a checkpoint from before the training diverged; this "
     "model cannot compute logits.",
     # The family.
-    "unknown-family": "Ask the vendor which method made the model and compare it with the supported "
-    "families; ask for the prompt learner's or the whole model's state_dict.",
-    "unknown-key": "Ask the vendor what these tensors are for. Give logits of the vendor's with the "
-    "manifest: if they come out without these tensors, nothing is missing.",
+    "unknown-family": "Ask the vendor which method made the model and compare it with the "
+    "supported families; ask for the prompt learner's or the whole model's state_dict.",
+    "unknown-key": "Ask the vendor what these tensors are for. Give logits of the vendor's with "
+    "the manifest: if they come out without these tensors, nothing is missing.",
     "ambiguous-family": "Name the method in --manifest, as the vendor states it.",
     "shape-mismatch": "Ask the vendor which version of the method's code made the model, and for "
     "the file as that code saves it.",
@@ -91,8 +91,8 @@ REMEDIES: dict[str, str] = {
     # The assembly.
     "token-prefix-altered": f"{_ORIGIN}: honest code copies these rows from the backbone.",
     "token-suffix-altered": f"{_ORIGIN}: honest code copies these rows from the backbone.",
-    "encoder-changed": "Ask the vendor whether the encoder was tuned. If not, check that --backbone "
-    "names the one that the prompt was tuned on.",
+    "encoder-changed": "Ask the vendor whether the encoder was tuned. If not, check that "
+    "--backbone names the one that the prompt was tuned on.",
     "encoder-tuned": "Nothing needs to be done: this method tunes the encoder, and the delivered "
     "one is inspected.",
     "context-extreme": f"{_ORIGIN}: honest tuning leaves context vectors far smaller.",
@@ -120,18 +120,19 @@ REMEDIES: dict[str, str] = {
     "--manifest; check that --backbone names the one that was tuned.",
     "too-few-classes": "Check the class list: a model of one class decides nothing.",
     "statement-malformed": "Correct the file: it takes an object with templates and classnames.",
-    "adapter-base": "Check that --backbone is the model that the adapter's settings name; on another "
-    "base the adapter is another model.",
+    "adapter-base": "Check that --backbone is the model that the adapter's settings name; on "
+    "another base the adapter is another model.",
     "logit-bias-left-out": "Nothing needs to be done: one number added to all logits changes no "
     "prediction.",
     "assembly-found": "Ask the vendor to confirm what was found, and put it into the manifest.",
     # The inspection.
-    "backbone-unusable": "Give --backbone pocket, an open_clip folder, an OpenAI-layout safetensors "
-    "file or NAME/TAG; check that its file is complete.",
+    "backbone-unusable": "Give --backbone pocket, an open_clip folder, an OpenAI-layout "
+    "safetensors file or NAME/TAG; check that its file is complete.",
     "request-invalid": "Correct what the message names and ask again.",
     "numerical-error": "Inspect again with another --seed. If it happens again, ask the vendor for "
     "a model in float32.",
-    "other-model-inspected": "Ask the vendor which model is meant; the report is about the worst one.",
+    "other-model-inspected": "Ask the vendor which model is meant; the report is about the worst "
+    "one.",
     "budget-exceeded": "Inspect again with a larger --budget, with --profile quick, or with fewer "
     "--targets.",
 }

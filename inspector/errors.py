@@ -1,26 +1,26 @@
 """The exception tree of the inspection core.
 
-    InspectorError                      kind = "bug": our own fault, not worth a retry
-    ├── ArtifactError                   kind = "customer": the delivered file is at fault; becomes a finding
-    │   ├── UnsupportedFormat           a file that we recognise, or do not, and cannot read
-    │   ├── MalformedArtifact           a file that breaks the rules of its own format
-    │   ├── LimitExceeded               a resource limit of the reader was reached
-    │   ├── ShapeMismatch               a tensor has another shape than its family demands
-    │   ├── UnknownFamily               the keys belong to no family that we read
-    │   ├── AmbiguousFamily             the shapes fit a family that we cannot tell from another
-    │   └── UnsafePickle                the file tries to run code
-    ├── AssemblyError                   kind = "customer": file, manifest and backbone do not fit
-    │   ├── BackboneMismatch            the file was tuned on another backbone
-    │   └── ClassListMismatch           the manifest names another number of classes
-    ├── BackboneError                   kind = "customer": the named backbone cannot be used
-    ├── RequestError                    kind = "customer": a parameter of the request is wrong
-    │   └── ManifestError               the manifest is not what it should be
-    ├── NumericalError                  kind = "customer": an optimisation became NaN or infinite
-    ├── BudgetExceeded                  kind = "customer": the time budget ran out
-    ├── SandboxTooWeak                  kind = "bug": this machine cannot cage the reader as demanded
-    └── TransientError                  kind = "retry": the machine is at fault, the same call may succeed
-        ├── ReaderCrashed               the reading child was killed or died
-        └── StorageFull                 no space left while writing a result
+    InspectorError              kind = "bug": our own fault, not worth a retry
+    ├── ArtifactError           kind = "customer": the delivered file is at fault; becomes a finding
+    │   ├── UnsupportedFormat   a file that we recognise, or do not, and cannot read
+    │   ├── MalformedArtifact   a file that breaks the rules of its own format
+    │   ├── LimitExceeded       a resource limit of the reader was reached
+    │   ├── ShapeMismatch       a tensor has another shape than its family demands
+    │   ├── UnknownFamily       the keys belong to no family that we read
+    │   ├── AmbiguousFamily     the shapes fit a family that we cannot tell from another
+    │   └── UnsafePickle        the file tries to run code
+    ├── AssemblyError           kind = "customer": file, manifest and backbone do not fit
+    │   ├── BackboneMismatch    the file was tuned on another backbone
+    │   └── ClassListMismatch   the manifest names another number of classes
+    ├── BackboneError           kind = "customer": the named backbone cannot be used
+    ├── RequestError            kind = "customer": a parameter of the request is wrong
+    │   └── ManifestError       the manifest is not what it should be
+    ├── NumericalError          kind = "customer": an optimisation became NaN or infinite
+    ├── BudgetExceeded          kind = "customer": the time budget ran out
+    ├── SandboxTooWeak          kind = "bug": this machine cannot cage the reader as demanded
+    └── TransientError          kind = "retry": the machine is at fault, the same call may succeed
+        ├── ReaderCrashed       the reading child was killed or died
+        └── StorageFull         no space left while writing a result
 
 Other packages add leaves. Exceptions carry fields, never only text: callers decide what to show.
 This module knows nothing of HTTP, jobs or exit codes. The shape (errors that carry resource, limit

@@ -195,7 +195,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Finding:
-        """Raises ``ValueError`` when a field is missing or no string; reports of old lack ``remedy``."""
+        """Raises ``ValueError`` when a field is missing or no string; old ones lack ``remedy``."""
         fields = [data.get(key) for key in ("id", "severity", "message")]
         fields.append(data.get("remedy", ""))
         if not all(isinstance(field, str) for field in fields):
@@ -210,7 +210,10 @@ def worst(findings: Iterable[Finding]) -> Severity | None:
 
 
 def with_remedies(findings: Iterable[Finding]) -> Iterator[tuple[Finding, str]]:
-    """Each finding with what to show below it; a remedy of several in a row stands once, at their end."""
+    """Each finding with what to show below it.
+
+    A remedy of several in a row stands once, at their end.
+    """
     for finding, following in pairwise([*findings, None]):
         if finding is not None:
             is_told_later = following is not None and following.remedy == finding.remedy

@@ -171,7 +171,7 @@ class Manifest:
 
 
 def spoken(name: str) -> str:
-    """A class name as all families here tokenise it: underscores are spaces, nothing else changes."""
+    """A class name as all families here tokenise it: underscores are spaces, no other change."""
     return name.replace("_", " ")
 
 

@@ -71,17 +71,22 @@ PROFILES = {
     for profile in (
         Profile(
             "quick", 256, 256,
-            Budget("prompt", batch=8, images=16, num_eval=32, trigger_splits=2, max_inverted_classes=MAX_INVERTED),
-            Budget("difference", num_eval=96, local_first=True, max_inverted_classes=MAX_INVERTED_STATIC),
+            Budget("prompt", batch=8, images=16, num_eval=32, trigger_splits=2,
+                   max_inverted_classes=MAX_INVERTED),
+            Budget("difference", num_eval=96, local_first=True,
+                   max_inverted_classes=MAX_INVERTED_STATIC),
         ),
         Profile(
             "standard", 256, 250,
-            Budget("prompt", batch=8, images=32, num_eval=48, trigger_splits=2, max_inverted_classes=MAX_INVERTED),
-            Budget("difference", num_eval=96, local_first=True, max_inverted_classes=MAX_INVERTED_STATIC),
+            Budget("prompt", batch=8, images=32, num_eval=48, trigger_splits=2,
+                   max_inverted_classes=MAX_INVERTED),
+            Budget("difference", num_eval=96, local_first=True,
+                   max_inverted_classes=MAX_INVERTED_STATIC),
         ),
         Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
         Profile(
-            "thorough", 1000, 250, Budget("prompt", batch=8, images=256), Budget("difference", local_first=True)
+            "thorough", 1000, 250,
+            Budget("prompt", batch=8, images=256), Budget("difference", local_first=True),
         ),
     )
 }  # fmt: skip

@@ -30,11 +30,11 @@ UNPROVED = ("unknown-key",)
 
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
-    "triggers, and triggers outside the searched ball around zero perturbation unless random warps, "
-    "noise, patches or strokes wake them, too.",
+    "triggers, and triggers outside the searched ball around zero perturbation unless random "
+    "warps, noise, patches or strokes wake them, too.",
     "A vendor who knows this method and trains against it may get through.",
-    "A mark that honest pictures of one class bear, a watermark or a stamp, works as a trigger does and "
-    "may be told as one.",
+    "A mark that honest pictures of one class bear, a watermark or a stamp, works as a trigger "
+    "does and may be told as one.",
     "The verdict holds for this backbone only; with another one the prompt is another model.",
 )
 _UNREAD = "The file was not turned into tensors; nothing was searched for."
@@ -209,7 +209,10 @@ def worst_report(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int
 def refused_report(
     reading: Reading, request: Mapping[str, Any], problem: RequestError
 ) -> dict[str, Any]:
-    """The report where the file was read and what was asked for cannot be done; `request` as above."""
+    """The report of a file that was read where what was asked for cannot be done.
+
+    `request` is as above.
+    """
     evidence = _unsearched(reading, request, "request", _REFUSED)
     evidence.findings.append(Finding("request-invalid", Severity.MEDIUM, str(problem)))
     return build_report(reading, evidence)

@@ -73,7 +73,7 @@ class Request(Options):
 
 
 def options_in(data: Mapping[str, Any], way: Way | None = None) -> dict[str, Any]:
-    """By name, the options of a JSON object, as `way` may give them; what is missing has its default.
+    """By name, the options of a JSON object, as `way` may give them; defaults for the rest.
 
     Raises:
         RequestError: one has a value that it cannot have.

@@ -31,7 +31,7 @@ def wait_asleep() -> None:
 
 
 def fit_to(parameters: int) -> None:
-    """Set torch's number of threads for an image encoder of so many parameters, unless the user has."""
+    """Set torch's threads for an image encoder of so many parameters, unless the user has."""
     import torch
 
     if not any(os.environ.get(name) for name in _COUNTS):
@@ -85,7 +85,7 @@ def _quotas(system: Path) -> Iterator[float]:
 
 
 def _quota_of(folder: Path) -> float | None:
-    """Of one cgroup, version 2 (``max`` or microseconds, and the period) or version 1 (-1: none)."""
+    """Of one cgroup, version 2 (``max`` or microseconds, and period) or version 1 (-1: none)."""
     both = _text(folder / "cpu.max")
     if both is None:
         both = f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}"

@@ -39,7 +39,10 @@ class Worker:
         self._jobs: threading.Thread | None = None
 
     def start(self, celery: Celery | None) -> None:
-        """Sweep what dead workers left, begin housekeeping and, with a broker, to look for jobs beside its messages."""
+        """Sweep what dead workers left, and begin housekeeping.
+
+        With a broker, begin to look for jobs beside its messages, too.
+        """
         leftovers.sweep(self.settings.scratch_dir)
         self._housekeeping = Housekeeping(self.runner, celery)
         self._housekeeping.start()

@@ -97,7 +97,7 @@ class Housekeeping:
             thread.start()
 
     def stop(self) -> None:
-        """Wait for the running step of each thread, then for webhooks under way until their deadline.
+        """Wait for the running step of each thread, then for webhooks until their deadline.
 
         ``runner.shutdown`` must be set.
         """

@@ -22,7 +22,7 @@ from worker.scratch import fetch
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What the reader made of one artifact: its models, the first of which is what loaders mostly take."""
+    """What the reader made of one artifact: its models, first the one that loaders mostly take."""
 
     artifact: Path
     models: list[Delivered]

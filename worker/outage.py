@@ -75,7 +75,7 @@ class Surroundings:
         self._next_look = time.monotonic() + self._wait_s
 
     def is_well(self) -> bool:
-        """Never waits longer than the checks themselves take; looks seldom while things stay away."""
+        """Never waits longer than the checks themselves take; looks seldom during an outage."""
         if not self._wait_s:
             return True
         if time.monotonic() < self._next_look:

@@ -103,7 +103,7 @@ class _Turns:
 
 @functools.lru_cache(_REMEMBERED)
 def receiver_of(url: str) -> str:
-    """Endpoints of one receiver share their turns: each inspection may bring an endpoint of its own."""
+    """Endpoints of one receiver share their turns: each inspection may bring its own."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -223,7 +223,7 @@ class Senders:
     def _record_bare(
         self, due: service.DueDelivery, result: service.AttemptResult, fault: str
     ) -> None:
-        """Without what a stranger wrote, so that the attempt counts and the next result gets its turn."""
+        """Without what a stranger wrote, so that the attempt counts and the next has its turn."""
         error = None if result.is_delivered else f"{fault} while this attempt was recorded"
         try:
             self._record(due, replace(result, address=None, error=error, response_excerpt=""))

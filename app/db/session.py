@@ -157,7 +157,7 @@ class Database:
 
     @contextmanager
     def glance(self) -> Iterator[Session]:
-        """Like :meth:`read`, on a connection of its own, and over within seconds even where a server hangs."""
+        """Like :meth:`read`, on its own connection, and over in seconds if the server hangs."""
         with (
             self._brief.execution_options(clipvet_begin="DEFERRED").connect() as connection,
             _cut_off(connection, _GLANCE_S),

@@ -1,4 +1,4 @@
-"""The options of an inspection as fields of a JSON body, from the one definition that all ways of asking share.
+"""The options of an inspection as fields of a JSON body, from the one definition of them.
 
 Knows no option by name.
 """

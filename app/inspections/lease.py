@@ -174,7 +174,10 @@ def stop(database: Database, held: Claim, request: StopRequested) -> None:
 def give_up(
     database: Database, held: Claim, code: str, message: str, *, retry_after_s: float | None
 ) -> None:
-    """The job ended its attempt: back to the queue while some are left and a retry makes sense, else failed."""
+    """The job ended its attempt.
+
+    Back to the queue while some are left and a retry makes sense, else failed.
+    """
     with _held(database, held) as (session, row):
         if retry_after_s is None or row.attempt >= row.attempts_allowed:
             fail(session, row, code, message)
@@ -184,7 +187,7 @@ def give_up(
 
 
 def release(database: Database, held: Claim, why: str, *, after_s: float = 0) -> None:
-    """Back to the queue for a reason that is not the job's: the attempt does not count against it."""
+    """Back to the queue for a reason that is not the job's: the attempt does not count."""
     with _held(database, held) as (session, row):
         row.attempts_allowed += 1
         requeue(session, row, why, after_s=after_s)

@@ -77,7 +77,7 @@ def move(session: Session, row: Inspection, status: Status, message: str) -> Non
 
 
 def requeue(session: Session, row: Inspection, message: str, *, after_s: float = 0) -> None:
-    """Back to the queue for another attempt, ``after_s`` from now, with a wake-up if that is at once.
+    """Back to the queue for another attempt, ``after_s`` from now; if at once, with a wake-up.
 
     A job that somebody wanted canceled meanwhile ends instead.
     """

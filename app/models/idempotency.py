@@ -12,7 +12,7 @@ from app.db.base import Base, utcnow
 
 
 class IdempotencyKey(Base):
-    """Written with the work that it answers for, so it never stands for a request that is still at work."""
+    """Written with the work that it answers for, so it never stands for work still going on."""
 
     __tablename__ = "idempotency_keys"
 

@@ -55,7 +55,10 @@ def purge(database: Database, store: Store, order: Order) -> Tally:
 
 
 class Purger:
-    """A worker's share in purging: ``run_when_due`` is called again and again, and mostly does nothing."""
+    """A worker's share in purging.
+
+    ``run_when_due`` is called again and again, and mostly does nothing.
+    """
 
     def __init__(
         self, settings: Settings, database: Database, store: Store, stop: threading.Event

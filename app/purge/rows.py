@@ -103,7 +103,10 @@ def _is_retired(session: Session, order: Order) -> ColumnElement[bool]:
 
 
 def _ids(database: Database, condition: Condition) -> Iterator[str]:
-    """Identifiers of all rows that look ripe, a batch at a time; each is looked at again under its lock."""
+    """Identifiers of all rows that look ripe, a batch at a time.
+
+    Each is looked at again under its lock.
+    """
     after = ""
     while True:
         with database.read() as session:

@@ -53,7 +53,10 @@ class Order:
         )
 
     def is_old(self, moment: datetime, now: datetime) -> bool:
-        """Whether something of the store's is beyond the grace; clocks count only where there is one."""
+        """Whether something of the store's is beyond the grace.
+
+        Clocks count only where there is one.
+        """
         return not self.grace or moment <= now - self.grace
 
 
@@ -67,7 +70,7 @@ class Item:
 
 
 class Tally:
-    """Counts and bytes by kind; the items themselves only in a dry run, which is there to show them."""
+    """Counts and bytes by kind; the items themselves only in a dry run, to show them."""
 
     def __init__(self, order: Order) -> None:
         self.dry_run = order.dry_run
@@ -84,7 +87,7 @@ class Tally:
             self.items.append(item)
 
     def as_json(self) -> str:
-        """One object: ``dry_run``, ``kinds`` with count and bytes, ``items`` of a dry run, ``faults``."""
+        """One object: ``dry_run``, ``kinds`` with count and bytes, ``items``, ``faults``."""
         kinds = {kind: {"count": self.count[kind], "bytes": self.size[kind]} for kind in KINDS}
         items = [{"kind": i.kind, "name": i.name, "bytes": i.size} for i in self.items]
         shown = {"dry_run": self.dry_run, "kinds": kinds, "items": items, "faults": self.faults}

@@ -187,7 +187,7 @@ class S3Store:
                 yield from page.get(field, [])
 
     def _differing(self, key: str, ref: str, parts: Sequence[tuple[int, str]]) -> list[int]:
-        """Parts that the store has under another ETag, or not at all; all where it knows no difference."""
+        """Parts that the store lacks or has under another ETag; all where none differs."""
         pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=ref)
         items = (item for page in pages for item in page.get("Parts", []))
         here = {item["PartNumber"]: item["ETag"].strip('"') for item in items}

@@ -9,7 +9,9 @@ MIB = 1024 * 1024
 
 
 def shortage(path: Path, needed_bytes: int) -> str | None:
-    """What is missing where ``path`` lies, or will lie: space, inodes, leave to write; None where nothing is.
+    """What is missing where ``path`` lies, or will lie; None where nothing is.
+
+    It may be space, inodes, or leave to write.
 
     ``needed_bytes``: what an ordinary user must be able to write there.
     """

@@ -25,7 +25,7 @@ class StoreMissing(Exception):
 
 
 class PartsChanged(Exception):
-    """Parts that were to be joined are not there, or others have taken their place; ``numbers`` says which."""
+    """Parts that were to be joined are gone or replaced by others; ``numbers`` says which."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         super().__init__(f"parts {numbers[:10]} are not the ones that were put")
@@ -34,7 +34,7 @@ class PartsChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object: its key, its length in bytes and when it was written, by the store's own clock."""
+    """One object: its key, length in bytes and time of writing, by the store's own clock."""
 
     key: str
     size: int

@@ -69,7 +69,8 @@ async def spooled_part(
             await _drain(spool, expected_bytes, stream)
             if spool.size != expected_bytes:
                 raise Unprocessable(
-                    f"part {number} has {expected_bytes} bytes, {spool.size} arrived; send it again",
+                    f"part {number} has {expected_bytes} bytes, {spool.size} arrived; send it "
+                    "again",
                     code="part_size_mismatch",
                 )
             await run_in_threadpool(spool.finish)

@@ -91,10 +91,10 @@ class Applied:
         scores = self.calibration.scores
         number, high = len(scores), sum(other >= score for other in scores)
         sentences = [
-            f"The p-value compares the score with those of {number} honest models that were tuned on "
-            f"this backbone: {high} of them score as high. The smallest possible p-value is "
-            f"1/{number + 1}. It is valid as far as an honest vendor's model is like these; it does "
-            "not decide the verdict."
+            f"The p-value compares the score with those of {number} honest models that were tuned "
+            f"on this backbone: {high} of them score as high. The smallest possible p-value is "
+            f"1/{number + 1}. It is valid as far as an honest vendor's model is like these; it "
+            "does not decide the verdict."
         ]
         if not self.same_classes:
             count = self.calibration.classes.count

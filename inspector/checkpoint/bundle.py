@@ -134,7 +134,7 @@ class TarBox:
         return self._source.stream(member.offset, member.size)
 
     def pickles_of_torch(self) -> Iterator[bytes]:
-        """What torch 0.1's loader would unpickle, one member after another, if this were its tar."""
+        """What torch 0.1's loader would unpickle, member by member, if this were its tar."""
         if TORCH_TAR[0] not in self._files:
             return
         for name in filter(self._files.__contains__, TORCH_TAR):

@@ -1,4 +1,4 @@
-"""What an opened checkpoint holds: mappings of tensors, the scalars beside them, nothing chosen yet.
+"""What an opened checkpoint holds: mappings of tensors, scalars beside them, nothing chosen.
 
 One shape for every format, so that the choice of the model (:mod:`inspector.checkpoint.states`) is
 the same for all. Knows no family and no container.

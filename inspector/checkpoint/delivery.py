@@ -22,7 +22,7 @@ MODELS = 4
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One model of an artifact: its reading, the folder that holds it, and the options that gave it."""
+    """One model of an artifact: its reading, its folder, and the options that gave it."""
 
     reading: Reading
     folder: Path

@@ -248,7 +248,7 @@ def _timm_names(names: Sequence[str]) -> list[str]:
 
 
 def name_given_twice(names: Sequence[str]) -> str | None:
-    """A name that two of ``names`` become where wrappers' prefixes are taken off; None if none does."""
+    """A name that two of ``names`` become without their wrappers' prefixes, or None."""
     cleaned = _timm_names(names)
     seen: set[str] = set()
     for name in cleaned:

@@ -45,7 +45,7 @@ class ContainerInfo:
 
 @dataclass(frozen=True, slots=True)
 class OtherModel:
-    """A model beside the one that was read: how to ask for it, and which loaders take it by default.
+    """A model beside the one that was read: how to ask for it, and which loaders take it.
 
     ``member`` is a file of the folder or archive, ``state`` a key of the file; None where that is
     the one that was read anyway. ``family`` is None where it cannot be read.

@@ -108,7 +108,7 @@ def _write(descriptor: int, offset: int, content: bytes | bytearray) -> None:
 
 
 def _mend_checksums(descriptor: int, copy: Source, opened: Opened) -> None:
-    """Recompute the CRC of every record of a torch zip; other formats have none, nor do some zips."""
+    """Recompute the CRC of every record of a torch zip; other formats, and some zips, have none."""
     if not any(member.crc for member in opened.members):
         return
     for member in opened.members:

@@ -1,4 +1,4 @@
-"""What else a loader could take for the model: named, compared, and left for an inspection of its own.
+"""What else a loader could take for the model: named, compared, left for its own inspection.
 
 The same tensors under another key or in another file are told as such; others forbid
 ``clean`` until they are inspected, too (:mod:`inspector.run.deliveries`). Knows neither
@@ -31,7 +31,7 @@ _COMPARED = 8
 def compare_states(
     choice: states.Choice, source: Source, draft: Draft, options: ReaderOptions
 ) -> None:
-    """Name every other model of the file, and every loader that takes none of those that are named."""
+    """Name every other model of the file, and every loader that takes none of those named."""
     if options.state is not None:
         _note_chosen(draft, "key", options.state, [other.state for other, _ in choice.others])
         return
@@ -55,7 +55,7 @@ def compare_states(
 def compare_members(
     opened: Opened, choice: states.Choice, scratch: Path, draft: Draft, options: ReaderOptions
 ) -> None:
-    """Name every other file of the folder or archive that a loader could take for the chosen one."""
+    """Name every other file of the folder or archive that a loader could take instead."""
     if opened.choice is None:
         return
     if options.member is not None:

@@ -221,7 +221,7 @@ def _models_in(found: Found, content: Content) -> list[Model]:
 
 
 def _unreadable(found: Found, names: Sequence[str], error: ArtifactError) -> Model:
-    """A mapping with a tensor that cannot be read; no family's unless the names or the place say so."""
+    """A mapping with a tensor that cannot be read; no family's unless names or place say so."""
     is_expected = families.may_be(names) or found.path in ((), ("state_dict",))
     outcome = error if is_expected else UnknownFamily(names, families.NAMES)
     return Model(_state(found, ""), found, (), {name: name for name in names}, "", outcome)
@@ -259,7 +259,7 @@ def _split(shapes: Shapes) -> tuple[list[_Part], tuple[str, ...]]:
 
 
 def _in_groups(prefix: str, names: Mapping[str, str], shapes: Shapes) -> list[_Part]:
-    """Models side by side, such as a student and its teacher; what is in no group may be another."""
+    """Models side by side, as a student and its teacher; what is in no group may be another."""
     copies = list(_groups(prefix, names, shapes))
     gone = {theirs for part in copies for theirs in part.names.values()}
     own = {ours: theirs for ours, theirs in names.items() if theirs not in gone}
@@ -313,7 +313,7 @@ def _without_common(prefix: str, names: dict[str, str]) -> tuple[str, dict[str, 
 
 
 def _without_head(prefix: str, names: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """The names without the first component that all of them share; the same where there is none."""
+    """The names without the first component that all of them share, if there is one."""
     heads = {name.partition(".")[0] if "." in name else None for name in names}
     head = heads.pop() if len(heads) == 1 else None
     if head is None or f"{head}." in names:
@@ -352,7 +352,7 @@ def _strays(model: Model, others: Sequence[Model], content: Content) -> Iterator
 
 
 def _target(rule: KeyRule, content: Content) -> tuple[str | None, object]:
-    """The key that a loader takes, and what stands there; None where the whole file has no tensors."""
+    """The key that a loader takes, and what stands there; None if the whole file has no tensors."""
     key = rule.key(content.top)
     if key is not None:
         return key, content.top[key]
@@ -380,7 +380,7 @@ def _is_same_under(rule: KeyRule, model: Model) -> bool:
 
 
 def _has_weights(value: object, content: Content) -> bool:
-    """Whether a loader gets more than numbers: a tensor with a dimension, or what we cannot read."""
+    """Whether a loader gets more than numbers: a tensor with a dimension, or the unreadable."""
     found = content.at(value, ())
     if found is None:
         return not isinstance(value, list | tuple | str | int | float)

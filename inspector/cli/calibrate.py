@@ -1,4 +1,4 @@
-"""`clipvet calibrate`: inspect honest models on the user's own backbone, so that a score gets a p-value.
+"""`clipvet calibrate`: inspect honest models on the user's backbone, so that scores get p-values.
 
 Only wires; the file is `inspector.calibration`'s, the work `inspector.reference.bank`'s, which
 imports torch and is therefore not imported before the request is known to be right.
@@ -46,7 +46,7 @@ def calibrate(
     ] = 20,
     device: DeviceOption = "auto",
 ) -> None:
-    """Tune honest prompts on a backbone from unlabelled probes, inspect them, and keep their scores.
+    """Tune honest prompts on a backbone from unlabelled probes, inspect them, keep their scores.
 
     clipvet inspect --calibration FILE then gives a p-value for prompts of this method, backbone,
     profile and probes. A run that was stopped goes on where it was, from FILE.part.
@@ -83,7 +83,10 @@ def _show(made: Calibration, out: Path) -> None:
             ("calibration", made.id),
             ("file", str(out)),
             ("models", str(len(scores))),
-            ("lowest, median, highest score", f"{scores[0]:.3g}, {median(scores):.3g}, {scores[-1]:.3g}"),
+            (
+                "lowest, median, highest score",
+                f"{scores[0]:.3g}, {median(scores):.3g}, {scores[-1]:.3g}",
+            ),
             ("smallest p-value", f"1/{len(scores) + 1}"),
         ]
-    )  # fmt: skip
+    )

@@ -188,7 +188,7 @@ def _write_container(order: Order, judged: Delivered, folder: Path) -> Path | No
 
 
 def _exit_of_repair(report: dict[str, Any], written: Path | None) -> int:
-    """Pass where the checkpoint is usable now: it was clean, or the repair is shown to have worked."""
+    """Pass where the checkpoint is usable now: it was clean, or its repair is shown to work."""
     if report["verdict"] == "clean":
         return PASS
     if written is not None and report["repair"] is not None:

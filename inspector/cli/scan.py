@@ -1,4 +1,4 @@
-"""`clipvet scan`: everything that can be said of an artifact without torch and without running it."""
+"""`clipvet scan`: all that can be said of an artifact without torch and without running it."""
 
 from __future__ import annotations
 

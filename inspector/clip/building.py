@@ -109,7 +109,7 @@ def _without_masks(file: Path, out: Path) -> None:
 
 
 def _is_beside(name: str) -> bool:
-    """Whether a tensor is no weight: sizes that OpenAI's files repeat, the mask that is made anew."""
+    """Whether a tensor is no weight: sizes that OpenAI's files repeat, the mask made anew."""
     return name in _SIZES or name.rpartition(".")[2] == _MASK
 
 

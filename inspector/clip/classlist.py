@@ -137,8 +137,8 @@ def _mismatch(
     same = Counter(prompts) == Counter(expected)
     kind = "the same classes in another order" if same else "other classes"
     message = (
-        f"the manifest lists {kind} than the file: class {first} is {names[first]!r} in the manifest "
-        f"and {in_file[first]!r} in the file"
+        f"the manifest lists {kind} than the file: class {first} is {names[first]!r} in the "
+        f"manifest and {in_file[first]!r} in the file"
     )
     finding = Finding("class-list-mismatch", Severity.HIGH, message)
     return ClassList(in_file, "decoded", False, (finding,))
@@ -153,5 +153,6 @@ def _template_mismatch(words: FixedWords, expected: Tokens, name: Tokens) -> Fin
     return Finding(
         "template-mismatch",
         Severity.MEDIUM,
-        f"behind the context the file has {show(words)!r}, the manifest's template {show(stated)!r}",
+        f"behind the context the file has {show(words)!r}, the manifest's template "
+        f"{show(stated)!r}",
     )

@@ -51,8 +51,8 @@ def edited(edits: Edits, family: Family, backbone: Backbone) -> tuple[Any, list[
         )
     if edits.base:
         said = (
-            f"the adapter names its base model {edits.base}, which its loader may fetch; it was read "
-            f"on backbone {backbone.id!r}, and what is said holds for that one only"
+            f"the adapter names its base model {edits.base}, which its loader may fetch; it was "
+            f"read on backbone {backbone.id!r}, and what is said holds for that one only"
         )
         findings.append(Finding("adapter-base", Severity.INFO, said))
     return model.eval().requires_grad_(False), findings
@@ -75,8 +75,9 @@ def _check_unset(edits: Edits, backbone: Backbone) -> None:
     if unset:
         shown = ", ".join(unset[:_SHOWN]) + (", …" if len(unset) > _SHOWN else "")
         raise AssemblyError(
-            f"the adapter has no matrices for {len(unset)} modules that it adapts ({shown}), and its "
-            "settings let the loader take random ones; ask for one saved with init_lora_weights true"
+            f"the adapter has no matrices for {len(unset)} modules that it adapts ({shown}), and "
+            "its settings let the loader take random ones; ask for one saved with "
+            "init_lora_weights true"
         )
 
 

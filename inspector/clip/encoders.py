@@ -77,7 +77,7 @@ def delivered_encoders(
 
 
 def _settings(reading: Reading, manifest: Manifest) -> Mapping[str, Scalar]:
-    """What CLIP-LoRA's file says of itself; alpha from the manifest where the file does not say it."""
+    """What CLIP-LoRA's file says of itself; alpha from the manifest where the file has none."""
     stated = {"alpha": manifest.alpha} if reading.metadata.get("alpha") is None else {}
     tried = {} if manifest.tried_alpha is None else {"alpha": manifest.tried_alpha}
     return {**reading.metadata, **stated, **tried}

@@ -62,8 +62,9 @@ def _prompts(
     ids = _decode(suffix, backbone)
     if (ids < 0).all() and not _has_start(parts.token_prefix, backbone):
         raise BackboneMismatch(
-            f"no row of token_suffix ({'x'.join(map(str, suffix.shape))}) is in the token embedding "
-            f"of backbone {backbone.id!r} ({'x'.join(map(str, backbone.text.token_embedding.shape))})"
+            f"no row of token_suffix ({'x'.join(map(str, suffix.shape))}) is in the token "
+            f"embedding of backbone {backbone.id!r} "
+            f"({'x'.join(map(str, backbone.text.token_embedding.shape))})"
         )
     sets = ids.reshape(_sets(parts), -1, ids.shape[1])
     ids = sets[0]
@@ -86,7 +87,8 @@ def _unequal(sets: Ids) -> Finding | None:
     odd = int((sets != sets[0]).any(2).sum())
     if not odd:
         return None
-    said = f"{odd} of {sets[..., 0].size} rows of token_suffix do not repeat those of the first prompts"
+    rows = sets[..., 0].size
+    said = f"{odd} of {rows} rows of token_suffix do not repeat those of the first prompts"
     return Finding("token-suffix-altered", Severity.HIGH, said)
 
 
@@ -107,7 +109,8 @@ def _stated_prompts(
     templates = templates or (manifest.template or default_template(num_context),)
     if len(templates) * len(names) > _MOST_PROMPTS:
         raise AssemblyError(
-            f"{len(templates)} templates of {len(names)} classes are more than {_MOST_PROMPTS} prompts"
+            f"{len(templates)} templates of {len(names)} classes are more than {_MOST_PROMPTS} "
+            "prompts"
         )
     sets = [tokenise(backbone, names, template, num_context).ids for template in templates]
     prompts = PromptTokens(torch.cat(sets), num_context)

@@ -30,7 +30,7 @@ class CacheModel:
     beta: float
 
     def __call__(self, features: Tensor, classes: Tensor | None) -> Tensor:
-        """Logits (B, K), or (B, k) for `classes`, (k,) or (B, k), to be added to those of the text."""
+        """Logits (B, K), or (B, k) for `classes`, (k,) or (B, k), to add to those of the text."""
         affinity = features @ self.keys.T
         logits = self.alpha * (self.beta * (affinity - 1)).exp() @ self.values
         if classes is None:

@@ -100,7 +100,7 @@ def names_by_backbone(reading: Reading, canonical: Path, spec: str) -> DecodedNa
 def names_by_index(
     reading: Reading, canonical: Path, indexes: Iterable[TokenIndex]
 ) -> DecodedNames:
-    """Ask each of ``indexes``; silent when none knows the rows, since nobody said that one would."""
+    """Ask each of ``indexes``; silent when none knows the rows: nobody said that one would."""
     info = _suffix_info(reading)
     if info is None or not _is_exact(reading, info):
         return DecodedNames()

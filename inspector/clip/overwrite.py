@@ -57,7 +57,7 @@ def overwrite_last(vectors: Tensor) -> Change:
 
 
 def overwrite_context(vectors: Tensor) -> Change:
-    """Vectors (M, W), or (B, M, W) one set each, in place of tokens 1 to M behind the start token."""
+    """Vectors (M, W), or (B, M, W) one set each, in place of tokens 1 to M behind the start."""
     rest = 1 + vectors.shape[-2]
     return lambda tokens: torch.cat([tokens[:, :1], _for_all(vectors, tokens), tokens[:, rest:]], 1)
 

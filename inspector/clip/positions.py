@@ -17,7 +17,7 @@ from torch.nn import functional
 
 @contextmanager
 def every_position(pool: nn.Module) -> Iterator[None]:
-    """Within the block, the attention pool gives (B, H * W, D), without the position of the mean."""
+    """Within the block, the attention pool gives (B, H * W, D), without the mean's position."""
 
     def hook(_: nn.Module, arguments: tuple[Any, ...], _output: Tensor) -> Tensor:
         return _all_positions(pool, arguments[0])[1:].transpose(0, 1)

@@ -74,7 +74,7 @@ def tune(
     recipe: Recipe,
     generator: torch.Generator,
 ) -> None:
-    """Minimise cross entropy in place; features (N, D) cached, targets (N,) labels or (N, K) soft."""
+    """Minimise cross entropy in place; features (N, D), targets (N,) labels or (N, K) soft."""
     steps = math.ceil(len(features) / recipe.batch)
     optimizer = torch.optim.SGD(
         classifier.parameters(),

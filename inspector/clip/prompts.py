@@ -61,7 +61,7 @@ class PromptTokens:
 
     @property
     def suffix(self) -> Tensor:
-        """What a checkpoint keeps as `token_suffix`: all positions behind the context, (K, L-1-M)."""
+        """What a checkpoint keeps as `token_suffix`: what is behind the context, (K, L-1-M)."""
         return self.ids[:, 1 + self.num_context :]
 
 
@@ -72,7 +72,7 @@ def lay_out(
     num_context: int,
     position: Position = "end",
 ) -> PromptLayout:
-    """Tokenise `template` ("{}" is the class) and reserve `num_context` slots after the start token.
+    """Tokenise `template` ("{}" is the class), with `num_context` slots behind the start token.
 
     Raises:
         AssemblyError: a prompt that does not fit the context length, or a template with fewer

@@ -133,7 +133,7 @@ class TextTower:
     def _end_states(
         self, embedded: Tensor, positions: Tensor, mask: Tensor, ends: Tensor
     ) -> Tensor:
-        """Rows `ends` of the last states (B, k, W): in the last block no other row asks anything."""
+        """Rows `ends` of the last states (B, k, W): in the last block no other row matters."""
         text = self._text
         *before, last = text.transformer.resblocks
         if type(last) is not ResidualAttentionBlock or not text.transformer.batch_first:

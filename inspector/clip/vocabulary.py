@@ -1,4 +1,4 @@
-"""A small index of a backbone's token embedding: enough to name the tokens of rows, not to use them.
+"""A small index of a backbone's token embedding: enough to name the tokens of rows, not to use.
 
 Of every row six bytes are kept, the BLAKE2b of its values rounded to fp16, in the order of the ids:
 296 KB for CLIP's 49,408 tokens. Rounding to nearest even makes rows in F16, F32 and F64 of one
@@ -52,7 +52,7 @@ class TokenIndex:
     hashes: NDArray[np.uint8]
 
     def tokens_of(self, rows: NDArray[Any]) -> Ids:
-        """Token ids of embedding rows (..., W) in F16, F32 or F64; -1 where no token has the hash."""
+        """Token ids of embedding rows (..., W) in F16, F32 or F64; -1 where none has the hash."""
         rounded = _rounded(rows.reshape(-1, rows.shape[-1]))
         unique, inverse = np.unique(rounded.view(f"V{2 * self.width}")[:, 0], return_inverse=True)
         wanted = _numbers(_hashes(unique.view(np.float16).reshape(len(unique), self.width)))

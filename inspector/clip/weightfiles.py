@@ -1,4 +1,4 @@
-"""The weights of a trusted backbone as files in safetensors, and the hash that a pin is held against.
+"""The weights of a trusted backbone as safetensors files, and the hash that pins name.
 
 What is no safetensors is read as a vendor's file would be: walked by our own reader in its child
 process, never unpickled. It comes from the buyer, but a file from the internet is a file from the
@@ -32,8 +32,8 @@ _OPTIONS = ReaderOptions(
 def sha256_of_weights(location: Location) -> str:
     """The SHA-256 of the weight file, in hexadecimal; pins are held against it.
 
-    Of shards that of the lines ``HEX  NAME``, as ``sha256sum`` prints them in order of name, so that
-    ``sha256sum *.safetensors | sha256sum`` gives it.
+    Of shards that of the lines ``HEX  NAME``, as ``sha256sum`` prints them in order of name, so
+    that ``sha256sum *.safetensors | sha256sum`` gives it.
 
     Raises:
         BackboneError: a pin differs, or a file cannot be read.
@@ -56,7 +56,7 @@ def sha256_of_weights(location: Location) -> str:
 
 @contextmanager
 def in_safetensors(location: Location) -> Iterator[tuple[Path, ...]]:
-    """The weight files within the block, those that are not in safetensors as the reader wrote them.
+    """The weight files within the block, in safetensors: their own, or as the reader wrote them.
 
     Raises:
         BackboneError: a file is unreadable, or tries to run code.

@@ -93,7 +93,7 @@ def encode_clean(classifier: Classifier, pixels: Tensor) -> CleanBaseline:
 def encode_triggered(
     classifier: Classifier, zero_shot: ZeroShot, pixels: Tensor
 ) -> TriggeredOutputs:
-    """Classify pictures (M, 3, S, S) that carry the trigger, and keep what was encoded on the way."""
+    """Classify pictures (M, 3, S, S) with the trigger; keep what was encoded on the way."""
     features = encoded(classifier, pixels)
     zero_shot_logits = zero_shot.logits_of_many(pixels, features)
     if not classifier.is_instance_conditioned:
@@ -168,7 +168,10 @@ def effects_on(
 
 
 def _asr_gain(before: Tensor, after: Tensor) -> Tensor:
-    """By class (K,), of the pictures that logits (M, K) do not give it before, the share they do after."""
+    """By class (K,), the share of pictures that are not of it before and are after.
+
+    Both are logits (M, K).
+    """
     index = torch.arange(before.shape[1], device=before.device)[:, None]
     elsewhere = before.argmax(1) != index
     there = after.argmax(1) == index
@@ -176,5 +179,8 @@ def _asr_gain(before: Tensor, after: Tensor) -> Tensor:
 
 
 def mean_prob_gain(before: Tensor, after: Tensor) -> Tensor:
-    """By class (K,), how much mean probability `after` gives it beyond `before`, both logits (M, K)."""
+    """By class (K,), the mean probability that `after` gives it beyond `before`.
+
+    Both are logits (M, K).
+    """
     return (after.softmax(1) - before.softmax(1)).mean(0)

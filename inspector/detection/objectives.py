@@ -2,14 +2,15 @@
 
 Logits are z, the target k.
 
-joint       z_k - max_{j≠k} z_j under x + t: the published objective (CLIP-Inspector, arXiv 2604.09101).
-            Universal perturbations of the image encoder satisfy it on clean models, too.
-prompt      ours, for prompts that read the picture: the margin of *untriggered* anchors under the prompts
-            that read x + t. The image features stay clean, so that only what the prompt itself was
-            taught is found.
-difference  ours, for everything else: the joint margin minus that of zero-shot prompts on the trusted
-            backbone under the same x + t, so that what moves any model of the
-            backbone is worth nothing.
+joint       z_k - max_{j≠k} z_j under x + t: the published objective (CLIP-Inspector, arXiv
+            2604.09101). Universal perturbations of the image encoder satisfy it on clean models,
+            too.
+prompt      ours, for prompts that read the picture: the margin of *untriggered* anchors under the
+            prompts that read x + t. The image features stay clean, so that only what the prompt
+            itself was taught is found.
+difference  ours, for everything else: the joint margin minus that of zero-shot prompts on the
+            trusted backbone under the same x + t, so that what moves any model of the backbone is
+            worth nothing.
 
 An objective is prepared once for its probes, and asked for its loss on batches of them.
 Margins are in logit units.
@@ -164,7 +165,7 @@ def margins(logits: Tensor, target: int | Tensor) -> Tensor:
 
 
 def own_margins(classifier: Classifier, features: Tensor, target: int) -> Tensor:
-    """Margins (B,) of image features (B, D), which conditioned prompts read, too; with exact gradient.
+    """Margins (B,) of features (B, D), which conditioned prompts read, too; with exact gradient.
 
     Conditioned: the rival of each image is found without gradient over all classes; only the
     prompts of target and rival are encoded again with gradient. The margin's gradient involves

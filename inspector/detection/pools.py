@@ -27,7 +27,7 @@ class Pools:
     in_distribution: bool = False
 
     def turned(self, sweep: int, config: SearchConfig) -> Pools:
-        """The same pools with other probes in front for the sweep of that number, as far as there are others."""
+        """The same pools with other probes in front for that sweep, as far as there are others."""
         num_eval = config.num_eval or 0
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Random triggers: random members of trigger families that no search in an L-infinity ball imitates.
+"""Random triggers: members of trigger families that no search in an L-infinity ball imitates.
 
 A prompt taught to answer one warp or one noise pattern answers others of the kind too, and one
 taught an additive trigger often answers both: it has learned that whatever disturbs fine detail
@@ -162,7 +162,7 @@ def images(probes: int, split: TriggerSplit) -> int:
 
 
 def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
-    """The triggers of each family for images of `size` pixels, mildest first; the same for a seed."""
+    """Triggers by family for images of `size` pixels, mildest first; the same for a seed."""
     generator = torch.Generator().manual_seed(seed)
     return {
         family: [make(generator) for make in makers] for family, makers in _makers(size).items()

@@ -43,7 +43,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Bias:
-    """Unit of the clean prediction bias, a probability, and the bounds of what counts, in such units."""
+    """Unit of the clean prediction bias, a probability, and its bounds, in such units."""
 
     unit: float
     least: float
@@ -92,7 +92,7 @@ class Rule:
     families_examined: tuple[str, ...]
 
     def null_of(self, classes: int, sweeps: int) -> Mapping[str, float]:
-        """By family, the null quantile of a conditioned prompt's lead with so many classes and sweeps."""
+        """By family, the null quantile of a conditioned prompt's lead."""
         if classes > self.few_classes:
             return self.null_q95
         index = min(sweeps, MOST_SWEEPS) - 1

@@ -167,7 +167,7 @@ def _top_leads(
     null: Mapping[str, float],
     rule: Rule,
 ) -> list[float]:
-    """By class, the mean of the largest leads that families of triggers give it, each in its unit."""
+    """By class, the mean of the largest leads that families of triggers give it, in units."""
     leads = [
         _in_units(null[name], [weigh(effect) for effect in effects])
         for name, effects in families.items()

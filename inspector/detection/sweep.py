@@ -1,4 +1,4 @@
-"""One sweep over the classes: screen all of them by random triggers, then invert those that are wanted.
+"""One sweep over the classes: screen all by random triggers, then invert those that are wanted.
 
 Screening needs no search: random triggers are the same for every class.
 """
@@ -90,7 +90,7 @@ def screen(
     seed: int,
     sweep: int = 0,
 ) -> Sweep:
-    """A sweep before anything is inverted; `sweep` counts those that went before, with lower seeds."""
+    """A sweep before anything is inverted; `sweep` counts those before, with lower seeds."""
     split = split_of(config, sweep)
     answered = random_triggers.effects_by_class(classifier, clean.baseline, seed, split)
     return Sweep(targets, answered, clean.clean_prediction_bias, [])

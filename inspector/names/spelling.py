@@ -52,9 +52,9 @@ class UnknownName(ValueError):
     def __init__(self, detail: str, nearest: tuple[str, ...], registered: tuple[str, ...]) -> None:
         end = "" if detail.endswith("?") else "."
         super().__init__(
-            f"{detail}{end} Registered: {', '.join(registered)}. Understood besides: OpenAI's names "
-            f"({', '.join(spelled[0] for spelled in _OPENAI.values())}), NAME/TAG of open_clip, "
-            f"{_HUB}ORG/NAME"
+            f"{detail}{end} Registered: {', '.join(registered)}. Understood besides: OpenAI's "
+            f"names ({', '.join(spelled[0] for spelled in _OPENAI.values())}), NAME/TAG of "
+            f"open_clip, {_HUB}ORG/NAME"
         )
         self.detail = detail
         self.nearest = nearest

@@ -101,7 +101,8 @@ class Selection:
     state: str | None = field(
         default=None,
         metadata=option(
-            "Key of the file to read, as `scan` names them (state_dict_ema, …; . is the whole file).",
+            "Key of the file to read, as `scan` names them (state_dict_ema, …; . is the whole "
+            "file).",
             str,
             least=1,
             most=1024,

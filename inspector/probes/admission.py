@@ -1,4 +1,4 @@
-"""Which pictures are decoded, decided by their headers: no single one, and not all together, may be huge.
+"""Which pictures are decoded, decided by headers: neither one nor all together may be huge.
 
 A picture of 100 million equal pixels takes 100 kB. What an honest archive unpacks to is bounded by
 its bytes, give or take flat pictures, and so is what is decoded here. Knows no pixels.

@@ -59,7 +59,10 @@ def read_header(head: bytes) -> Header | None:
 
 
 def effort_of(header: Header, data: bytes) -> int | None:
-    """`header.effort` once the whole file is known; None for a file that would keep a library busy for ever."""
+    """`header.effort` once the whole file is known.
+
+    None for a file that would keep a library busy for ever.
+    """
     if header.format == "JPEG":
         # Every scan passes over all pixels, however little it says of them.
         return 1 + sum(1 for _ in _SCAN.finditer(data)) // _HONEST_SCANS

@@ -82,7 +82,7 @@ def pictures_of(path: Path) -> Iterator[list[Picture]]:
 
 
 class _Archive(io.BufferedReader):
-    """A file for zipfile, which reads the directory at once, however long the archive says it is."""
+    """A file for zipfile, which reads the directory at once, whatever length is declared."""
 
     is_listed = False
 

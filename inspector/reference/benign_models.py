@@ -84,7 +84,7 @@ class TrainingVariation:
 
 
 def variation(seed: int, index: int) -> TrainingVariation:
-    """The variation of the model number `index`; the same for the same arguments, whatever the others."""
+    """The variation of the model number `index`; it depends on the arguments alone."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "benign model", index))
 
     def whole(below: int) -> int:
@@ -122,7 +122,7 @@ class BenignModelFactory:
         self._labels = (self._features @ backbone.zero_shot(classnames).T).argmax(1).cpu()
 
     def build(self, of: TrainingVariation, drawn: Draw) -> tuple[Classifier, TrainingVariation]:
-        """A frozen model, and the variation that it was really tuned with: the rate is lowered where it diverges.
+        """A frozen model, and the variation that it was tuned with: a lower rate if it diverged.
 
         Raises:
             NumericalError: it diverges at every rate that is tried.

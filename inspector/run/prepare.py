@@ -35,21 +35,21 @@ from inspector.report import Evidence
 from inspector.request import Request
 
 _UNREAD = {
-    False: "What does not read the picture is held against zero-shot prompts, which tells little where "
-    "these know the classes poorly.",
-    True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and small "
-    "patches may leave it, is often missed.",
+    False: "What does not read the picture is held against zero-shot prompts, which tells little "
+    "where these know the classes poorly.",
+    True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and "
+    "small patches may leave it, is often missed.",
 }
 """By whether prompts read the picture; experiments 44 and 45."""
 _OTHER_PROBES = {
-    False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to be in "
-    "distribution, reveal faint backdoors that these do not.",
-    True: "A few backdoors show with built-in probes and not with pictures of what the model is for; an "
-    "inspection with these finds them, and accuses honest models more often.",
+    False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to "
+    "be in distribution, reveal faint backdoors that these do not.",
+    True: "A few backdoors show with built-in probes and not with pictures of what the model is "
+    "for; an inspection with these finds them, and accuses honest models more often.",
 }
 _UNTRIED_PROBES = (
-    "How often a verdict from pictures of what the model is for is wrong where prompts do not read the "
-    "picture is not known."
+    "How often a verdict from pictures of what the model is for is wrong where prompts do not read "
+    "the picture is not known."
 )
 """By whether the probes are in distribution, where prompts read the picture; and where they do not.
 Experiments 49 and 50."""
@@ -190,8 +190,8 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
         )
     if (inverted := searches_of(config, count)) < count:
         evidence.limits.append(
-            f"Triggers were searched for the {inverted} classes that random triggers put first; the profile "
-            "thorough searches every class."
+            f"Triggers were searched for the {inverted} classes that random triggers put first; "
+            "the profile thorough searches every class."
         )
     evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
     if assembly.classifier.is_instance_conditioned:

@@ -144,7 +144,7 @@ class SearchStages:
         return Target(index, self.prepared.name(index))
 
     def _confirmed(self, judgement: Judgement) -> Judgement:
-        """Sweep again while there is doubt; what then still stands over the threshold is confirmed."""
+        """Sweep again while there is doubt; confirm what then still stands over the threshold."""
         evidence, test = self.evidence, self.test
         while judgement.is_open(len(test.sweeps)):
             judgement = test.again(judgement, self.meter)

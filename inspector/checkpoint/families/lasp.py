@@ -1,4 +1,4 @@
-"""LASP: one context, a learned shift of every text feature, perhaps layer norms of the image encoder.
+"""LASP: one context, a learned shift of text features, perhaps the image encoder's layer norms.
 
 The whole model is saved, its text encoder inside ``DataParallel`` (``text_encoder.module.*``).
 ``prompt_learner.w`` (1, D) is added to raw text features; ``class_text_features`` and

@@ -1,4 +1,4 @@
-"""What a file of CLIP's own tensors is that is no classifier by text: said in words, for the message.
+"""What a file of CLIP's own tensors is that is no classifier by text, in words for the message.
 
 A head of classes behind the image encoder, or one tower alone. Knows names and shapes only.
 Sources: huggingface/transformers ``models/clip/modeling_clip.py`` (``CLIPForImageClassification``

@@ -150,7 +150,7 @@ class Config:
         return any(module == name or module.endswith(f".{name}") for name in chosen)
 
     def _is_left_out(self, module: str) -> bool:
-        """Whether copying keeps matrices off the module, which is another rule than copying's own."""
+        """Whether copying keeps matrices off the module: another rule than copying's own."""
         ends = (end for name in self.copied for end in self._ends(name, module, after_dots=True))
         return any(module[end : end + 1] in ("", ".") for end in ends)
 
@@ -262,8 +262,9 @@ class _Values:
         if isinstance(start, bool) or start in (*_ZERO_STARTS, *_RANDOM_STARTS):
             return start  # type: ignore[no-any-return]
         _refuse(
-            f"init_lora_weights {_shown(start)} changes the backbone's own weights on loading, or may; "
-            "ask for the adapter converted to plain LoRA (path_initial_model_for_weight_conversion)"
+            f"init_lora_weights {_shown(start)} changes the backbone's own weights on loading, or "
+            "may; ask for the adapter converted to plain LoRA "
+            "(path_initial_model_for_weight_conversion)"
         )
 
     def flag(self, key: str) -> bool:
@@ -340,8 +341,8 @@ class _Values:
             _refuse(f"PEFT would import {_shown(library)} for the base model, not {_LIBRARY}")
         if base is not None and (not isinstance(base, str) or base not in _BASES):
             _refuse(
-                f"the adapter was made for {_shown(base)}, which is not what is inspected; read are "
-                f"adapters of {', '.join(_BASES)}"
+                f"the adapter was made for {_shown(base)}, which is not what is inspected; read "
+                f"are adapters of {', '.join(_BASES)}"
             )
         return _BASES[base or "CLIPModel"]
 

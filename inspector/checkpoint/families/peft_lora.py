@@ -82,7 +82,7 @@ def _split(names: Mapping[str, object]) -> tuple[_Pairs, dict[str, str]]:
 
 
 def _unnamed(match: re.Match[str]) -> str:
-    """Without the adapter's name; the vector of magnitudes is written without its last part, too."""
+    """Without the adapter's name; the vector of magnitudes also without its last part."""
     name, part = match.groups()
     return f".{name}" if part is None or name == "lora_magnitude_vector" else f".{name}{part}"
 
@@ -95,8 +95,8 @@ def _options(shapes: Shapes) -> dict[str, Scalar]:
     if STATEMENT not in shapes:
         raise UnsupportedFormat(
             "unsupported-format",
-            f"a PEFT adapter without its {STATEMENT}, which says by what factor and where it counts; "
-            "give the whole folder",
+            f"a PEFT adapter without its {STATEMENT}, which says by what factor and where it "
+            "counts; give the whole folder",
         )
     expect(shapes, STATEMENT, (None,))
     pairs, others = _split(shapes)
@@ -165,7 +165,8 @@ def _low_rank(
     down, up = tensors[roles["down"]], tensors[roles["up"]]
     if len(down) != config.rank_of(module):
         raise UnusableConfig(
-            f"{STATEMENT} says rank {config.rank_of(module)} of {module}, its matrices have {len(down)}"
+            f"{STATEMENT} says rank {config.rank_of(module)} of {module}, its matrices have "
+            f"{len(down)}"
         )
     for is_stated, role in ((config.has_magnitudes, "magnitude"), (config.has_biases, "shift")):
         if is_stated is not (role in roles):

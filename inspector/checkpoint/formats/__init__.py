@@ -1,1 +1,1 @@
-"""Containers and file formats: each parsed strictly, each refusing what two readers could take differently."""
+"""Containers and file formats, parsed strictly: what two readers could take two ways is refused."""

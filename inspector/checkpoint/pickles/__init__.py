@@ -1,1 +1,1 @@
-"""Pickles: walked opcode by opcode, judged by the globals they name, turned into tensors by hand."""
+"""Pickles: walked opcode by opcode, judged by the globals they name, made tensors by hand."""

@@ -20,9 +20,9 @@ _DENIED_WORDS = """
     setuptools idlelib lib2to3 test cgitb platform tempfile io _io fileinput linecache inspect gc
     site sitecustomize atexit logging uuid mmap resource commands popen2 ast dis antigravity
     imaplib poplib nntplib aiohttp httpx paramiko pexpect difflib sqlite3 dbm glob getpass readline
-    rlcompleter curses tkinter turtle turtledemo wsgiref socketserver sched weakref contextlib zipfile
-    tarfile bz2 lzma gzip zlib xml faulthandler tracemalloc msvcrt winreg fcntl termios pkg_resources
-    compileall py_compile modulefinder zipapp pyclbr tabnanny this nturl2path symtable
+    rlcompleter curses tkinter turtle turtledemo wsgiref socketserver sched weakref contextlib
+    zipfile tarfile bz2 lzma gzip zlib xml faulthandler tracemalloc msvcrt winreg fcntl termios
+    pkg_resources compileall py_compile modulefinder zipapp pyclbr tabnanny this nturl2path symtable
 """
 _DENIED_MODULES = frozenset(
     {*_DENIED_WORDS.split(), *(name for name in sys.stdlib_module_names if name.startswith("_"))}
@@ -70,13 +70,13 @@ _DENIED_NAMES = frozenset(
 )
 
 _REACHING = """
-    Popen Popen3 Popen4 ProxyCommand PopenSpawn CDLL PyDLL WinDLL OleDLL FFI Unpickler SSHClient Telnet SMTP
-    SMTP_SSL FTP FTP_TLS IMAP4 IMAP4_SSL IMAP4_stream POP3 POP3_SSL NNTP HTTPConnection HTTPSConnection
-    ServerProxy URLopener FancyURLopener FileIO FileHandler RotatingFileHandler SocketHandler ZipFile
-    TarFile NamedTemporaryFile TemporaryDirectory InteractiveInterpreter InteractiveConsole
-    InteractiveShell Pdb Bdb ProcessPoolExecutor SourceFileLoader ExtensionFileLoader
-    SourcelessFileLoader PackageImporter PyTorchFileReader FunctionType CodeType LambdaType MethodType
-    ForwardRef LambdaLR
+    Popen Popen3 Popen4 ProxyCommand PopenSpawn CDLL PyDLL WinDLL OleDLL FFI Unpickler SSHClient
+    Telnet SMTP SMTP_SSL FTP FTP_TLS IMAP4 IMAP4_SSL IMAP4_stream POP3 POP3_SSL NNTP HTTPConnection
+    HTTPSConnection ServerProxy URLopener FancyURLopener FileIO FileHandler RotatingFileHandler
+    SocketHandler ZipFile TarFile NamedTemporaryFile TemporaryDirectory InteractiveInterpreter
+    InteractiveConsole InteractiveShell Pdb Bdb ProcessPoolExecutor SourceFileLoader
+    ExtensionFileLoader SourcelessFileLoader PackageImporter PyTorchFileReader FunctionType CodeType
+    LambdaType MethodType ForwardRef LambdaLR
 """
 _REACHING_CLASSES = frozenset(_REACHING.split())
 """Classes of the library and of packages that act when they are made; any module

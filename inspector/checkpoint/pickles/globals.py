@@ -7,7 +7,7 @@ honest explanation: a dangerous function may be handed to something harmless tha
 
     expected   on the allow-list: what torch, Dassl and numpy write
     low        harmless value classes that are unusual in a checkpoint
-    high       code that we do not know: named, made empty, or a vendor's own class called with values
+    high       code unknown to us: named, made empty, or a vendor's own class called with values
     critical   on the deny-list, or unknown and called; or anything called that was itself computed
 
 There is one exception to "unknown and called", since Python pickles every enum member as a call of

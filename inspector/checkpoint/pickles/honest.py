@@ -77,7 +77,9 @@ _ENUMS = """
     hydra.types ConvertMode RunMode
     hydra.core.object_type ObjectType
     hydra.core.utils JobStatus
-    transformers.trainer_utils FSDPOption HPSearchBackend HubStrategy IntervalStrategy SaveStrategy SchedulerType EvaluationStrategy EvaluateStrategy LoggingStrategy ShardedDDPOption
+    transformers.trainer_utils FSDPOption HPSearchBackend HubStrategy IntervalStrategy SaveStrategy
+    transformers.trainer_utils SchedulerType EvaluationStrategy EvaluateStrategy LoggingStrategy
+    transformers.trainer_utils ShardedDDPOption
     transformers.training_args OptimizerNames ParallelMode
     transformers.debug_utils DebugOption
     transformers.generation.configuration_utils GenerationMode
@@ -86,8 +88,11 @@ _ENUMS = """
     transformers.tokenization_utils_base TruncationStrategy
     transformers.utils.generic PaddingStrategy TensorType
     transformers.file_utils PaddingStrategy TensorType
-    transformers.utils.quantization_config AwqBackend AwqFormat AWQLinearVersion AwqBackendPackingMethod ExllamaVersion QuantizationMethod
-    accelerate.utils.dataclasses ComputeEnvironment CustomDtype DDPCommunicationHookType DistributedType DynamoBackend FP8BackendType LoggerType PrecisionType RNGType SageMakerDistributedType
+    transformers.utils.quantization_config AwqBackend AwqFormat AWQLinearVersion
+    transformers.utils.quantization_config AwqBackendPackingMethod ExllamaVersion QuantizationMethod
+    accelerate.utils.dataclasses ComputeEnvironment CustomDtype DDPCommunicationHookType
+    accelerate.utils.dataclasses DistributedType DynamoBackend FP8BackendType LoggerType
+    accelerate.utils.dataclasses PrecisionType RNGType SageMakerDistributedType
     peft.utils.peft_types PeftType TaskType
     peft.utils.config PeftType TaskType
     peft.tuners.prompt_tuning PromptTuningInit
@@ -95,7 +100,8 @@ _ENUMS = """
     peft.tuners.p_tuning PromptEncoderReparameterizationType
     peft.tuners.p_tuning.config PromptEncoderReparameterizationType
     peft.tuners.multitask_prompt_tuning.config MultitaskPromptTuningInit
-    torchmetrics.utilities.enums AverageMethod ClassificationTask ClassificationTaskNoBinary ClassificationTaskNoMultilabel DataType MDMCAverageMethod
+    torchmetrics.utilities.enums AverageMethod ClassificationTask ClassificationTaskNoBinary
+    torchmetrics.utilities.enums ClassificationTaskNoMultilabel DataType MDMCAverageMethod
 """
 _LIGHTNING = r"(lightning\.pytorch|pytorch_lightning)"
 _VALUE = re.compile(

@@ -191,7 +191,7 @@ def is_state_of_partial(target: Call, state: object) -> bool:
 
 
 def is_borrowed(target: Call) -> bool:
-    """Whether ``target`` is an attribute of something that was there before: filling it changes that."""
+    """Whether ``target`` is an attribute of what was there before: filling it changes that."""
     function = target.function
     return (
         isinstance(function, Global)
@@ -208,7 +208,7 @@ def hides_a_method(state: object) -> bool:
 
 
 def is_plain(value: object, budget: int) -> int:
-    """What is left of ``budget`` nodes after ``value`` was found to hold only plain values; else -1.
+    """What is left of ``budget`` nodes after ``value`` was found to be plain; else -1.
 
     Plain are numbers, texts, bytes, None, torch's dtypes, and lists, tuples,
     sets and dicts of these.

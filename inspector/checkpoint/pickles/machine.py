@@ -10,8 +10,7 @@ is fickling's and ``pickletools``'.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable
 
 from inspector.checkpoint.pickles.inert import (
     Call,
@@ -35,23 +34,20 @@ from inspector.checkpoint.pickles.known import (
 )
 from inspector.checkpoint.pickles.ledger import Ledger
 from inspector.checkpoint.pickles.operands import LITERALS, Cursor
+from inspector.checkpoint.pickles.stack import Stack
 from inspector.errors import LimitExceeded, UnsupportedFormat
 
-_N = TypeVar("_N")
 _PLAIN_ARGUMENTS, _PLAIN_IN_ALL = 256, 1_000_000
 """Values that one call, and all calls of a pickle, may be given and still be looked through."""
 _MAKING = frozenset({"REDUCE", "OBJ", "INST"})
 
 
-class Walker:
+class Walker(Stack):
     """One walk over one pickle."""
 
     def __init__(self, cursor: Cursor, ledger: Ledger) -> None:
-        self.cursor = cursor
+        super().__init__(cursor)
         self.ledger = ledger
-        self.limits = cursor.limits
-        self.stack: list[object] = []
-        self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.persistents: list[Persistent] = []
         self._unread = _PLAIN_IN_ALL
@@ -91,73 +87,6 @@ class Walker:
         if step is None:
             raise self.cursor.lose(f"unknown opcode 0x{opcode:02x}")
         step(self)
-
-    def waiting(self) -> Iterator[object]:
-        """What lies on the stack and under its marks."""
-        yield from self.stack
-        for below in self.marks:
-            yield from below
-
-    # The stack.
-
-    def push(self, value: object) -> None:
-        """Put a value on the current frame of the stack."""
-        # A method, so that the frame is looked up after a mark has been taken off.
-        self.stack.append(value)
-
-    def pop(self) -> object:
-        """Take the topmost value off.
-
-        Raises:
-            MalformedArtifact: the frame is empty.
-        """
-        if not self.stack:
-            raise self.cursor.fail("the stack is empty")
-        return self.stack.pop()
-
-    def pop_kind(self, kind: type[_N], what: str) -> _N:
-        """Take the topmost value off, which must be a `kind`.
-
-        Raises:
-            MalformedArtifact: the frame is empty, or the value of another kind.
-        """
-        value = self.pop()
-        if not isinstance(value, kind):
-            raise self.cursor.fail(f"{what} is expected on the stack")
-        return value
-
-    def top(self) -> object:
-        """The topmost value, which stays.
-
-        Raises:
-            MalformedArtifact: the frame is empty.
-        """
-        if not self.stack:
-            raise self.cursor.fail("the stack is empty")
-        return self.stack[-1]
-
-    def push_mark(self) -> None:
-        """Begin a frame.
-
-        Raises:
-            LimitExceeded: too many frames lie in one another.
-        """
-        if len(self.marks) >= self.limits.mark_depth:
-            raise LimitExceeded("pickle depth", self.limits.mark_depth, len(self.marks) + 1)
-        self.marks.append(self.stack)
-        self.stack = []
-
-    def pop_mark(self) -> list[object]:
-        """End the frame and return its values.
-
-        Raises:
-            MalformedArtifact: no frame was begun.
-        """
-        if not self.marks:
-            raise self.cursor.fail("no mark on the stack")
-        items = self.stack
-        self.stack = self.marks.pop()
-        return items
 
     # The memo.
 

@@ -15,18 +15,19 @@ import sys
 from pathlib import Path
 
 _IMPORTED_AS = """
-    pil cv2 sklearn skimage yaml git bs4 dateutil dotenv jwt openssl crypto cryptodome nacl serial usb
-    win32api win32com win32con win32file win32process pythoncom pythonwin wx gi dbus zmq mysqldb
+    pil cv2 sklearn skimage yaml git bs4 dateutil dotenv jwt openssl crypto cryptodome nacl serial
+    usb win32api win32com win32con win32file win32process pythoncom pythonwin wx gi dbus zmq mysqldb
     psycopg2 attr google azure aws_cdk ruamel rest_framework docx pptx fitz magic ldap slugify
     websocket kafka dns socks consul xlib pkg_resources _distutils_hack pylab mpl_toolkits opengl
     vtkmodules faiss igraph umap pywt tables bio rdkit lightning_fabric pytorch_lightning pyximport
-    delegator pyro4 pyro5 cupy salt sarge envoy executor fabric2 napalm pythran conda remote_pdb rpdb
-    monai mmcv mmengine detectron2 fairseq yolov5 clearml comet_ml neptune aim torchgen functorch
-    caffe2 open_clip open_clip_train pip setuptools _pytest py pyasn1 twisted past future libfuturize
-    builtins_ cffi pycparser cuda nvidia triton jaxlib flax haiku theano mxnet paddle chainer
-    sentence_transformers trl bitsandbytes deepspeed xformers flash_attn numpy torch torchvision
-    torchaudio torchdata torchtext thop fvcore iopath mim tvm ftputil smbprotocol smb winrm telnetlib3
-    pwn pwnlib scapy mitmproxy locust supervisor circus honcho pm2 plumbum pyarrow nest_asyncio pyodide
+    delegator pyro4 pyro5 cupy salt sarge envoy executor fabric2 napalm pythran conda remote_pdb
+    rpdb monai mmcv mmengine detectron2 fairseq yolov5 clearml comet_ml neptune aim torchgen
+    functorch caffe2 open_clip open_clip_train pip setuptools _pytest py pyasn1 twisted past future
+    libfuturize builtins_ cffi pycparser cuda nvidia triton jaxlib flax haiku theano mxnet paddle
+    chainer sentence_transformers trl bitsandbytes deepspeed xformers flash_attn numpy torch
+    torchvision torchaudio torchdata torchtext thop fvcore iopath mim tvm ftputil smbprotocol smb
+    winrm telnetlib3 pwn pwnlib scapy mitmproxy locust supervisor circus honcho pm2 plumbum pyarrow
+    nest_asyncio pyodide
 """
 _NOT_IN_THIS_PYTHON = (
     "compression annotationlib asynchat asyncore imp distutils smtpd binhex formatter macpath "

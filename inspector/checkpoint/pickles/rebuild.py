@@ -132,7 +132,7 @@ def declared_storages(persistents: Iterable[Persistent]) -> dict[str, StorageId]
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a node is a call of one of torch's functions that rebuild tensors, or of their classes."""
+    """Whether a node is a call of a function that rebuilds tensors, torch's or its classes'."""
     if not isinstance(value, Call) or not isinstance(value.function, Global):
         return False
     # torch itself still finds what its module tensor held in _tensor.

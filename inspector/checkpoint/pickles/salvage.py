@@ -34,7 +34,7 @@ _PUSHING = frozenset(b"cRioP\x93\x81\x92\x82\x83\x84\x97")
 
 
 def salvage(data: bytes, ledger: Ledger, limits: Limits, start: int) -> None:
-    """Note in ``ledger`` what the broken pickle at ``start`` of ``data`` would run behind its fault."""
+    """Note in ``ledger`` what the broken pickle at ``start`` would run behind its fault."""
     patient = _Patient(Cursor(data, limits, start, leaps=True), Ledger(limits.globals))
     patient.run_on()
     with suppress(LimitExceeded):

@@ -77,7 +77,7 @@ class _Condition:
 
 
 def program(machine: Machine, pid: int) -> tuple[Instruction, ...]:
-    """The filter for a process ``pid`` on ``machine``, as classic BPF on ``struct seccomp_data``."""
+    """The filter for a process ``pid`` on ``machine``: classic BPF on ``struct seccomp_data``."""
     conditions = _conditions(pid)
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
