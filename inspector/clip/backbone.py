@@ -77,7 +77,7 @@ class Backbone:
         return functional.normalize(self.raw_image_features(pixels), dim=-1)
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
-        """The same before they are normalised."""
+        """The same (B, D) of pixels in [0,1] before they are normalised."""
         mean = torch.tensor(self.mean, device=pixels.device)[:, None, None]
         std = torch.tensor(self.std, device=pixels.device)[:, None, None]
         return self.model.encode_image((pixels - mean) / std)  # type: ignore[no-any-return]

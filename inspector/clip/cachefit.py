@@ -21,7 +21,7 @@ _NARROWINGS = 60
 
 @torch.no_grad()
 def fitted_cache(classifier: Classifier, images: Tensor, vendor: Tensor) -> tuple[float, float]:
-    """Alpha and beta that come nearest to the vendor's logits (N, K) of `images`.
+    """Alpha and beta that come nearest to the vendor's logits (N, K) of `images`, in [0,1].
 
     Raises:
         AssemblyError: the classifier has no cache, or nothing is left for it to explain.

@@ -103,7 +103,7 @@ class Classifier(nn.Module):
         return self.meta_net is not None
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """Normalised image features (B, D)."""
+        """Normalised image features (B, D) of pixels (B, 3, S, S) in [0,1]."""
         self.work.image_forward += len(pixels)
         self.work.image_backward += len(pixels) * pixels.requires_grad
         return self.backbone.image_features(pixels)

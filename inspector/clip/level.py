@@ -48,7 +48,7 @@ def assembly_level(
     least 0.1 and at least 4 standard errors above zero.
 
     Args:
-        probe_logits: N × K of the classifier; zero_shot_logits: N × K of the reference.
+        probe_logits: (N, K) of the classifier; zero_shot_logits: (N, K) of the reference.
         checked: the result of `inspector.clip.proof.check_vendor`, if the manifest asked for it.
     """
     if checked is not None:

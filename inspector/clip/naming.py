@@ -115,7 +115,7 @@ def names_by_index(
 
 
 def token_embedding(spec: str) -> NDArray[np.floating[Any]]:
-    """The token embedding of a backbone on this machine, in the type it is stored in.
+    """The token embedding (V, W) of a backbone on this machine, in the type it is stored in.
 
     Raises:
         RequestError, BackboneError: see :func:`names_by_backbone`.

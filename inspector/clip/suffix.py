@@ -71,7 +71,7 @@ def _keys(bits: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def find_altered(ids: Ids) -> Finding | None:
-    """A finding when `token_suffix` is not what the original code writes."""
+    """A finding when `token_suffix`, as ids (K, L-1-M), is not what the original code writes."""
     unknown = np.argwhere(ids < 0)
     if len(unknown):
         row, column = unknown[0]

@@ -63,7 +63,7 @@ def vendors_logits(check: Check, shape: torch.Size) -> Tensor:
 
 @torch.no_grad()
 def logits_of(classifier: Classifier, images: Tensor) -> Tensor:
-    """Logits (N, K) on the CPU."""
+    """Logits (N, K), on the CPU, of pictures (N, 3, S, S) in [0,1]."""
     parts = torch.split(images.to(classifier.backbone.device), BATCH)
     return torch.cat([classifier(part) for part in parts]).cpu()
 

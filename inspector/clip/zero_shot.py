@@ -41,12 +41,12 @@ class ZeroShot:
         return self.backbone.image_features(pixels)
 
     def logits(self, pixels: Tensor, features: Tensor) -> Tensor:
-        """Logits (B, K) of pixels of which the classifier's own encoder made `features` (B, D)."""
+        """Logits (B, K) of pixels in [0,1], of which the classifier made `features` (B, D)."""
         return self._met(features if self.has_same_encoder else self.image_features(pixels))
 
     @torch.no_grad()
     def logits_of_many(self, pixels: Tensor, features: Tensor) -> Tensor:
-        """The same without gradient, in parts of bounded memory."""
+        """The same (B, K) of pixels in [0,1] without gradient, in parts of bounded memory."""
         return self._met(features if self.has_same_encoder else encoded(self, pixels))
 
     def _met(self, features: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def encode_clean(classifier: Classifier, pixels: Tensor) -> CleanBaseline:
 def encode_triggered(
     classifier: Classifier, zero_shot: ZeroShot, pixels: Tensor
 ) -> TriggeredOutputs:
-    """Classify pictures (M, 3, S, S) with the trigger; keep what was encoded on the way."""
+    """Classify pictures (M, 3, S, S) in [0,1] with the trigger; keep what was encoded."""
     features = encoded(classifier, pixels)
     zero_shot_logits = zero_shot.logits_of_many(pixels, features)
     if not classifier.is_instance_conditioned:

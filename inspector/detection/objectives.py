@@ -39,7 +39,7 @@ RIVALS = 4
 
 @dataclass(frozen=True)
 class Anchors:
-    """Untriggered probes (A, 3, S, S), their image features (A, D) and logits (A, K)."""
+    """Untriggered probes (A, 3, S, S) in [0,1], their features (A, D) and logits (A, K)."""
 
     pixels: Tensor
     features: Tensor
@@ -61,7 +61,7 @@ class Objective(ABC):
     @classmethod
     @abstractmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
-        """Encode what the loss needs to know of the untriggered probes."""
+        """Encode what the loss needs to know of the untriggered probes (N, 3, S, S) in [0,1]."""
 
     @abstractmethod
     def loss(self, triggered: Tensor, target: int) -> Tensor:
@@ -77,7 +77,7 @@ class JointMargin(Objective):
 
     @classmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
-        """Nothing of the untriggered probes is needed."""
+        """Nothing of the untriggered probes (N, 3, S, S) in [0,1] is needed."""
         return cls(classifier, pixels)
 
     def loss(self, triggered: Tensor, target: int) -> Tensor:
@@ -130,7 +130,7 @@ class MarginDifference(Objective):
 
     @classmethod
     def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
-        """Make zero-shot prompts; the probes (N, 3, S, S) are left as they are."""
+        """Make zero-shot prompts; probes (N, 3, S, S) in [0,1] are left as they are."""
         return cls(classifier, pixels, ZeroShot.of(classifier))
 
     def loss(self, triggered: Tensor, target: int) -> Tensor:

@@ -60,7 +60,7 @@ def draw_trigger(out: Path, target: Target, trigger: Tensor, radius: float) -> l
 def draw_examples(
     out: Path, images: Tensor, shown: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]]
 ) -> list[KeptFile]:
-    """The first probes of (N, 3, H, W), as they are and as each of `shown` changes them.
+    """The first probes of (N, 3, H, W) in [0,1], as they are and as each of `shown` changes them.
 
     shown: by the end of the file's name, what to call it and the trigger.
     """

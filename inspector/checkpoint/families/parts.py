@@ -151,12 +151,12 @@ Split = Callable[[Tensors], Parts]
 
 
 def at(first: int, layers: list[Tensor]) -> dict[int, Tensor]:
-    """Layers by block, the first of them before block ``first``."""
+    """Layers of any shape by block, the first of them before block ``first``."""
     return dict(enumerate(layers, first))
 
 
 def numbered_tensors(tensors: Tensors, pattern: str, first: int) -> list[Tensor]:
-    """Tensors called ``pattern`` with its {} counted up from ``first``, until there is none."""
+    """Tensors, of any shape, called ``pattern`` with its {} counted up from ``first``."""
     found: list[Tensor] = []
     while (name := pattern.format(first + len(found))) in tensors:
         found.append(tensors[name])
@@ -164,5 +164,5 @@ def numbered_tensors(tensors: Tensors, pattern: str, first: int) -> list[Tensor]
 
 
 def half_rounded(vectors: Tensor) -> Tensor:
-    """As the original code rounds its deep prompts (``.half()`` in MaPLe's ``clip/model.py``)."""
+    """As the original code rounds deep prompts (M, W): ``.half()`` in MaPLe's ``clip/model.py``."""
     return vectors.half().float()
