@@ -29,7 +29,7 @@ Secret = Annotated[
 Url = Annotated[
     str,
     StringConstraints(min_length=8, max_length=2000),
-    Field(json_schema_extra={"pattern": "^https?://"}),
+    Field(json_schema_extra={"pattern": r"^https?://[^\x00-\x1f\x7f]*$"}),
 ]
 """What else is asked of it depends on the server: ``app.webhooks.targets``."""
 

@@ -31,11 +31,13 @@ _STATE = {
     ("POST", "idempotency_key_reused"),  # the same key with another body
     ("POST", "unknown_backbone"),  # which names there are is the operator's to say
     ("POST", "forbidden_webhook_target"),  # which networks are open is the operator's to say
+    ("POST", "sha256_mismatch"),  # whether the parts hash to what was declared
     ("PUT", "part_size_mismatch"),  # how long a part is was declared with the upload
     ("PUT", "too_large"),
 }
 """Method and code of refusals that no schema can foretell."""
 _REFUSED_THOUGH_IT_FITS = "positive_data_acceptance"
+_GONE_THOUGH_CREATED = "ensure_resource_availability"
 
 
 _CREATE = "POST /v1/inspections"
@@ -54,6 +56,8 @@ class Steering:
         self._twin = twin
         self._lengths = dict(known.parts)
         self._keys = 0
+        self._told_again: set[str] = set()
+        """What answers named that were given before: it may have been deleted since."""
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -98,6 +102,8 @@ class Steering:
             for part in upload["parts"]:
                 length = part["end_offset"] - part["start_offset"]
                 self._lengths[upload["id"], str(part["part_number"])] = length
+        if "idempotent-replayed" in response.headers:
+            self._told_again.add(str(response.json().get("id")))
         if self._twin is None:
             return
         self._tally.compared += 1
@@ -107,6 +113,8 @@ class Steering:
             self._tally.faults.append(fault)
 
     def _is_fault(self, failure: Failure, response: Response) -> bool:
+        if _GONE_THOUGH_CREATED in failure.checks:
+            return str(response.request.url).rpartition("/")[2] not in self._told_again
         if _REFUSED_THOUGH_IT_FITS not in failure.checks or response.status_code >= 500:
             return True
         code = _code_of(response)
