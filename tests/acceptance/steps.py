@@ -42,6 +42,24 @@ STEPS = (
         "80 poison and 6 tar-pit receivers: a healthy one gets every event within 10 s",
         "tests/service/test_webhook_fairness.py",
     ),
+    _tests(
+        "slow-clients",
+        "1,050 half-open requests leave the API answering",
+        "tests/service/test_slow_clients.py",
+    ),
+    _module(
+        "races",
+        "2,000 parts against complete: the stored hash is the hash of the stored bytes",
+        "tests.load.races", "--races", "2000",
+    ),
+    *(
+        _module(
+            f"api-{kind}",
+            "10,000 requests drawn from the API's document: no 5xx, nothing undocumented",
+            "tests.apifuzz", "--cases", "10000", "--database", kind,
+        )
+        for kind in ("sqlite", "postgres")
+    ),
     _module("wakeups", "a lost wake-up and a retry begin in time", "tests.chaos", "wakeups"),
     _module("outage", "store and database cut for 60 s each: all 30 jobs succeed", "tests.chaos", "outage"),
     *(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.golden import golden
 from tests.golden.cases import CASES
+from tests.support.report_schema import assert_conforms
 
 Inspected = tuple[golden.Reports, dict[str, list[str]]]
 
@@ -46,3 +47,8 @@ def test_random_generators_and_how_much_they_draw(inspected: Inspected) -> None:
 
 def test_keys_of_every_kind_of_report(inspected: Inspected) -> None:
     golden.check("keys", golden.keys(inspected[0]))
+
+
+def test_every_report_is_what_the_schema_says(inspected: Inspected) -> None:
+    for report in inspected[0].values():
+        assert_conforms(report)

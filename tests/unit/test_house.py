@@ -9,7 +9,7 @@ import pytest
 
 from tests.house import House, house
 
-CEILING = {"rooms": 22, "floors": 11, "arrows": 75}
+CEILING = {"rooms": 21, "floors": 10, "arrows": 70}
 """Of inspector; lowered whenever the house becomes simpler, never raised without a reason told here."""
 
 
