@@ -19,8 +19,10 @@ MAPPINGS = {"Mapping", "dict", "Callable"}
 """Tensors by name, those of a state_dict, have a shape each; a callable's are its own to tell."""
 PICTURES = {"pixels", "images", "triggered"}
 """What parameters are called that take pictures."""
-_SIZE = r"(?:[A-Za-z]|\w+_\w+|\d+|\.\.\.)(?: ?[-+*/] ?(?:[A-Za-z]|\d+))*"
-SHAPE = re.compile(rf"\((?:{_SIZE},|{_SIZE}(?:, {_SIZE})+)\)|\bany shape\b|\bscalar\b")
+_SIZE = r"(?:[A-Za-z]\w*|\d{1,3}|\.\.\.)(?: ?[-+*/] ?(?:[A-Za-z]|\d))*"
+_LETTER = r"(?=[^)]*\b(?:[A-Za-z]|\d{1,3})\b)"
+SHAPE = re.compile(rf"\({_LETTER}(?:{_SIZE},|{_SIZE}(?:, {_SIZE})+)\)|\bany shape\b|\bscalar\b")
+"""Sizes in brackets, at least one of them a letter or a number: (K,), (N, length), (..., L-1-M)."""
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
