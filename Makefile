@@ -27,7 +27,7 @@ TESTERS ?= auto
 test: $(VENV)/development  ## the default test suite, with the real servers that it needs (TESTERS=0: one process)
 	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile tests
 
-check: $(VENV)/development  ## lint, types, import contracts
+check: $(VENV)/development  ## lint, docstrings, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -17,8 +17,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Bring the schema here from the revision before."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
+    """Take it back to the revision before."""
     ${downgrades if downgrades else "pass"}
