@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from inspector.errors import BudgetExceeded, NumericalError
@@ -51,7 +53,7 @@ def test_fractions_rise_with_the_work_and_never_beyond_one(clock: Clock) -> None
     assert fractions[0] == 0.0
     shown = fractions[1:]
     assert shown == sorted(set(shown)), "every class is a step of its own"
-    steps = [later - earlier for earlier, later in zip(shown, shown[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(shown)]
     assert steps == pytest.approx([steps[0]] * 4, abs=1e-3)
     assert 0.95 < shown[-1] < 1, "judging and drawing come after the last search"
     work(meter, clock, 9, 1.0)
