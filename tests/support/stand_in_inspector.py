@@ -3,7 +3,8 @@
 Told by the manifest's key ``stand_in``: ``seconds`` to take, ``verdict`` to reach, ``steps``;
 ``crash_until_attempt`` needs ``marker``, a file that counts attempts across processes; ``error`` is
 an error reply to give; ``backdoored_name`` makes files with that in their name backdoored. A wish
-for repair is answered with the tensors as they were.
+for repair is answered with the tensors as they were. What it says is held against the real child's
+schema, so that no order can make it say what the real one never would.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from inspector.checkpoint import Reading
+from inspector.files import problem_of, read_json
+from inspector.progress import EVENTS_SCHEMA
 from inspector.report import Evidence, Target, build_report
 
 
 def say(**reply: Any) -> None:
+    if problem := problem_of(reply, read_json(EVENTS_SCHEMA)):
+        raise ValueError(f"the real child never says {reply}: {problem}")
     print(json.dumps(reply), flush=True)
 
 
