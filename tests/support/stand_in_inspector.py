@@ -102,6 +102,18 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def stages_of(*, repair: bool) -> list[dict[str, Any]]:
+    """All that the real child has, and how they would have ended."""
+    apart = {"confirmation": "not-needed"} | ({} if repair else {"repair": "not-requested"})
+    rule = read_json(EVENTS_SCHEMA)["definitions"]["progress"]["properties"]["stage"]
+    return [
+        {"name": name, "status": apart[name], "seconds": None}
+        if name in apart
+        else {"name": name, "status": "complete", "seconds": 0.0}
+        for name in rule["enum"]
+    ]
+
+
 def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any]) -> Evidence:
     """What leads to the verdict that is ordered."""
     verdict = orders.get("verdict", "clean")
@@ -130,6 +142,7 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
         classes={"count": len(names), "source": "manifest", "match": True},
         probes=probes_of(request),
         per_class=rows,
+        stages=stages_of(repair=request["repair"]),
         score=1.0,
         threshold=0.5,
         is_warned=verdict == "suspicious",

@@ -30,11 +30,13 @@ TUNED = {False: {"ctx"}, True: {"ctx"} | {
 
 @dataclass(frozen=True)
 class Repaired:
-    """One model: the attacker's excess ASR before and after, and what else the repair did."""
+    """One model: the attacker's excess ASR before and after; the share of clean pictures, and of those that
+    were taken for the target, whose answer stays; and what else the repair did."""
 
     before: float
     after: float
     agreement: float
+    kept: float
     changed: dict[str, Tensor]
     delivered: dict[str, Tensor]
     left: dict[str, Tensor]
@@ -60,11 +62,14 @@ def _repaired(pocket: Backbone, seed: int, conditioned: bool) -> Repaired:
     found = invert(prepare(classifier, probes, "joint"), made.target, CONFIG, generator)
     before, answers = made.excess_asr(), made.answers()
     delivered = _copied(classifier)
+    was_target = answers == made.target
     changed = repair(classifier, (made.target, found), probes, CONFIG, seed)
+    is_same = (made.answers() == answers).float()
     return Repaired(
         before,
         made.excess_asr(),
-        (made.answers() == answers).float().mean().item(),
+        is_same.mean().item(),
+        is_same[was_target].mean().item(),
         changed,
         delivered,
         _copied(classifier),
@@ -87,6 +92,7 @@ def test_the_attackers_trigger_loses_most_of_its_power(
 
 def test_clean_pictures_are_answered_as_before(repaired: tuple[bool, list[Repaired]]) -> None:
     """They are pictures of the task, of which the repair has seen none."""
+    print([(one.agreement, one.kept) for one in repaired[1]])
     assert fmean(one.agreement for one in repaired[1]) > 0.8
 
 
