@@ -92,7 +92,7 @@ def test_the_attackers_trigger_loses_most_of_its_power(
 
 def test_clean_pictures_are_answered_as_before(repaired: tuple[bool, list[Repaired]]) -> None:
     """They are pictures of the task, of which the repair has seen none."""
-    print([(one.agreement, one.kept) for one in repaired[1]])
+
     assert fmean(one.agreement for one in repaired[1]) > 0.8
 
 

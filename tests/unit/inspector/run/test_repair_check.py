@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.detection.evidence import Inverted
 from inspector.detection.inversion import SearchConfig
@@ -22,6 +20,7 @@ from inspector.detection.sweep import measure
 from inspector.errors import NumericalError
 from inspector.progress import Meter
 from inspector.run import repair_check
+from tests.unit.inspector.run import test_pipeline
 from tests.unit.inspector.run.test_pipeline import RULE, Bench, scores, statuses
 from tests.unit.inspector.run.test_stages import bench
 
@@ -63,10 +62,15 @@ def repaired(
     return report
 
 
-@pytest.mark.parametrize("excess", [-0.2, 0.0, 0.0999, 0.1, 0.6])
-@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize(
+    ("after", "excess", "succeeded"),
+    [
+        ("calm", -0.2, True), ("calm", 0.0999, True), ("calm", 0.1001, False), ("calm", 0.6, False),
+        ("warned", 0.0, False), ("accused", 0.0, False), ("accused", 0.6, False),
+    ],
+)  # fmt: skip
 def test_a_success_needs_a_calm_search_and_an_old_trigger_without_power(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: str, excess: float
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: str, excess: float, succeeded: bool
 ) -> None:
     """Both of them: either alone is none."""
 
@@ -76,28 +80,26 @@ def test_a_success_needs_a_calm_search_and_an_old_trigger_without_power(
     monkeypatch.setattr(repair_check, "measure", measured)
     report = repaired(bench, monkeypatch, AFTER[after], nothing)
     told = report["repair"]
-    assert told["succeeded"] is (after == "calm" and excess < 0.09999)
+    assert told["succeeded"] is succeeded
     assert told["after"]["is_suspicious"] is (after != "calm")
     assert told["after"]["score"] == AFTER[after]
     assert told["before"]["score"] == BEFORE[-1] == report["score"]
     assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(excess)
 
 
-@pytest.mark.parametrize("after", AFTER)
 def test_a_repair_that_does_nothing_shows_as_such(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old trigger has all its power, and every answer stays."""
-    report = repaired(bench, monkeypatch, AFTER[after], nothing)
-    told = report["repair"]
+    """The old trigger has exactly the power that the search had found, and every answer stays."""
+    monkeypatch.setattr(test_pipeline, "RULE", replace(RULE, max_sweeps=1))
+    scores(monkeypatch, BEFORE[0], AFTER["calm"])
+    monkeypatch.setattr(repair_check, "repair", nothing)
+    report = bench.inspect({"conditioned": True}, repair=True)
+    told, row = report["repair"], report["per_class"][1]
     assert told["agreement"] == 1.0
-    row = report["per_class"][1]
-    searched = row["excess_asr"]
     assert told["target"] == {"index": 1, "name": row["name"]}
-    assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(searched, abs=0.05)
-    assert told["before"]["excess_asr"] == searched
-    if after != "calm":
-        assert told["succeeded"] is False
+    assert told["before"]["excess_asr"] == row["excess_asr"] != 0
+    assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(row["excess_asr"])
 
 
 def test_another_model_is_told_by_its_agreement(
@@ -175,7 +177,7 @@ def test_the_time_that_runs_out_while_it_is_checked(
 
 
 def test_no_class_but_the_confirmed_one_is_repaired(
-    bench: Bench, vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     culprits: list[int] = []
 

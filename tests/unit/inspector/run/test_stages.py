@@ -11,9 +11,9 @@ import pytest
 from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
 from inspector.errors import AssemblyError, BackboneError, InspectorError, NumericalError
-from inspector.profiles import PROFILES
+from inspector.profiles import PROFILES, Budget, Profile
 from inspector.run.pipeline import STAGES
-from tests.unit.inspector.run.test_pipeline import TINY, Bench, ids, scores, statuses
+from tests.unit.inspector.run.test_pipeline import Bench, ids, scores, statuses
 
 BROKEN_AT = {
     "assemble": "inspector.run.prepare.assemble_checked",
@@ -27,13 +27,15 @@ BROKEN_AT = {
     "repair": "inspector.run.repair_check.repair",
 }
 """What is done in each stage but the first, by where it is looked up."""
+SMALL = Profile("quick", 8, 8, Budget("joint", batch=8), Budget("difference", batch=8))
+"""Nothing here depends on how much is looked at."""
 CLEAN, CLEAN_AT_LAST, WARNED, ACCUSED = (0.5,), (1.5, 0.5), (4.0, 2.5, 2.5), (9.0,)
 """Scores, sweep after sweep, of a model that ends in `clean`, `suspicious` or `backdoored`."""
 
 
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(PROFILES, "quick", TINY)
+    monkeypatch.setitem(PROFILES, "quick", SMALL)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
         "inspector.run.prepare.assembly_level",
