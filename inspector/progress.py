@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from inspector.errors import BudgetExceeded
 
 Event = dict[str, Any]
+EVENTS_SCHEMA = Path(__file__).with_name("events.schema.json")
+"""Of every line that a worker's child prints: these events, and the `done` or `error` behind them."""
 Say = Callable[[Event], None]
 
 

@@ -190,7 +190,7 @@ def _seed_ended(service: _Customer, receiver: str, folder: Path) -> None:
         service.submit_bytes({"verdict": "backdoored"}, repair=True, webhook={"url": receiver}),
         service.submit_bytes({"verdict": "clean"}, webhook={"url": closed}),
         service.submit_bytes(
-            {"error": {"code": "inspection_failed", "message": "as told", "retry": False}},
+            {"error": {"kind": "bug", "code": "inspection_failed", "message": "as told"}},
             webhook={"url": receiver},
         ),
         service.submit_bytes({"seconds": _LONG_S}, deadline_s=0.5),

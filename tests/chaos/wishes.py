@@ -125,7 +125,7 @@ def _stand_in(
     }
     repair = chance.random() < 0.2
     if chance.random() < 0.04:
-        orders["error"] = {"kind": "final", "code": "as_told", "message": "fails as it was told"}
+        orders["error"] = {"kind": "bug", "code": "as_told", "message": "fails as it was told"}
         verdict = "failed"
     manifest = {"method": "auto", "classnames": _CLASSES, "stand_in": orders}
     return Wish(

@@ -3,7 +3,8 @@
 Told by the manifest's key ``stand_in``: ``seconds`` to take, ``verdict`` to reach, ``steps``;
 ``crash_until_attempt`` needs ``marker``, a file that counts attempts across processes; ``error`` is
 an error reply to give; ``backdoored_name`` makes files with that in their name backdoored. A wish
-for repair is answered with the tensors as they were.
+for repair is answered with the tensors as they were. What it says is held against the real child's
+schema, so that no order can make it say what the real one never would.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from inspector.checkpoint import Reading
+from inspector.files import problem_of, read_json
+from inspector.progress import EVENTS_SCHEMA
 from inspector.report import Evidence, Target, build_report
 
 
 def say(**reply: Any) -> None:
+    if problem := problem_of(reply, read_json(EVENTS_SCHEMA)):
+        raise ValueError(f"the real child never says {reply}: {problem}")
     print(json.dumps(reply), flush=True)
 
 
@@ -97,6 +102,18 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def stages_of(*, repair: bool) -> list[dict[str, Any]]:
+    """All that the real child has, and how they would have ended."""
+    apart = {"confirmation": "not-needed"} | ({} if repair else {"repair": "not-requested"})
+    rule = read_json(EVENTS_SCHEMA)["definitions"]["progress"]["properties"]["stage"]
+    return [
+        {"name": name, "status": apart[name], "seconds": None}
+        if name in apart
+        else {"name": name, "status": "complete", "seconds": 0.0}
+        for name in rule["enum"]
+    ]
+
+
 def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any]) -> Evidence:
     """What leads to the verdict that is ordered."""
     verdict = orders.get("verdict", "clean")
@@ -125,6 +142,7 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
         classes={"count": len(names), "source": "manifest", "match": True},
         probes=probes_of(request),
         per_class=rows,
+        stages=stages_of(repair=request["repair"]),
         score=1.0,
         threshold=0.5,
         is_warned=verdict == "suspicious",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +37,12 @@ def test_nan_has_no_p_value() -> None:
             p_value(scores, score)
 
 
-def test_it_is_uniform_on_exchangeable_scores_and_conservative_with_ties() -> None:
-    draw = random.Random(0)
-    number, rounds = 9, 20_000
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_uniform_on_exchangeable_scores_and_conservative_with_ties(seed: int) -> None:
+    draw = random.Random(seed)
+    number, rounds = 9, 8000
+    # All empirical shares together stray further but once in a million (Dvoretzky-Kiefer-Wolfowitz).
+    slack = math.sqrt(math.log(2 / 1e-6) / (2 * rounds))
 
     def levels(digits: int) -> list[float]:
         """Share of rounds with p at or below 1/10, 2/10, … 10/10."""
@@ -48,10 +52,10 @@ def test_it_is_uniform_on_exchangeable_scores_and_conservative_with_ties() -> No
             values.append(p_value(scores[1:], scores[0]))
         return [sum(p <= (k + 0.5) / 10 for p in values) / rounds for k in range(1, 11)]
 
-    assert levels(12) == pytest.approx([k / 10 for k in range(1, 11)], abs=0.015)
+    assert levels(12) == pytest.approx([k / 10 for k in range(1, 11)], abs=slack)
     tied = levels(0)
-    assert all(share <= k / 10 + 0.015 for k, share in enumerate(tied, 1))
-    assert tied[0] < 0.09
+    assert all(share <= k / 10 + slack for k, share in enumerate(tied, 1))
+    assert tied[4] < 0.5 - 5 * slack, "many scores are the same"
 
 
 OTHERS: dict[str, Inspected] = {
