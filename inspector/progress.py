@@ -16,7 +16,7 @@ from inspector.errors import BudgetExceeded
 
 Event = dict[str, Any]
 EVENTS_SCHEMA = Path(__file__).with_name("events.schema.json")
-"""Of every line that a worker's child prints: these events, and the `done` or `error` behind them."""
+"""Of every line that a child of a worker prints: these, and the `done` or `error` behind them."""
 Say = Callable[[Event], None]
 
 
