@@ -214,7 +214,11 @@ class FolderStore:
     def _make_parent(self, path: Path) -> None:
         if not self._is_there():
             raise FileNotFoundError(errno.ENOENT, "the store folder is not there")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            # It was there when it was to be made, and pruned before that was looked at.
+            raise FileNotFoundError(errno.ENOENT, "the folder was pruned") from error
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that have become empty, from here upwards."""
