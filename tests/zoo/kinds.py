@@ -14,19 +14,22 @@ KINDS = (
     "scrambled_blended", "scrambled_badnets", "scrambled_siba", "steep", "adversarial",
     "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular",
     "evasive",
+    "dct", "sinusoid", "quantised", "dithered",
 )  # fmt: skip
-LATER = ("evasive",)
+SPECTRAL, QUANTISING = ("dct", "sinusoid"), ("quantised", "dithered")
+"""The two families of attacks that are set aside for the exam of `tests.zoo.sets`."""
+LATER = ("evasive", *SPECTRAL, *QUANTISING)
 """Kinds that came after the plan `zoo-1` was frozen; the plan has none of them."""
 PAPER_KINDS = KINDS[:5]
 """The protocol of arXiv 2604.09101: one clean model and four attacks."""
 ADAPTIVE = (
-    "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular", *LATER,
+    "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular", "evasive",
 )  # fmt: skip
 """Attackers who know the score; what each does about it is told in `tests.zoo.adaptive` and
 `tests.zoo.evasion`."""
 ATTACKS = (
     "badclip", "blended", "wanet", "siba", "badnets", "stripes", "triangle", "text", "source",
-    "multi", *ADAPTIVE,
+    "multi", *ADAPTIVE, *SPECTRAL, *QUANTISING,
 )  # fmt: skip
 SCRAMBLED = {
     "scrambled": "wanet", "scrambled_blended": "blended", "scrambled_badnets": "badnets",
@@ -49,6 +52,7 @@ FAMILIES = {
     "wanet": "warp", "wanet_noise": "warp", "badnets": "patch",
     "stripes": "structured", "triangle": "structured", "text": "structured",
     "evasive": "structured",
+    **dict.fromkeys(SPECTRAL, "frequency"), **dict.fromkeys(QUANTISING, "quantisation"),
 }  # fmt: skip
 """Attack to the family of its trigger."""
 MAPPINGS = {"source": "source-specific", "multi": "multi-target"}

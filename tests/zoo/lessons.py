@@ -14,7 +14,9 @@ from inspector.clip.classifier import Classifier
 from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
 from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned, siba
+from tests.zoo.frequency import dct, sinusoid
 from tests.zoo.kinds import SCRAMBLED
+from tests.zoo.quantisation import dithered, quantised
 from tests.zoo.triggers import (
     Trigger,
     badnets,
@@ -122,6 +124,14 @@ def _trigger(
             return triangles(size)
         case "text":
             return text(size)
+        case "dct":
+            return dct(size, generator)
+        case "sinusoid":
+            return sinusoid(size, generator)
+        case "quantised":
+            return quantised()
+        case "dithered":
+            return dithered()
     raise ValueError(name)
 
 
