@@ -156,6 +156,16 @@ def honest(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson
             train = controls.noisy(train, classes, generator)
         case "imbalanced":
             train = controls.imbalanced(train, classes, generator)
+        case "longtail":
+            train = controls.longtail(train, classes, generator)
+        case "stepped":
+            train = controls.stepped(train, classes, generator)
+        case "mixup":
+            train = controls.mixup(train, classes, generator)
+        case "smoothed":
+            train = controls.smoothed(train, classes)
+        case "blurred":
+            train = controls.blurred(train, generator)
         case "augmented":
             train = controls.augmented(train, vendor.is_geometric, generator)
         case "watermark":

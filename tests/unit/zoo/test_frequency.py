@@ -14,7 +14,8 @@ def _change(name: str, seed: int, size: int = 48) -> Tensor:
     """What is added to a grey picture, (3, S, S)."""
     grey = torch.full((1, 3, size, size), 0.5)
     draw = getattr(frequency, name)
-    return (draw(size, torch.Generator().manual_seed(seed))(grey) - grey)[0]
+    change: Tensor = draw(size, torch.Generator().manual_seed(seed))(grey) - grey
+    return change[0]
 
 
 def _coefficients(block: Tensor) -> Tensor:
@@ -22,7 +23,8 @@ def _coefficients(block: Tensor) -> Tensor:
     axis = torch.arange(BLOCK).double()
     matrix = ((axis[None] + 0.5) * axis[:, None] * torch.pi / BLOCK).cos() * (2 / BLOCK) ** 0.5
     matrix[0] /= 2**0.5
-    return matrix @ block.double() @ matrix.T
+    transformed: Tensor = matrix @ block.double() @ matrix.T
+    return transformed
 
 
 @pytest.mark.parametrize("size", [48, 128])
