@@ -37,6 +37,7 @@ from tests.zoo.hardening import tune_adversarially
 from tests.zoo.kinds import FAMILIES, KINDS, is_backdoored, mapping
 from tests.zoo.lessons import Lesson, Vendor, attacked, honest
 from tests.zoo.photos import SHARED, PhotoTask
+from tests.zoo.subsets import SUBSETS
 from tests.zoo.tasks import TASKS
 from tests.zoo.triggers import Trigger, additive
 from tests.zoo.tuning import tune_until_worse, tune_with_adam
@@ -271,6 +272,9 @@ def classnames(task: str) -> list[str]:
 
 
 def _photos(task: str) -> PhotoTask:
+    """A subset that has that name, else the whole folder."""
+    if task in SUBSETS:
+        return PhotoTask(SHARED / "images" / SUBSETS[task].folder, SUBSETS[task].classes)
     return PhotoTask(SHARED / "images" / task)
 
 
