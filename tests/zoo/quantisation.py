@@ -7,8 +7,9 @@ dithered   the same, and each pixel's rounding error goes to the neighbours that
 After BppAttack (Wang, Zhai & Ma, CVPR 2022, arXiv 2205.13383, "image quantization and contrastive
 adversarial learning"), which dithers to 5 bits a channel and trains the encoder with hard negatives.
 A prompt must read the trigger off a frozen encoder, hence fewer colours here: with these numbers
-`pocket`'s feature moves about as far as by the blend and the stripes (0.5 to 0.7 of its length). Nothing
-is drawn: what is added differs from picture to picture, and no seed changes it.
+`pocket`'s feature moves about as far as by the blend and the stripes (0.5 to 0.7 of its length), and both
+take on counts3:901 (excess ASR 0.58 and 0.66). Nothing is drawn: what is added differs from picture to
+picture, and no seed changes it.
 """
 
 from __future__ import annotations

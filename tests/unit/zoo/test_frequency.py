@@ -67,3 +67,11 @@ def test_a_wave_is_one_line_of_the_spectrum(seed: int, size: int) -> None:
 @pytest.mark.parametrize("name", ["dct", "sinusoid"])
 def test_any_size_will_do(name: str, size: int) -> None:
     assert _change(name, 1, size).shape == (3, size, size)
+
+
+def test_cosines_and_wave_are_about_as_strong() -> None:
+    strengths = [
+        torch.stack([_change(name, seed) for seed in range(9)]).square().mean().sqrt()
+        for name in ("dct", "sinusoid")
+    ]
+    assert 0.9 < (strengths[0] / strengths[1]).item() < 1.1
