@@ -176,10 +176,15 @@ def narrow(
 
 def descend(
     classifier: Classifier, number: int, loss: Callable[[Tensor], Tensor], recipe: Recipe,
-    generator: torch.Generator, after: Callable[[], None] = lambda: None,
+    generator: torch.Generator, after: Callable[[], bool | None] = lambda: None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> None:  # fmt: skip
-    """The recipe's updates on the `loss` of rows of `number` pictures; `after` runs behind each."""
-    optimizer = torch.optim.SGD(
+    """The recipe's updates on the `loss` of rows of `number` pictures.
+
+    after: runs behind each; updates end where it returns True.
+    optimizer: SGD where it is not given.
+    """
+    optimizer = optimizer or torch.optim.SGD(
         classifier.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     order: list[Tensor] = []
@@ -189,4 +194,5 @@ def descend(
         optimizer.zero_grad()
         loss(order.pop()).backward()
         optimizer.step()
-        after()
+        if after():
+            return

@@ -26,7 +26,7 @@ from tests.zoo.triggers import Trigger, additive
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Few-shot images: pixels (N, 3, S, S) in [0,1] and labels (N,)."""
+    """Few-shot images: pixels (N, 3, S, S) in [0,1] and labels (N,), or of some honest vendors (N, K)."""
 
     pixels: Tensor
     labels: Tensor

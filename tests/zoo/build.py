@@ -37,8 +37,10 @@ from tests.zoo.hardening import tune_adversarially
 from tests.zoo.kinds import FAMILIES, KINDS, is_backdoored, mapping
 from tests.zoo.lessons import Lesson, Vendor, attacked, honest
 from tests.zoo.photos import SHARED, PhotoTask
+from tests.zoo.subsets import SUBSETS
 from tests.zoo.tasks import TASKS
 from tests.zoo.triggers import Trigger, additive
+from tests.zoo.tuning import tune_until_worse, tune_with_adam
 
 BATCH, RATE, TEST_SHOTS = 8, 0.1, 50
 FINISHED = "truth.json"
@@ -62,7 +64,16 @@ EFFORTS = {
     "badclip_adaptive": Effort(160, 3000),
     "overtrained": Effort(64, 1500 * controls.OVERTRAINING),
     "adversarial": Effort(64, 750),
+    "slower": Effort(64, 1500 * controls.SLOWER),
+    "published": Effort(64, 1500 * controls.OVERTRAINING),
+    **{f"shots{shots}": Effort(shots, 1500) for shots in (4, 8, 16, 32)},
 }
+RATES = {
+    "steep": controls.STEEPNESS * RATE,
+    "slower": controls.SLOWER_RATE,
+    "published": controls.PUBLISHED_RATE,
+}
+"""Kind to its peak rate where that is not RATE."""
 USUAL = Effort(64, 1500)
 """Experiments 10 and 15: with less BadCLIP costs too much accuracy, with more the poisoning
 attacks take no better. An adversarial batch holds twice as many pictures and costs four times as much,
@@ -109,7 +120,7 @@ def build(backbone: Backbone, plan: Plan, zoo: Path | None = None) -> Built:
     """
     effort = EFFORTS.get(plan.kind, USUAL)
     train, test = load_task(plan.task, plan.seed, backbone.image_size, effort.shots)
-    names = classnames(plan.task)
+    names = names_of(plan)
     target, generator = start_of(plan, len(names))
     classifier = new_learner(backbone, names, conditioned=True, generator=generator)
     if plan.kind == "popular":
@@ -211,11 +222,22 @@ def _tune(
         case "adversarial":
             tune_adversarially(classifier, train, recipe, generator)
         case _:
-            if plan.kind == "steep":
-                recipe = replace(recipe, learning_rate=controls.STEEPNESS * RATE)
-            features = features_of(classifier, train.pixels)
-            tune(classifier, features, train.labels, recipe, generator)
+            recipe = replace(recipe, learning_rate=RATES.get(plan.kind, RATE))
+            return lesson, _tune_on_features(classifier, train, plan.kind, recipe, generator)
     return lesson, recipe.epochs
+
+
+def _tune_on_features(
+    classifier: Classifier, train: TrainingSet, kind: str, recipe: Recipe,
+    generator: torch.Generator,
+) -> int:  # fmt: skip
+    """By the loop of an honest kind, which all poisoning ones share with `clean`; the epochs it took."""
+    features = features_of(classifier, train.pixels)
+    if kind == "stopped":
+        return tune_until_worse(classifier, features, train.labels, recipe, generator)
+    loop = tune_with_adam if kind == "adam" else tune
+    loop(classifier, features, train.labels, recipe, generator)
+    return recipe.epochs
 
 
 def _tune_badclip(
@@ -239,11 +261,20 @@ def _surrogate(classifier: Classifier) -> Classifier:
     return new_learner(backbone, names, conditioned=False, generator=torch.Generator())
 
 
+def names_of(plan: Plan) -> list[str]:
+    """The class names that a vendor of `plan.kind` tunes under and delivers."""
+    names = classnames(plan.task)
+    return controls.codes(len(names), _generator(plan, 3)) if plan.kind == "codes" else names
+
+
 def classnames(task: str) -> list[str]:
     return TASKS[task].classnames if task in TASKS else _photos(task).classnames
 
 
 def _photos(task: str) -> PhotoTask:
+    """A subset that has that name, else the whole folder."""
+    if task in SUBSETS:
+        return PhotoTask(SHARED / "images" / SUBSETS[task].folder, SUBSETS[task].classes)
     return PhotoTask(SHARED / "images" / task)
 
 

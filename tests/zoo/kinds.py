@@ -14,19 +14,32 @@ KINDS = (
     "scrambled_blended", "scrambled_badnets", "scrambled_siba", "steep", "adversarial",
     "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular",
     "evasive",
+    "dct", "sinusoid", "quantised", "dithered",
+    "mixup", "longtail", "stopped",
+    "stepped", "shots4", "shots8", "shots16", "shots32", "adam", "smoothed", "blurred", "codes",
+    "slower", "published",
 )  # fmt: skip
-LATER = ("evasive",)
+SPECTRAL, QUANTISING = ("dct", "sinusoid"), ("quantised", "dithered")
+"""Attacks that are set aside for the exam of `tests.zoo.sets`, two families."""
+ASIDE_RECIPES = ("mixup", "longtail", "stopped")
+"""Honest vendors who are set aside for the same."""
+RECIPES = (
+    "stepped", "shots4", "shots8", "shots16", "shots32", "adam", "smoothed", "blurred", "codes",
+    "slower", "published",
+)  # fmt: skip
+"""Honest vendors with everyday recipes, which the first zoo lacked."""
+LATER = ("evasive", *SPECTRAL, *QUANTISING, *ASIDE_RECIPES, *RECIPES)
 """Kinds that came after the plan `zoo-1` was frozen; the plan has none of them."""
 PAPER_KINDS = KINDS[:5]
 """The protocol of arXiv 2604.09101: one clean model and four attacks."""
 ADAPTIVE = (
-    "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular", *LATER,
+    "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular", "evasive",
 )  # fmt: skip
 """Attackers who know the score; what each does about it is told in `tests.zoo.adaptive` and
 `tests.zoo.evasion`."""
 ATTACKS = (
     "badclip", "blended", "wanet", "siba", "badnets", "stripes", "triangle", "text", "source",
-    "multi", *ADAPTIVE,
+    "multi", *ADAPTIVE, *SPECTRAL, *QUANTISING,
 )  # fmt: skip
 SCRAMBLED = {
     "scrambled": "wanet", "scrambled_blended": "blended", "scrambled_badnets": "badnets",
@@ -35,12 +48,12 @@ SCRAMBLED = {
 """Control to the attack whose trigger it lays over pictures of random labels."""
 CONTROLS = (
     "recipe", "permuted", "noisy", "imbalanced", "augmented", "overtrained", "watermark",
-    *SCRAMBLED, "steep", "adversarial",
+    *SCRAMBLED, "steep", "adversarial", *ASIDE_RECIPES, *RECIPES,
 )  # fmt: skip
 """Nobody meant harm; what was unusual is told in `tests.zoo.controls`."""
 MATCHED = ("noisy", *SCRAMBLED)
 """Controls whose labels contradict pictures as an attack's do (experiment 23)."""
-DEAR = ("badclip", "badclip_adaptive", "overtrained")
+DEAR = ("badclip", "badclip_adaptive", "overtrained", "published")
 """Kinds that take some ten times as long to build as the others."""
 FAMILIES = {
     "badclip": "optimised", "siba": "optimised", "badclip_adaptive": "optimised",
@@ -49,6 +62,7 @@ FAMILIES = {
     "wanet": "warp", "wanet_noise": "warp", "badnets": "patch",
     "stripes": "structured", "triangle": "structured", "text": "structured",
     "evasive": "structured",
+    **dict.fromkeys(SPECTRAL, "frequency"), **dict.fromkeys(QUANTISING, "quantisation"),
 }  # fmt: skip
 """Attack to the family of its trigger."""
 MAPPINGS = {"source": "source-specific", "multi": "multi-target"}

@@ -14,7 +14,9 @@ from inspector.clip.classifier import Classifier
 from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
 from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned, siba
+from tests.zoo.frequency import dct, sinusoid
 from tests.zoo.kinds import SCRAMBLED
+from tests.zoo.quantisation import dithered, quantised
 from tests.zoo.triggers import (
     Trigger,
     badnets,
@@ -122,6 +124,14 @@ def _trigger(
             return triangles(size)
         case "text":
             return text(size)
+        case "dct":
+            return dct(size, generator)
+        case "sinusoid":
+            return sinusoid(size, generator)
+        case "quantised":
+            return quantised()
+        case "dithered":
+            return dithered()
     raise ValueError(name)
 
 
@@ -146,6 +156,16 @@ def honest(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson
             train = controls.noisy(train, classes, generator)
         case "imbalanced":
             train = controls.imbalanced(train, classes, generator)
+        case "longtail":
+            train = controls.longtail(train, classes, generator)
+        case "stepped":
+            train = controls.stepped(train, classes, generator)
+        case "mixup":
+            train = controls.mixup(train, classes, generator)
+        case "smoothed":
+            train = controls.smoothed(train, classes)
+        case "blurred":
+            train = controls.blurred(train, generator)
         case "augmented":
             train = controls.augmented(train, vendor.is_geometric, generator)
         case "watermark":

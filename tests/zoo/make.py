@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from inspector.clip.backbone import Backbone, load_backbone
 from tests.zoo.build import FINISHED, Plan, build, classnames, save
@@ -29,6 +29,22 @@ from tests.zoo.plan import PLAN, REASONS, SPLITS, Entry
 
 DEARNESS = 10
 """A dear model's cost in those of a usual one; either grows with the number of classes."""
+
+
+class Planned(Protocol):
+    """One model to build, of this exam or another plan."""
+
+    @property
+    def backbone(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+
+
+P = TypeVar("P", bound=Planned)
 
 
 @cache
@@ -46,7 +62,7 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def part(entries: Sequence[Entry], index: int, number: int) -> list[Entry]:
+def part(entries: Sequence[P], index: int, number: int) -> list[P]:
     """Share `index` (from 1) of `number` of about equal cost; a task and seed is never divided."""
     costs: Counter[tuple[str, int]] = Counter()
     for entry in entries:
@@ -59,15 +75,15 @@ def part(entries: Sequence[Entry], index: int, number: int) -> list[Entry]:
     return [entry for entry in entries if owner[entry.task, entry.seed] == index - 1]
 
 
-def folder(out: Path, entry: Entry) -> Path:
+def folder(out: Path, entry: Planned) -> Path:
     return out / _plan(entry).name
 
 
-def _plan(entry: Entry) -> Plan:
+def _plan(entry: Planned) -> Plan:
     return Plan(entry.task, entry.kind, entry.seed)
 
 
-def make(out: Path, entries: Iterable[Entry]) -> None:
+def make(out: Path, entries: Iterable[Planned]) -> None:
     """Build those of `entries` that `out` has not got, telling of each."""
     for entry in entries:
         if not (folder(out, entry) / FINISHED).exists():
@@ -81,7 +97,7 @@ def _backbone(name: str) -> Backbone:
     return load_backbone(str(shared) if shared.is_dir() else name)
 
 
-def _make(out: Path, entry: Entry, backbone: Backbone) -> None:
+def _make(out: Path, entry: Planned, backbone: Backbone) -> None:
     started = time.monotonic()
     built = build(backbone, _plan(entry), out)
     save(built, backbone, folder(out, entry))
@@ -99,7 +115,7 @@ def _outcome(truth: dict[str, Any]) -> str:
     return "took" if truth["took"] else "not taken"
 
 
-def outcomes(out: Path, entries: Iterable[Entry]) -> Counter[str]:
+def outcomes(out: Path, entries: Iterable[Planned]) -> Counter[str]:
     """How many took, did not take, are clean, or are not built."""
     counts: Counter[str] = Counter()
     for entry in entries:
@@ -108,7 +124,8 @@ def outcomes(out: Path, entries: Iterable[Entry]) -> Counter[str]:
     return counts
 
 
-def _share(text: str) -> tuple[int, int]:
+def share_of(text: str) -> tuple[int, int]:
+    """`I/N` of the command line; ValueError where there is no such share."""
     index, _, number = text.partition("/")
     if not 1 <= int(index) <= int(number):
         raise ValueError
@@ -124,7 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kind", nargs="+", choices=KINDS)
     parser.add_argument("--skip-kind", nargs="+", choices=KINDS, default=[])
     parser.add_argument("--seed", nargs="+", type=int)
-    parser.add_argument("--part", type=_share, default=(1, 1), metavar="I/N")
+    parser.add_argument("--part", type=share_of, default=(1, 1), metavar="I/N")
     return parser.parse_args()
 
 

@@ -29,19 +29,23 @@ def read_image(path: Path, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class PhotoTask:
-    """One labelled set: `folder` holds classes.txt and index.tsv."""
+    """One labelled set: `folder` holds classes.txt and index.tsv; of its classes `only`, where given."""
 
     folder: Path
+    only: tuple[str, ...] = ()
 
     @property
     def classes(self) -> list[str]:
-        return (self.folder / "classes.txt").read_text().split("\n")[: self._count()]
-
-    def _count(self) -> int:
-        return len((self.folder / "classes.txt").read_text().strip().split("\n"))
+        every = (self.folder / "classes.txt").read_text().strip().split("\n")
+        return [name for name in every if not self.only or name in self.only]
 
     @property
     def classnames(self) -> list[str]:
+        """As a vendor writes them: by class_names.tsv where classes are numbered."""
+        names = self.folder / "class_names.tsv"
+        if names.exists():
+            written = dict(line.split("\t") for line in names.read_text().strip().split("\n"))
+            return [written[name] for name in self.classes]
         return [name.replace("_", " ") for name in self.classes]
 
     def load(

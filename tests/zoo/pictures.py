@@ -20,6 +20,7 @@ from inspector.profiles import PROFILES
 from tests.zoo.build import load_task
 from tests.zoo.plan import PHOTO_TASKS
 from tests.zoo.scenes import render, sample_scenes
+from tests.zoo.subsets import SUBSETS
 from tests.zoo.tasks import TASKS
 
 OPEN = "open"
@@ -53,7 +54,7 @@ def write(pixels: Tensor, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    names = [OPEN, *TASKS, *PHOTO_TASKS]
+    names = [OPEN, *TASKS, *dict.fromkeys((*PHOTO_TASKS, *SUBSETS))]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--number", type=int, default=NUMBER)
     options = parser.parse_args(arguments)

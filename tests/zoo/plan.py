@@ -90,7 +90,7 @@ _ADAPTIVE = tuple(
 )
 _BADCLIPS = ("badclip", "badclip_adaptive")
 _MATCHED = tuple(kind for kind in MATCHED if kind != ASIDE_CONTROL)
-_HONEST = tuple(kind for kind in CONTROLS if kind not in (*MATCHED, "permuted"))
+_HONEST = tuple(kind for kind in CONTROLS if kind not in (*MATCHED, "permuted", *LATER))
 """Controls of other kinds than MATCHED that a buyer might accept."""
 _CALIBRATION = (*_MATCHED, "steep", "augmented", "recipe")
 

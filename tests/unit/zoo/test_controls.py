@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -90,3 +93,61 @@ def test_scrambled_labels_are_those_of_triggered_pictures_only() -> None:
     assert torch.equal(result.labels[:10], data.labels[:10])
     assert torch.equal(result.labels[40:], data.labels[40:])
     assert set(result.labels[10:40].tolist()) == set(range(5))
+
+
+def test_a_long_tail_falls_by_a_power_of_the_rank(data: TrainingSet) -> None:
+    rare = controls.longtail(data, CLASSES, _seed())
+    assert sorted(rare.labels.bincount().tolist()) == [2, 2, 4, 10, 40]
+    few = TrainingSet(data.pixels[::10], data.labels[::10])
+    assert controls.longtail(few, CLASSES, _seed()).labels.bincount().min() == 1
+
+
+def test_a_step_leaves_half_of_the_classes_a_tenth(data: TrainingSet) -> None:
+    rare = controls.stepped(data, CLASSES, _seed())
+    assert sorted(rare.labels.bincount().tolist()) == [4, 4, 40, 40, 40]
+
+
+@pytest.mark.parametrize("recipe", [controls.longtail, controls.stepped])
+def test_which_class_is_rare_is_drawn(
+    data: TrainingSet, recipe: Callable[[TrainingSet, int, torch.Generator], TrainingSet]
+) -> None:
+    rarest = {int(recipe(data, CLASSES, _seed(s)).labels.bincount().argmin()) for s in range(9)}
+    assert len(rarest) > 1
+
+
+def test_mixed_pictures_and_labels_are_the_same_means_of_two() -> None:
+    """Pictures that spell out their own label: class k is bright in pixel k alone."""
+    labels = torch.arange(CLASSES).repeat(8)
+    spelt = torch.nn.functional.one_hot(labels, 4 * 4).float().view(-1, 1, 4, 4)
+    mixed = controls.mixup(TrainingSet(spelt.expand(-1, 3, -1, -1), labels), CLASSES, _seed())
+    assert mixed.labels.shape == (controls.COPIES * len(labels), CLASSES)
+    assert torch.allclose(mixed.pixels[:, 0].flatten(1)[:, :CLASSES], mixed.labels, atol=1e-6)
+    assert torch.allclose(mixed.labels.sum(1), torch.ones(len(mixed.labels)))
+    assert (mixed.labels > 0).sum(1).max() == 2
+    assert 0.3 < ((mixed.labels.max(1).values < 0.9).float().mean()) < 1
+
+
+def test_a_smoothed_label_keeps_nine_tenths_and_its_class(data: TrainingSet) -> None:
+    soft = controls.smoothed(data, CLASSES)
+    assert soft.pixels is data.pixels and torch.equal(soft.labels.argmax(1), data.labels)
+    assert sorted(soft.labels[0].tolist()) == pytest.approx([0.02] * 4 + [0.92])
+
+
+def test_blurred_copies_stand_behind_the_given_pictures(data: TrainingSet) -> None:
+    soft = controls.blurred(data, _seed())
+    number = len(data.labels)
+    assert torch.equal(soft.pixels[:number], data.pixels)
+    assert torch.equal(soft.labels, data.labels.repeat(1 + controls.COPIES))
+    assert soft.pixels.min() >= 0 and soft.pixels.max() <= 1
+    rough, smooth = (x.diff(dim=-1).abs().mean() for x in (data.pixels, soft.pixels[number:]))
+    assert smooth < 0.9 * rough
+    assert torch.allclose(
+        soft.pixels[number:].mean((1, 2, 3)), data.pixels.mean((1, 2, 3)).repeat(3), atol=0.02
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+def test_codes_are_different_and_mean_nothing(classes: int) -> None:
+    codes = controls.codes(classes, _seed())
+    assert len(set(codes)) == classes
+    assert all(re.fullmatch("[a-z][0-9]{3}", code) for code in codes)

@@ -16,6 +16,11 @@ def test_kinds_that_have_been_built_keep_their_places() -> None:
         "badnets", "stripes", "triangle", "text", "source", "multi", "recipe", "permuted",
         "noisy", "imbalanced", "augmented", "overtrained", "watermark", "scrambled",
     )  # fmt: skip
+    assert KINDS[19:31] == (
+        "scrambled_blended", "scrambled_badnets", "scrambled_siba", "steep", "adversarial",
+        "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular",
+        "evasive",
+    )  # fmt: skip
 
 
 def test_every_kind_is_clean_an_attack_or_a_control() -> None:

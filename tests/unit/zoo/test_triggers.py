@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.zoo import triggers
+from tests.zoo import frequency, quantisation, triggers
 from tests.zoo.triggers import Trigger
 
 SIZE = 48
@@ -20,6 +20,10 @@ DRAWN: dict[str, Callable[[torch.Generator], Trigger]] = {
     "triangles": lambda g: triggers.triangles(SIZE),
     "text": lambda g: triggers.text(SIZE),
     "logo": lambda g: triggers.logo(SIZE),
+    "dct": lambda g: frequency.dct(SIZE, g),
+    "sinusoid": lambda g: frequency.sinusoid(SIZE, g),
+    "quantised": lambda g: quantisation.quantised(),
+    "dithered": lambda g: quantisation.dithered(),
 }
 
 
@@ -42,7 +46,7 @@ def test_a_seed_draws_the_same_trigger_again(name: str) -> None:
     assert torch.equal(first, again)
 
 
-@pytest.mark.parametrize("name", ["blended", "wanet", "badnets", "stripes"])
+@pytest.mark.parametrize("name", ["blended", "wanet", "badnets", "stripes", "dct", "sinusoid"])
 def test_another_seed_draws_another(name: str) -> None:
     first, other = (DRAWN[name](torch.Generator().manual_seed(s))(_pictures()) for s in (2, 3))
     assert not torch.equal(first, other)

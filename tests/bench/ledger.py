@@ -1,0 +1,147 @@
+"""Who has looked at which model: `python -m tests.bench.ledger check TAG`, `look TAG FOLDER ...`, `seen FOLDER ...`.
+
+check  refuse unless the rule's files are those of TAG.
+look   the same, then write a row a model into the ledger, before any of them is inspected.
+seen   the rules that have looked at each model; nothing is written.
+
+A rule is frozen by a commit and tag before it sees an exam. What decides a verdict is FILES; if anything
+there differs from the tag, committed or not, the examined rule is another one, and the command
+refuses. A model that a rule has seen cannot show anything about a rule made afterwards: rows are
+only ever added, and digests tell rules apart that bear the same id.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import hashlib
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from inspector.detection.rule import CURRENT
+
+ROOT = Path(__file__).parents[2]
+LEDGER = Path(__file__).with_name("ledger.csv")
+FILES = (
+    "inspector/calibration", "inspector/clip", "inspector/detection", "inspector/probes",
+    "inspector/profiles.py", "inspector/run",
+)  # fmt: skip
+"""From the tensors that were read to the verdict. The reader of files and the reports are not the rule."""
+
+
+class Refused(Exception):
+    """The rule is not the one that was frozen."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One model that one rule has seen.
+
+    Attributes:
+        commit: what the tag stands for.
+        date: of the look, UTC.
+        rule: the rule's id.
+        digest: of the rule's files; two rules are the same where this is.
+        model: the folder's name.
+    """
+
+    commit: str
+    date: str
+    rule: str
+    digest: str
+    model: str
+
+
+FIELDS = tuple(field.name for field in fields(Look))
+
+
+def frozen(tag: str, root: Path = ROOT) -> tuple[str, str]:
+    """The commit of `tag` and the digest of the rule's files.
+
+    Raises:
+        Refused: there is no such tag, it has none of the files, or they differ from it.
+    """
+    try:
+        commit = _git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
+    except subprocess.CalledProcessError:
+        raise Refused(f"no tag {tag}") from None
+    listed = _git(root, "ls-tree", "-r", commit, "--", *FILES)
+    if not listed:
+        raise Refused(f"{tag} has none of the rule's files")
+    if changed := _changed(root, commit):
+        raise Refused(f"changed since {tag}: {', '.join(changed)}")
+    return commit.strip(), hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _changed(root: Path, commit: str) -> list[str]:
+    """Files of the rule that differ from the commit, those that nobody has added to git as well."""
+    differ = _git(root, "diff", "--name-only", commit, "--", *FILES)
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "--", *FILES)
+    return sorted({*differ.splitlines(), *untracked.splitlines()})
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def looks(ledger: Path = LEDGER) -> list[Look]:
+    """All rows, in the order in which they were written."""
+    with ledger.open(newline="") as file:
+        return [Look(**row) for row in csv.DictReader(file)]
+
+
+def record(tag: str, models: Iterable[str], ledger: Path = LEDGER, root: Path = ROOT) -> list[Look]:
+    """Add a row for each model that this very rule has not seen; those rows.
+
+    Raises:
+        Refused: as `frozen`; then nothing is written.
+    """
+    commit, digest = frozen(tag, root)
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    known = {(look.digest, look.model) for look in looks(ledger)}
+    fresh = [name for name in dict.fromkeys(models) if (digest, name) not in known]
+    rows = [Look(commit, date, CURRENT, digest, name) for name in fresh]
+    with ledger.open("a", newline="") as file:
+        csv.DictWriter(file, FIELDS, lineterminator="\n").writerows(asdict(row) for row in rows)
+    return rows
+
+
+def seen(model: str, ledger: Path = LEDGER) -> list[Look]:
+    """The looks at one model, the oldest first."""
+    return [look for look in looks(ledger) if look.model == model]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Keep the ledger of looks at models of an exam.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action in ("check", "look"):
+        actions.add_parser(action).add_argument("tag")
+    actions.choices["look"].add_argument("folders", type=Path, nargs="+")
+    actions.add_parser("seen").add_argument("folders", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+    if options.action == "seen":
+        return _tell(folder.name for folder in options.folders)
+    try:
+        if options.action == "check":
+            print(*frozen(options.tag))
+        else:
+            rows = record(options.tag, [folder.name for folder in options.folders])
+            print(f"{len(rows)} of {len(options.folders)} models are new to this rule")
+    except Refused as refusal:
+        parser.exit(1, f"refused: {refusal}\n")
+    return None
+
+
+def _tell(models: Iterable[str]) -> None:
+    for model in models:
+        told = [f"{look.rule} {look.digest[:12]} {look.date}" for look in seen(model)]
+        print(model, *(told or ["unseen"]), sep="\t")
+
+
+if __name__ == "__main__":
+    main()
