@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from app.settings import Settings
 logger = logging.getLogger("clipvet.serve")
 
 _ANY = ("0.0.0.0", "::", "")
+_FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _GRACE_S = 10.0
 """For what a worker does at its end besides letting webhook attempts finish."""
@@ -157,6 +159,7 @@ class WorkerSupervisor:
         # SIGKILL any earlier would cut off a webhook attempt that is still within its time.
         self.grace_s = settings.webhook_timeout_s + _GRACE_S
         self._over = threading.Event()
+        self._spawning = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="worker-supervisor", daemon=True)
 
@@ -166,8 +169,9 @@ class WorkerSupervisor:
 
     def stop(self) -> None:
         """SIGTERM, so that the worker gives its job back; SIGKILL after a while."""
-        self._over.set()
-        process = self._process
+        with self._spawning:
+            self._over.set()
+            process = self._process
         if process is not None:
             process.terminate()
             try:
@@ -177,15 +181,30 @@ class WorkerSupervisor:
         self._thread.join()
 
     def _run(self) -> None:
-        pause = 0.5
-        while not self._over.is_set():
-            self._process = self._spawn()
-            code = self._process.wait()
+        pause = _FIRST_PAUSE_S
+        while (process := self._next()) is not None:
+            begun = time.monotonic()
+            code = process.wait()
             if self._over.is_set():
                 return
+            if time.monotonic() - begun > _LONGEST_PAUSE_S:
+                pause = _FIRST_PAUSE_S
             logger.warning("the worker ended (%d); starting another in %.1f s", code, pause)
             self._over.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _next(self) -> subprocess.Popen[bytes] | None:
+        """A worker, as soon as the machine can start one; None once it is over."""
+        while True:
+            with self._spawning:
+                if self._over.is_set():
+                    return None
+                try:
+                    self._process = self._spawn()
+                    return self._process
+                except OSError as error:
+                    logger.error("no worker can be started: %s", error)
+            self._over.wait(_LONGEST_PAUSE_S)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # The launcher asks the kernel to end the worker when we die without saying so.

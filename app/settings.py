@@ -115,13 +115,13 @@ class Settings(BaseSettings):
     idempotency_ttl_s: float = 24 * 3600
     default_deadline_s: float = 24 * 3600
 
-    lease_s: Annotated[float, Field(ge=1)] = 90
+    lease_s: Annotated[float, Field(ge=1, le=1800)] = 90
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """What an inspection may end by itself, as when its process dies. What happens to store,
     database, broker or worker is none of its attempts."""
     max_worker_losses: Annotated[int, Field(ge=0)] = 10
     """How many workers may die while they have one inspection, before it is taken for the cause."""
-    retry_delay_s: float = 2
+    retry_delay_s: Annotated[float, Field(ge=0, le=60)] = 2
     poll_s: float = 1
     """How often a running inspection looks for cancel and deadline, an idle worker for work."""
     housekeeping_s: float = 2

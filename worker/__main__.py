@@ -15,6 +15,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from celery.signals import worker_ready
+from celery.worker import state
+
 from app.inspections.reaper import Reaper
 from app.settings import Settings
 from worker import assembly
@@ -67,6 +70,19 @@ def run_embedded(settings: Settings) -> None:
         worker.stop()
 
 
+def end_consumer(shutdown: threading.Event) -> None:
+    """Ask for the end, of Celery's consumer as well, which knows only its own flag."""
+    shutdown.set()
+    state.should_stop = 0
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _no_restart(**_kwargs: object) -> None:
+    # Celery's own handler would become another process at the end of this one.
+    shutdown = assembly.worker().runner.shutdown
+    signal.signal(signal.SIGHUP, lambda *_: end_consumer(shutdown))
+
+
 def run_celery(settings: Settings) -> None:
     """Work on the rows, woken by messages.
 
@@ -79,8 +95,10 @@ def run_celery(settings: Settings) -> None:
     logger.info("worker %s is ready", worker.runner.owner)
     try:
         while not shutdown.is_set():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: shutdown.set())
+            # A signal before Celery has its handlers, or between two consumers, must end it, too.
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, lambda *_: end_consumer(shutdown))
+            state.should_stop = state.should_terminate = None
             with suppress(SystemExit):
                 celery.worker_main(_CONSUMER)
             if not shutdown.wait(settings.poll_s):

@@ -48,10 +48,14 @@ class Fault:
 
 DISK_FULL = Fault("disk_full", "the worker's disk is full", "wait")
 MACHINE_EXHAUSTED = Fault(
-    "machine_exhausted", "the worker's machine is out of handles or memory", "wait"
+    "machine_exhausted", "the worker's machine is out of handles, memory or disk", "wait"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+_SHORT = (
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE
+)  # fmt: skip
+_NO_THREAD = "start new thread"
+_NO_TEMPORARY = "No usable temporary directory"
 
 
 def classify(error: Exception) -> Fault:
@@ -59,6 +63,8 @@ def classify(error: Exception) -> Fault:
     match error:
         case ChildFault(code=DISK_FULL.code):
             return DISK_FULL
+        case ChildFault(code=MACHINE_EXHAUSTED.code):
+            return MACHINE_EXHAUSTED
         case ChildFault():
             return Fault(error.code, str(error), "fail" if error.is_final else "retry")
         case StoredBytesChanged():
@@ -79,7 +85,9 @@ def classify(error: Exception) -> Fault:
             )
         case OSError() if error.errno in _FULL:
             return DISK_FULL
-        case OSError() if error.errno in _SHORT:
+        case OSError() if error.errno in _SHORT or _NO_TEMPORARY in str(error):
+            return MACHINE_EXHAUSTED
+        case RuntimeError() if _NO_THREAD in str(error):
             return MACHINE_EXHAUSTED
         case _ if isinstance(error, AWAY):
             return Fault("database_unavailable", "the database does not answer", "wait")

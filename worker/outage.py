@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 from sqlalchemy import select
@@ -90,10 +91,12 @@ class Surroundings:
         return False
 
     def has_room(self) -> bool:
-        """Whether the scratch folder takes files now."""
+        """Whether the scratch folder, and where temporary files lie, take some now."""
         try:
             with leftovers.new_folder(self._scratch) as folder:
                 (folder / "probe").write_bytes(b"x" * 4096)
+            with TemporaryFile() as elsewhere:
+                elsewhere.write(b"x" * 4096)
             return shortage(self._scratch, self._room_bytes) is None
         except OSError:
             return False

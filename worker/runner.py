@@ -27,10 +27,11 @@ from app.storage import Store
 from inspector.names import split_pin
 from inspector.options import Options, specs
 from worker import intake
-from worker.child import ChildPool
-from worker.faults import DISK_FULL, MACHINE_EXHAUSTED, ChildFault, Fault, classify
+from worker.child import ChildPool, InspectionChild
+from worker.faults import DISK_FULL, ChildFault, Fault, classify
 from worker.keeper import LeaseKeeper, ShuttingDown
 from worker.outage import Patience, Surroundings
+from worker.scratch import size_of
 from worker.static import static_result
 from worker.translate import FileToKeep, Translated, translate
 
@@ -58,32 +59,45 @@ class Runner:
         self.current: str | None = None
         command = settings.inspector_command or [sys.executable, "-I", "-m", "inspector", "job"]
         self._pool = ChildPool(command, settings.scratch_dir / "child", settings.child_max_jobs)
-        self._turn = threading.Lock()
+        self._woken = threading.Event()
+        self._looks = 0
+        self._looked = threading.Condition()
         self._surroundings = Surroundings(
             database, store, settings.scratch_dir, settings.needed_free_bytes
         )
 
     def work(self) -> None:
-        """Look for jobs every ``poll_s`` until ``shutdown``, so that none depends on a message."""
+        """Look for jobs every ``poll_s`` until ``shutdown``, so that none depends on a message.
+
+        One thread does all of it: the kernel ends a child with the thread that started it.
+        """
         while not self.shutdown.is_set():
+            self._woken.clear()
             try:
-                self.work_off()
+                self._work_off()
             except Exception:
                 logger.exception("a job could not be taken; looking again")
-            self.shutdown.wait(self.settings.poll_s)
+            with self._looked:
+                self._looks += 1
+                self._looked.notify_all()
+            self._woken.wait(self.settings.poll_s)
 
-    def work_off(self) -> None:
-        """Run one job after the other until none is due.
+    def wake(self) -> None:
+        """Have :meth:`work` look now; returns when it has run all that was due."""
+        with self._looked:
+            looks = self._looks
+            self._woken.set()
+            while self._looks == looks and not self.shutdown.is_set():
+                self._looked.wait(self.settings.poll_s)
 
-        Whoever else calls it waits for its turn.
-        """
-        with self._turn:
-            try:
-                while self._surroundings.is_well() and self.run():
-                    pass
-            except AWAY as error:
-                logger.warning("taking no job: %s", classify(error).message)
-                self._surroundings.doubt()
+    def _work_off(self) -> None:
+        """Run one job after the other until none is due."""
+        try:
+            while self._surroundings.is_well() and self.run():
+                pass
+        except AWAY as error:
+            logger.warning("taking no job: %s", classify(error).message)
+            self._surroundings.doubt()
 
     def run(self) -> bool:
         """Take the next inspection and see it through; False if there was none."""
@@ -114,17 +128,24 @@ class Runner:
             shutdown=self.shutdown,
             interrupt=self._pool.drop,
         )
+        used_bytes = 0
         try:
             with leftovers.new_folder(self.settings.scratch_dir) as folder:
-                with keeper:
-                    outcome = _Attempt(self, held, keeper, folder).run()
-                keeper.check()
-                self._commit(lambda: lease.finish(self.database, held, outcome))
+                try:
+                    with keeper:
+                        outcome = _Attempt(self, held, keeper, folder).run()
+                    keeper.check()
+                    self._commit(lambda: lease.finish(self.database, held, outcome))
+                except Exception:
+                    used_bytes = size_of(folder)
+                    raise
             logger.info("%s: %s", held.inspection_id, outcome.verdict)
         except Exception as error:
-            self._settle(held, keeper, error)
+            self._settle(held, keeper, error, used_bytes)
 
-    def _settle(self, held: lease.Claim, keeper: LeaseKeeper, error: Exception) -> None:
+    def _settle(
+        self, held: lease.Claim, keeper: LeaseKeeper, error: Exception, used_bytes: int
+    ) -> None:
         """Record how an attempt ended that brought no verdict."""
         try:
             keeper.check()
@@ -142,17 +163,15 @@ class Runner:
                 why = "the worker is shutting down; another one continues"
                 self._record(held, lambda: lease.release(self.database, held, why))
             case _:
-                self._give_up(held, error)
+                self._give_up(held, error, used_bytes)
 
-    def _give_up(self, held: lease.Claim, error: Exception) -> None:
+    def _give_up(self, held: lease.Claim, error: Exception, used_bytes: int) -> None:
         fault = classify(error)
         logger.error(
             "%s attempt %d: %s", held.inspection_id, held.attempt, fault.code, exc_info=error
         )
-        if isinstance(error, ChildFault):
-            self._pool.drop()
         delay_s = self.settings.retry_delay_s
-        if fault.consequence == "wait" and not self._was_own_use(fault):
+        if fault.consequence == "wait" and not self._was_own_use(fault, used_bytes):
             self._surroundings.doubt()
             why = f"{fault.message} ({fault.code}); the attempt does not count"
             self._record(held, lambda: lease.release(self.database, held, why, after_s=delay_s))
@@ -165,9 +184,10 @@ class Runner:
             ),
         )
 
-    def _was_own_use(self, fault: Fault) -> bool:
-        """A disk that has room again, now that the job's files are gone, was filled by the job."""
-        return fault in (DISK_FULL, MACHINE_EXHAUSTED) and self._surroundings.has_room()
+    def _was_own_use(self, fault: Fault, used_bytes: int) -> bool:
+        """A disk that has room again, now that the job's many files are gone, was filled by it."""
+        is_large = used_bytes >= self.settings.needed_free_bytes
+        return fault == DISK_FULL and is_large and self._surroundings.has_room()
 
     def _record(self, held: lease.Claim, action: Callable[[], None]) -> None:
         try:
@@ -238,7 +258,15 @@ class _Attempt:
         self._is_running = True
         self._show(lease.Progress("start", 0.0, None, "starting the inspection"))
         request = self._request(taken, probes)
-        for reply in child.ask(request, runner.settings.child_silence_s):
+        try:
+            return self._answer_of(child, request, out)
+        except Exception:
+            # Whatever it says from now on would be taken for the next job's.
+            runner._pool.drop()
+            raise
+
+    def _answer_of(self, child: InspectionChild, request: dict[str, Any], out: Path) -> Translated:
+        for reply in child.ask(request, self._runner.settings.child_silence_s):
             match reply["event"]:
                 case "progress" | "estimate":
                     self._show(_progress_of(reply))

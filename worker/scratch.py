@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from app.storage import Store
+from app.storage import Store, StoreMissing
 from worker.faults import StoredBytesChanged
 
 _CHUNK = 1 << 20
+_SECOND_LOOK_S = 1.0
 
 
 def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> None:
@@ -21,7 +25,7 @@ def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> 
         StoreMissing, StoreUnavailable: as the store says.
     """
     digest = hashlib.sha256()
-    stream = store.open(key)
+    stream = _opened(store, key)
     try:
         with target.open("wb") as out:
             while chunk := stream.read(_CHUNK):
@@ -31,6 +35,28 @@ def fetch(store: Store, key: str, target: Path, expected_sha256: str | None) -> 
         stream.close()
     if expected_sha256 is not None and digest.hexdigest() != expected_sha256:
         raise StoredBytesChanged("the stored bytes are not the ones that were uploaded")
+
+
+def _opened(store: Store, key: str) -> BinaryIO:
+    """The stream; asked for twice before it is believed to be gone.
+
+    What stands before a store that is away may answer "not found".
+    """
+    try:
+        return store.open(key)
+    except StoreMissing:
+        store.check()
+        time.sleep(_SECOND_LOOK_S)
+        return store.open(key)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below, as far as they can be seen."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def sha256_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from worker.celery_app import INSPECT_TASK, celery
 def inspect(_inspection_id: str) -> None:
     """Work off the queue; the id only tells that something came."""
     # Whatever it was sent for, what has waited longest comes first.
-    assembly.worker().runner.work_off()
+    assembly.worker().runner.wake()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -25,6 +25,8 @@ _TRY_LATER = (502, 503, 504)
 _SEND_AGAIN = ("parts_missing", "parts_lost", "upload_changed")
 """What a store that lost parts is answered with."""
 _SENDINGS = 4
+_COMPLETE_S = 1800.0
+"""A slow store joins and reads back some gigabytes meanwhile."""
 
 Json = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -71,9 +73,16 @@ class Client:
         """Raises ``ApiError`` or ``Unreachable``, as do all methods."""
         return self._json("GET", path, params=params)
 
-    def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Json:
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Json:
         """The JSON of the answer to ``body``, sent as JSON; raises what :meth:`get` raises."""
-        return self._json("POST", path, json=body, headers=headers)
+        limit = {} if timeout_s is None else {"timeout": timeout_s}
+        return self._json("POST", path, json=body, headers=headers, **limit)
 
     def upload(self, path: Path, progress: Callable[[int], None] = lambda _sent: None) -> Json:
         """Send a file and wait for its hash; the completed upload. ``progress`` gets bytes sent."""
@@ -87,7 +96,7 @@ class Client:
         for left in reversed(range(_SENDINGS)):
             try:
                 self._send_missing(path, upload["parts"], progress)
-                return self._patiently(lambda: self.post(f"{here}/complete"))
+                return self._patiently(lambda: self.post(f"{here}/complete", timeout_s=_COMPLETE_S))
             except ApiError as error:
                 if error.code not in _SEND_AGAIN or not left:
                     raise
@@ -156,17 +165,14 @@ class Client:
 
     def _patiently(self, call: Callable[[], _Result]) -> _Result:
         """Repeat over an outage: a service that restarts is no reason to lose the thread."""
-        ends_at = time.monotonic() + _PATIENCE_S
+        ends_at: float | None = None
         pause_s = 0.5
         while True:
             try:
                 return call()
-            except Unreachable:
-                if time.monotonic() + pause_s > ends_at:
-                    raise
-            except ApiError as error:
-                may_repeat = error.status in _TRY_LATER or error.code == "idempotency_in_flight"
-                if not may_repeat or time.monotonic() + pause_s > ends_at:
+            except (Unreachable, ApiError) as error:
+                ends_at = ends_at or time.monotonic() + _PATIENCE_S
+                if not _may_pass(error) or time.monotonic() + pause_s > ends_at:
                     raise
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -191,6 +197,12 @@ class Client:
         if answer.status_code >= 400:
             raise _error_of(answer)
         return answer
+
+
+def _may_pass(error: Unreachable | ApiError) -> bool:
+    if isinstance(error, Unreachable):
+        return True
+    return error.status in _TRY_LATER or error.code == "idempotency_in_flight"
 
 
 def _error_of(answer: httpx2.Response) -> ApiError:

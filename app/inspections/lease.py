@@ -25,6 +25,9 @@ from app.inspections.policy import FailOn, Verdict, result_of
 from app.inspections.transitions import add_event, fail, move, printable, requeue
 from app.models import ACTIVE, Artifact, Inspection, Report, Status
 
+LONGEST_DELAY = timedelta(seconds=120)
+"""Beyond what any job waits for its next attempt."""
+
 
 class LeaseLost(Exception):
     """Another attempt, or nobody, holds this inspection now: stop and touch nothing."""
@@ -81,7 +84,12 @@ def claim(database: Database, owner: str, lease_s: float) -> Claim | None:
             select(Inspection)
             .where(
                 Inspection.status == Status.QUEUED,
-                or_(Inspection.not_before.is_(None), Inspection.not_before <= now),
+                or_(
+                    Inspection.not_before.is_(None),
+                    Inspection.not_before <= now,
+                    # Nobody is told to wait so long: the clock was set back.
+                    Inspection.not_before > now + LONGEST_DELAY,
+                ),
                 Inspection.deadline_at > now,
             )
             .order_by(Inspection.created_at, Inspection.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
 
@@ -22,6 +22,8 @@ from app.models import ACTIVE, Inspection, Status
 WATCHED_BEATS = 5
 """For how many of the intervals at which a worker extends its lease a lapsed one is watched."""
 _LONGEST_PAUSE_S = 60.0
+_LONGEST_LEASE = timedelta(hours=1)
+"""One that ends later was written before the clock was set back; the living write theirs anew."""
 _UNLESS_HELD = {"skip_locked": True}
 """Whoever holds the row is at work on it; a reaper that waited for it would
 keep others from theirs."""
@@ -70,7 +72,7 @@ class Reaper:
                 continue
             if is_dead is not None and is_dead(row.lease_owner or ""):
                 dead.append(lease)
-            elif row.lease_until is None or row.lease_until < now:
+            elif row.lease_until is None or not now <= row.lease_until <= now + _LONGEST_LEASE:
                 lapsed.append(lease)
         return dead + self._watched(lapsed), late
 

@@ -87,7 +87,13 @@ class FolderStore:
         """Move ``source`` into the folder of parts, under a name that no other put has."""
         name = f"{number:05d}-{uuid4().hex}"
         with self._translated(key):
-            os.replace(source, self._parts(ref) / name)
+            try:
+                os.replace(source, self._parts(ref) / name)
+            except FileNotFoundError:
+                if not source.exists():
+                    # Whoever sent it was given up; that says nothing of the parts that are kept.
+                    raise StoreUnavailable("the part was gone before it was kept") from None
+                raise
         return name
 
     def forget_part(self, key: str, ref: str, number: int, part: str) -> None:

@@ -93,6 +93,12 @@ def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
         reply({"event": "error"} | _fault(problem))
 
 
+_EXHAUSTED = (
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE
+)  # fmt: skip
+"""What the machine lacks, whoever asks it for something."""
+
+
 def _source(data: Mapping[str, Any]) -> Source:
     """A reading and its canonical tensors. Raises ValueError for what is no reading."""
     reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
@@ -110,6 +116,8 @@ def _fault(problem: Exception) -> dict[str, str]:
             return _said("retry", "out_of_memory", "the machine has too little memory for this")
         case OSError() if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return _said("retry", "disk_full", "the worker's disk is full")
+        case OSError() if problem.errno in _EXHAUSTED:
+            return _said("retry", "machine_exhausted", type(problem).__name__)
         case _:
             # What libraries say names files of this machine; the traceback is in the log.
             return _said("bug", "internal_error", type(problem).__name__)

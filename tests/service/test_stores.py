@@ -51,6 +51,13 @@ def read(store: Store, key: str) -> bytes:
         stream.close()
 
 
+def test_a_part_that_is_gone_before_it_is_kept_says_nothing_of_the_others(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    ref = store.begin_parts("tenants/default/uploads/u")
+    with pytest.raises(StoreUnavailable):
+        store.put_part("tenants/default/uploads/u", ref, 1, tmp_path / "gone")
+
+
 def test_what_is_put_can_be_read_measured_and_deleted(store: Store, tmp_path: Path) -> None:
     store.check()
     for data in (b"first", b"second, longer", b""):

@@ -271,6 +271,16 @@ def test_a_wake_up_is_written_for_what_is_due_at_once(ledger: Ledger) -> None:
     assert waiting() == 2
 
 
+def test_a_clock_that_was_set_back_delays_nobody(ledger: Ledger) -> None:
+    ledger.inspection()
+    lease.give_up(ledger.context.database, claim(ledger), "crash", "boom", retry_after_s=60)
+    an_hour_ahead = utcnow() + timedelta(hours=1, seconds=60)
+    change(ledger, not_before=an_hour_ahead)
+    claim(ledger, "dead")
+    change(ledger, lease_until=an_hour_ahead)
+    assert reaper(ledger).reap() == 1
+
+
 def test_history_has_no_gaps(ledger: Ledger) -> None:
     row = ledger.inspection()
     held = claim(ledger)

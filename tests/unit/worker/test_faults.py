@@ -30,6 +30,15 @@ from worker.faults import ChildFault, StoredBytesChanged, classify
         (BlockingIOError(errno.EAGAIN, "no more processes"), "machine_exhausted", "wait"),
         (OperationalError("", {}, Exception()), "database_unavailable", "wait"),
         (PoolTimeout(), "database_unavailable", "wait"),
+        (OSError(errno.EROFS, "read-only"), "machine_exhausted", "wait"),
+        (OSError(errno.EIO, "broken"), "machine_exhausted", "wait"),
+        (RuntimeError("can't start new thread"), "machine_exhausted", "wait"),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "machine_exhausted",
+            "wait",
+        ),
+        (ChildFault("machine_exhausted", "x"), "machine_exhausted", "wait"),
         (RuntimeError("x"), "internal_error", "retry"),
     ],
 )

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from app.models import Upload
+from app.models import Inspection, Upload
 from tests.support import stand_in_inspector
 from tests.support.checkpoints import (
     call_opcodes,
@@ -187,6 +188,21 @@ def test_shutting_down_gives_the_job_back(ledger: Ledger, runner: Runner, submit
     runner.shutdown.set()
     thread.join(timeout=10)
     assert ledger.get(row["id"])["status"] == "queued"
+
+
+def test_who_lost_the_job_leaves_no_child_that_talks_of_it(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    row = submit(orders={"seconds": 60, "steps": 2000})
+    thread = run_beside(runner)
+    wait_for("running", lambda: ledger.get(row["id"])["stage"] == "inversion")
+    child = runner._pool._child
+    with ledger.context.database.begin() as session:
+        session.execute(update(Inspection).values(lease_owner="somebody else"))
+    thread.join(timeout=10)
+    assert child is not None
+    assert not thread.is_alive() and not child.is_alive
+    assert ledger.get(row["id"])["attempt"] == 1
 
 
 def test_changed_bytes_in_the_store_are_never_inspected(
