@@ -25,7 +25,7 @@ demo: $(VENV)/runtime  ## inspect a clean and a backdoored checkpoint over REST,
 
 TESTERS ?= auto
 test: $(VENV)/development  ## the default test suite, with the real servers that it needs (TESTERS=0: one process)
-	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile tests
+	$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder tests
 
 check: $(VENV)/development  ## lint, docstrings, types, import contracts
 	$(BIN)/ruff check .
