@@ -29,6 +29,7 @@ and actual value) follows fickling's ``ResourceExhaustionError``.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -36,6 +37,12 @@ from typing import ClassVar, Literal
 from inspector.findings import Finding, Severity
 
 FaultKind = Literal["customer", "retry", "bug"]
+
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+MACHINE_LACKS = (
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE
+)  # fmt: skip
+"""Error numbers by which a machine says what it lacks, whoever asks it for something."""
 
 
 class InspectorError(Exception):

@@ -99,6 +99,9 @@ def run_celery(settings: Settings) -> None:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: end_consumer(shutdown))
             state.should_stop = state.should_terminate = None
+            if shutdown.is_set():
+                # By a signal whose flag the line above took back.
+                break
             with suppress(SystemExit):
                 celery.worker_main(_CONSUMER)
             if not shutdown.wait(settings.poll_s):

@@ -5,14 +5,20 @@ A trouble with the customer's file is never here: it is a finding in a report. K
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import Literal
 
 from app.db.session import AWAY
 from app.errors import StoreUnavailable
 from app.storage import StoreMissing
-from inspector.errors import InspectorError, ReaderCrashed, SandboxTooWeak, StorageFull
+from inspector.errors import (
+    DISK_IS_FULL,
+    MACHINE_LACKS,
+    InspectorError,
+    ReaderCrashed,
+    SandboxTooWeak,
+    StorageFull,
+)
 
 
 class ChildFault(Exception):
@@ -50,10 +56,6 @@ DISK_FULL = Fault("disk_full", "the worker's disk is full", "wait")
 MACHINE_EXHAUSTED = Fault(
     "machine_exhausted", "the worker's machine is out of handles, memory or disk", "wait"
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_SHORT = (
-    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE
-)  # fmt: skip
 _NO_THREAD = "start new thread"
 _NO_TEMPORARY = "No usable temporary directory"
 
@@ -83,9 +85,9 @@ def classify(error: Exception) -> Fault:
             return Fault(
                 "inspector_error", str(error), "retry" if error.kind == "retry" else "fail"
             )
-        case OSError() if error.errno in _FULL:
+        case OSError() if error.errno in DISK_IS_FULL:
             return DISK_FULL
-        case OSError() if error.errno in _SHORT or _NO_TEMPORARY in str(error):
+        case OSError() if error.errno in MACHINE_LACKS or _NO_TEMPORARY in str(error):
             return MACHINE_EXHAUSTED
         case RuntimeError() if _NO_THREAD in str(error):
             return MACHINE_EXHAUSTED

@@ -8,7 +8,6 @@ standard error, because standard output belongs to the protocol.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ import torch
 from inspector.checkpoint import Reading
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.registry import locate
-from inspector.errors import InspectorError, RequestError
+from inspector.errors import DISK_IS_FULL, MACHINE_LACKS, InspectorError, RequestError
 from inspector.files import write_json
 from inspector.report import refused_report
 from inspector.request import Request
@@ -93,12 +92,6 @@ def serve(line: str, reply: Reply, load: WarmBackbone) -> None:
         reply({"event": "error"} | _fault(problem))
 
 
-_EXHAUSTED = (
-    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE
-)  # fmt: skip
-"""What the machine lacks, whoever asks it for something."""
-
-
 def _source(data: Mapping[str, Any]) -> Source:
     """A reading and its canonical tensors. Raises ValueError for what is no reading."""
     reading = Reading.from_json(json.loads(Path(data["reading"]).read_text("utf-8")))
@@ -114,9 +107,9 @@ def _fault(problem: Exception) -> dict[str, str]:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return _said("retry", "out_of_memory", "the machine has too little memory for this")
-        case OSError() if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        case OSError() if problem.errno in DISK_IS_FULL:
             return _said("retry", "disk_full", "the worker's disk is full")
-        case OSError() if problem.errno in _EXHAUSTED:
+        case OSError() if problem.errno in MACHINE_LACKS:
             return _said("retry", "machine_exhausted", type(problem).__name__)
         case _:
             # What libraries say names files of this machine; the traceback is in the log.
