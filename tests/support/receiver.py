@@ -42,6 +42,10 @@ class Receiver:
     answer: Answer = field(default_factory=lambda: plain(204))
     received: list[Received] = field(default_factory=list)
 
+    def keep(self, got: Received) -> None:
+        """What becomes of a POST before it is answered."""
+        self.received.append(got)
+
     def __enter__(self) -> Self:
         receiver = self
 
@@ -49,7 +53,7 @@ class Receiver:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.received.append(Received(self.path, headers, self.rfile.read(length)))
+                receiver.keep(Received(self.path, headers, self.rfile.read(length)))
                 receiver.answer(self)
 
             do_GET = do_POST
