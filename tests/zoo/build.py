@@ -42,6 +42,8 @@ from tests.zoo.tasks import TASKS
 from tests.zoo.triggers import Trigger, additive
 from tests.zoo.tuning import tune_until_worse, tune_with_adam
 
+COCOOP = "CoCoOp"
+"""The family that is built here; `tests.zoo.vendors` builds others."""
 BATCH, RATE, TEST_SHOTS = 8, 0.1, 50
 FINISHED = "truth.json"
 """Written last: where it lies, the model beside it is whole."""
@@ -314,7 +316,7 @@ def save(built: Built, backbone: Backbone, out: Path) -> Path:
         out, state_dict(built.classifier), built.truth["epochs"], "prompt_learner"
     )
     manifest = {
-        "method": "CoCoOp",
+        "method": COCOOP,
         "classnames": built.classifier.classnames,
         "tokenised_template": CONTEXT_WORDS + " {}.",
         "n_ctx_replaced": len(built.classifier.context),

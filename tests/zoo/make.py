@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from inspector.clip.backbone import Backbone, load_backbone
-from tests.zoo.build import FINISHED, Plan, build, classnames, save
+from tests.zoo.build import COCOOP, FINISHED, Built, Plan, build, classnames, save
 from tests.zoo.kinds import DEAR, KINDS
 from tests.zoo.photos import SHARED
 from tests.zoo.plan import PLAN, REASONS, SPLITS, Entry
+from tests.zoo.train_pocket import SECOND_POCKET
+from tests.zoo.vendors import build as vendors
 
 DEARNESS = 10
 """A dear model's cost in those of a usual one; either grows with the number of classes."""
@@ -42,6 +44,8 @@ class Planned(Protocol):
     def kind(self) -> str: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def family(self) -> str: ...
 
 
 P = TypeVar("P", bound=Planned)
@@ -90,23 +94,38 @@ def make(out: Path, entries: Iterable[Planned]) -> None:
             _make(out, entry, _backbone(entry.backbone))
 
 
+def where_is(backbone: str) -> str:
+    """What `load_backbone` asks for: a folder of `tests/zoo` or `../shared/backbones`, or one built in."""
+    own, shared = Path(__file__).with_name("second_pocket"), SHARED / "backbones" / backbone
+    if backbone == SECOND_POCKET:
+        return str(own)
+    return str(shared) if shared.is_dir() else backbone
+
+
 @cache
 def _backbone(name: str) -> Backbone:
-    """The one of `../shared/backbones` where it has that name, else the one built in."""
-    shared = SHARED / "backbones" / name
-    return load_backbone(str(shared) if shared.is_dir() else name)
+    return load_backbone(where_is(name))
 
 
 def _make(out: Path, entry: Planned, backbone: Backbone) -> None:
     started = time.monotonic()
-    built = build(backbone, _plan(entry), out)
-    save(built, backbone, folder(out, entry))
-    truth = built.truth
+    truth = _save(out, entry, backbone).truth
     print(
         f"{_plan(entry).name:<34}{time.monotonic() - started:6.0f} s  "
         f"{_outcome(truth):<9} accuracy {truth['accuracy']:.3f}  ASR {truth['asr']:.3f}",
         flush=True,
     )
+
+
+def _save(out: Path, entry: Planned, backbone: Backbone) -> Built:
+    if entry.family == COCOOP:
+        built = build(backbone, _plan(entry), out)
+        save(built, backbone, folder(out, entry))
+        return built
+    family = vendors.VENDORS[entry.family]
+    built = vendors.build(backbone, family, _plan(entry))
+    vendors.save(built, family, folder(out, entry))
+    return built
 
 
 def _outcome(truth: dict[str, Any]) -> str:

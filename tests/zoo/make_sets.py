@@ -36,6 +36,7 @@ def chosen(options: argparse.Namespace) -> list[Model]:
         for model in SETS
         if model.part == options.part
         and model.backbone in options.backbone
+        and (options.family is None or model.family in options.family)
         and (options.task is None or model.task in options.task)
         and (options.kind is None or model.kind in options.kind)
         and (options.seed is None or model.seed in options.seed)
@@ -48,6 +49,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--backbone", nargs="+", choices=BACKBONES, default=BACKBONES)
+    parser.add_argument("--family", nargs="+", choices=sorted({model.family for model in SETS}))
     parser.add_argument("--task", nargs="+", choices=sorted({model.task for model in SETS}))
     parser.add_argument("--kind", nargs="+", choices=KINDS)
     parser.add_argument("--seed", nargs="+", type=int)

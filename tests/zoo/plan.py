@@ -110,6 +110,10 @@ class Entry:
         return PHOTO_BACKBONE if self.task in PHOTO_TASKS else "pocket"
 
     @property
+    def family(self) -> str:
+        return "CoCoOp"
+
+    @property
     def is_backdoored(self) -> bool:
         return is_backdoored(self.kind)
 

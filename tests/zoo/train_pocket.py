@@ -1,6 +1,7 @@
 """Train `pocket`, the base model that needs no download: `python -m tests.zoo.train_pocket OUT`.
 
-A small open_clip CLIP (ViT image tower, standard BPE text tower) on procedural scenes. The loss is
+A small open_clip CLIP (standard BPE text tower) on procedural scenes. `--model second-pocket` trains another one,
+a ResNet with another seed. The loss is
 CLIP's symmetric cross entropy, with every scene that satisfies a caption counted as its match
 (compositional captions fit many scenes), plus the cross entropy of one linear probe an attribute on
 the image feature, without which shapes are hardly learned in the steps a laptop affords
@@ -20,6 +21,7 @@ import math
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -32,19 +34,35 @@ from tests.zoo.captions import describe
 from tests.zoo.films import FILMS
 from tests.zoo.scenes import ATTRIBUTES, render, sample_scenes
 
-CONFIG = {
-    "model_cfg": {
-        "embed_dim": 256,
-        "quick_gelu": True,
-        "vision_cfg": {
-            "image_size": 48, "layers": 5, "width": 128, "patch_size": 8, "head_width": 32,
+POCKET, SECOND_POCKET = "pocket", "second-pocket"
+
+
+def _config(embed_dim: int, vision: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """What open_clip builds a model from."""
+    text = {"context_length": 77, "vocab_size": 49408, "heads": 4, **text}
+    return {
+        "model_cfg": {
+            "embed_dim": embed_dim, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text,
         },
-        "text_cfg": {
-            "context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2,
-        },
-    },
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-}  # fmt: skip
+        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    }  # fmt: skip
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    POCKET: _config(
+        256,
+        {"image_size": 48, "layers": 5, "width": 128, "patch_size": 8, "head_width": 32},
+        {"width": 128, "layers": 2},
+    ),
+    SECOND_POCKET: _config(
+        192,
+        {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
+        {"width": 96, "layers": 3},
+    ),
+}
+"""pocket: a ViT. second-pocket: CLIP's ResNet on larger pictures beside a narrower, deeper text tower, trained
+with another seed; the exam of `tests.zoo.sets` alone uses it."""
+SEEDS = {POCKET: 1, SECOND_POCKET: 2}
 
 
 PEAK = 1.5e-3
@@ -131,11 +149,11 @@ class Trainer:
     """Both towers, the probes and their optimiser under one schedule."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        torch.manual_seed(options.seed)
-        self.options = options
-        self.rng = random.Random(options.seed)
-        self.generator = torch.Generator().manual_seed(options.seed)
-        self.model = CLIP(**CONFIG["model_cfg"])  # type: ignore[arg-type]
+        self.options, seed = options, SEEDS[options.model]
+        torch.manual_seed(seed)
+        self.rng = random.Random(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.model = CLIP(**CONFIGS[options.model]["model_cfg"])
         self.tokenizer = open_clip.SimpleTokenizer(context_length=28)
         self.model.context_length = 28
         self.probes = Probes(self.model.visual.output_dim)
@@ -144,7 +162,7 @@ class Trainer:
         plain = [p for p in parameters if p.ndim < 2]
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98))
-        self.size = self.model.visual.image_size[0]
+        self.size = CONFIGS[options.model]["model_cfg"]["vision_cfg"]["image_size"]
         self.noise = UniversalNoise(self.size, options.epsilon)
 
     def step(self, number: int) -> tuple[float, float]:
@@ -187,7 +205,7 @@ def train(out: Path, options: argparse.Namespace) -> None:
             minutes = (time.time() - started) / 60
             print(f"{number} {contrast:.3f} {probing:.3f} {minutes:.1f} min", flush=True)
         if number % 500 == 499 or last:
-            save(trainer.model, out)
+            save(trainer.model, CONFIGS[options.model], out)
 
 
 def encode_short(model: CLIP, tokens: Tensor) -> Tensor:
@@ -200,11 +218,15 @@ def encode_short(model: CLIP, tokens: Tensor) -> Tensor:
     return functional.normalize(states @ model.text_projection, dim=1)
 
 
-def save(model: CLIP, out: Path) -> None:
+def save(model: CLIP, config: dict[str, Any], out: Path) -> None:
+    """In half precision, but for what counts."""
     out.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     save_file(state, out / "open_clip_model.safetensors")
-    (out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
+    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":
@@ -215,6 +237,6 @@ if __name__ == "__main__":
     parser.add_argument("--epsilon", type=float, default=8 / 255)
     parser.add_argument("--probing", type=float, default=2.0, help="weight of the probes' loss")
     parser.add_argument("--quiet", type=float, default=0.5, help="share of steps before the noise")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", choices=CONFIGS, default=POCKET)
     options = parser.parse_args()
     train(options.out, options)
