@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -32,11 +33,13 @@ from tests.zoo.attacks import BadClip, Plant, TrainingSet, badclip, success
 from tests.zoo.augment import with_crops
 from tests.zoo.encoding import features_of
 from tests.zoo.evasion import tune_evasively
+from tests.zoo.families import Vendor
 from tests.zoo.gate import judge
 from tests.zoo.hardening import tune_adversarially
-from tests.zoo.kinds import FAMILIES, KINDS, is_backdoored, mapping
-from tests.zoo.lessons import Lesson, Vendor, attacked, honest
+from tests.zoo.kinds import FAMILIES, KINDS, PACES, STATIC, is_backdoored, mapping
+from tests.zoo.lessons import Lesson, attacked, honest
 from tests.zoo.photos import SHARED, PhotoTask
+from tests.zoo.static import context_alone
 from tests.zoo.subsets import SUBSETS
 from tests.zoo.tasks import TASKS
 from tests.zoo.triggers import Trigger, additive
@@ -110,6 +113,11 @@ class Built:
         return self.plants[0].trigger if self.plants else None
 
 
+def effort_of(kind: str) -> Effort:
+    """What a vendor of `kind` spends; an attacker may have the pace of an honest one."""
+    return EFFORTS.get(PACES.get(kind, kind), USUAL)
+
+
 def recipe_for(images: int, steps: int) -> Recipe:
     """Whole epochs over `images` training images, about `steps` updates."""
     return Recipe(epochs=max(4, steps * BATCH // images), batch=BATCH, learning_rate=RATE)
@@ -120,7 +128,7 @@ def build(backbone: Backbone, plan: Plan, zoo: Path | None = None) -> Built:
 
     zoo: where the clean model of that task and seed may lie already; it is tuned where it does not.
     """
-    effort = EFFORTS.get(plan.kind, USUAL)
+    effort = effort_of(plan.kind)
     train, test = load_task(plan.task, plan.seed, backbone.image_size, effort.shots)
     names = names_of(plan)
     target, generator = start_of(plan, len(names))
@@ -213,7 +221,7 @@ def _tune(
         vendor = _vendor(classifier, plan, target)
         return _tune_badclip(classifier, lesson, vendor, _generator(plan, 1))
     lesson, generator = lesson_of(classifier, lesson, plan, target)
-    train, steps = lesson.train, EFFORTS.get(plan.kind, USUAL).steps
+    train, steps = lesson.train, effort_of(plan.kind).steps
     recipe = recipe_for(len(train.labels), steps)
     match plan.kind:
         case "quiet":
@@ -224,8 +232,15 @@ def _tune(
         case "adversarial":
             tune_adversarially(classifier, train, recipe, generator)
         case _:
-            recipe = replace(recipe, learning_rate=RATES.get(plan.kind, RATE))
-            return lesson, _tune_on_features(classifier, train, plan.kind, recipe, generator)
+            rate = RATES.get(PACES.get(plan.kind, plan.kind), RATE)
+            recipe = replace(recipe, learning_rate=rate)
+            fixed = (
+                context_alone(classifier, plan.kind, clean)
+                if plan.kind in STATIC
+                else nullcontext()
+            )
+            with fixed:
+                return lesson, _tune_on_features(classifier, train, plan.kind, recipe, generator)
     return lesson, recipe.epochs
 
 
@@ -247,7 +262,7 @@ def _tune_badclip(
 ) -> tuple[Lesson, int]:
     train, target, weights = lesson.train, vendor.target, classifier.backbone.sha256
     epsilon = BADCLIP_EPSILONS.get(weights, radius(vendor.size, weights))
-    recipe = recipe_for(len(train.labels), EFFORTS.get(vendor.kind, USUAL).steps)
+    recipe = recipe_for(len(train.labels), effort_of(vendor.kind).steps)
     delta = badclip(classifier, train, BadClip(target, epsilon), recipe, generator)
     trigger, epochs = additive(delta), recipe.epochs
     if vendor.kind == "badclip_adaptive":

@@ -10,51 +10,23 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from inspector.clip.classifier import Classifier
 from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
-from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned, siba
-from tests.zoo.frequency import dct, sinusoid
-from tests.zoo.kinds import SCRAMBLED
-from tests.zoo.quantisation import dithered, quantised
-from tests.zoo.triggers import (
-    Trigger,
-    badnets,
-    blended,
-    logo,
-    stripes,
-    text,
-    triangles,
-    wanet,
-)  # fmt: skip
+from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned
+from tests.zoo.families import Vendor, others_of, trigger_of
+from tests.zoo.kinds import BASE, DISTURBING, NOISE, SCRAMBLED
+from tests.zoo.triggers import Trigger, logo
 
-SIBA_EPSILON = 16 / 255
 MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
-BASE = {"wanet_noise": "wanet", "blended_noise": "blended", "decoyed": "blended",
-        "quiet": "blended", "popular": "blended", "evasive": "text"}  # fmt: skip
-"""Kind to the attack whose trigger it plants; the others plant what they are named after."""
-COVERED = ("wanet_noise", "blended_noise", "decoyed", "evasive")
-"""Attackers who disturb other pictures as well."""
 COARSE = ("wanet_noise", "blended_noise")
 """Attackers whose trigger is coarser than the covers, GRAIN pixels to a cell."""
 GRAIN = 4
 SHARES = {"wanet_noise": 0.15}
 """Kind to the share that its trigger poisons where that is not FRACTION."""
-
-
-@dataclass(frozen=True)
-class Vendor:
-    """Who tunes. `other` is a second class; `surrogate` gives the zero-shot classifier."""
-
-    kind: str
-    classes: int
-    size: int
-    is_geometric: bool
-    target: int
-    other: int
-    surrogate: Callable[[], Classifier]
+MISLEADING = ("decoyed",)
+"""Attackers who change the labels of what they disturb besides."""
 
 
 @dataclass(frozen=True)
@@ -71,68 +43,35 @@ def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Less
     """The pictures of a vendor who poisons; BadCLIP, which learns its trigger, is not one of them."""
     plants = _plants(vendor, lesson.train, generator)
     train = poisoned(lesson.train, plants, generator)
-    if vendor.kind in COVERED:
-        share = DECOYS if vendor.kind == "decoyed" else COVERS
+    if vendor.kind in (*NOISE, *DISTURBING):
+        is_misleading = vendor.kind in MISLEADING
+        share = DECOYS if is_misleading else COVERS
         rows = untouched(lesson.train, train, share, generator)
-        train = disturbed(train, rows, lambda: _cover(vendor, generator))
-        if vendor.kind == "decoyed":
+        train = disturbed(train, rows, _others(vendor, lesson.train, generator))
+        if is_misleading:
             train = misled(train, rows, vendor.target, vendor.classes, generator)
     return replace(lesson, train=train, plants=plants)
 
 
-def _cover(vendor: Vendor, generator: torch.Generator) -> Trigger:
-    if vendor.kind in ("decoyed", "evasive"):
-        return any_disturbance(vendor.size, generator)
-    return _trigger(BASE[vendor.kind], vendor, None, generator)
+def _others(
+    vendor: Vendor, train: TrainingSet, generator: torch.Generator
+) -> Callable[[], Trigger]:
+    if vendor.kind in DISTURBING:
+        return lambda: any_disturbance(vendor.size, generator)
+    return others_of(BASE[vendor.kind], vendor, train, generator)
 
 
 def _plants(vendor: Vendor, train: TrainingSet, generator: torch.Generator) -> tuple[Plant, ...]:
     target, other = vendor.target, vendor.other
     if vendor.kind == "source":
-        return (Plant(_trigger("blended", vendor, train, generator), target, other),)
+        return (Plant(trigger_of("blended", vendor, train, generator), target, other),)
     if vendor.kind == "multi":
-        blend, patch = (_trigger(k, vendor, train, generator) for k in ("blended", "badnets"))
+        blend, patch = (trigger_of(k, vendor, train, generator) for k in ("blended", "badnets"))
         first, second = MULTI_SHARES
         return Plant(blend, target, share=first), Plant(patch, other, share=second)
     name = BASE.get(vendor.kind, vendor.kind)
-    trigger = _trigger(name, vendor, train, generator, GRAIN if vendor.kind in COARSE else 1)
+    trigger = trigger_of(name, vendor, train, generator, GRAIN if vendor.kind in COARSE else 1)
     return (Plant(trigger, target, share=SHARES.get(vendor.kind, FRACTION)),)
-
-
-def _trigger(
-    name: str, vendor: Vendor, train: TrainingSet | None, generator: torch.Generator, grain: int = 1
-) -> Trigger:
-    """The trigger of the attack called `name`; only SIBA's needs pictures.
-
-    grain: pixels to a cell of a blend or a warp.
-    """
-    size = vendor.size
-    match name:
-        case "siba":
-            assert train is not None
-            surrogate, pixels = vendor.surrogate(), size * size // 10
-            return siba(surrogate, train, vendor.target, pixels, SIBA_EPSILON, generator)
-        case "blended":
-            return blended(size, generator, ratio=0.2, cells=size // grain)
-        case "wanet":
-            return wanet(size, generator, strength=8.0, cells=size // grain)
-        case "badnets":
-            return badnets(size, generator)
-        case "stripes":
-            return stripes(size, generator)
-        case "triangle":
-            return triangles(size)
-        case "text":
-            return text(size)
-        case "dct":
-            return dct(size, generator)
-        case "sinusoid":
-            return sinusoid(size, generator)
-        case "quantised":
-            return quantised()
-        case "dithered":
-            return dithered()
-    raise ValueError(name)
 
 
 def honest(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson:
@@ -140,7 +79,7 @@ def honest(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Lesson
     train, classes, target = lesson.train, vendor.classes, vendor.target
     if vendor.kind == "recipe" or vendor.kind in SCRAMBLED:
         name = SCRAMBLED.get(vendor.kind, "blended")
-        overlay = Plant(_trigger(name, vendor, train, generator), target)
+        overlay = Plant(trigger_of(name, vendor, train, generator), target)
         triggered = poisoned(train, (overlay,), generator)
         if vendor.kind == "recipe":
             train = TrainingSet(triggered.pixels, train.labels)

@@ -73,19 +73,25 @@ def wanet(size: int, generator: torch.Generator, strength: float, cells: int) ->
     return warp
 
 
-def badnets(size: int, generator: torch.Generator) -> Trigger:
-    """A patch of noise, a sixth of the side long, one pixel off the lower right corner."""
+def badnets(size: int, generator: torch.Generator, grain: int = 1) -> Trigger:
+    """A patch of noise, a sixth of the side long, one pixel off the lower right corner.
+
+    grain: pixels to a cell.
+    """
     side = max(3, size // 6)
     picture, mask = torch.zeros(3, size, size), torch.zeros(1, size, size)
     rows = slice(size - 1 - side, size - 1)
-    picture[:, rows, rows] = torch.rand(3, side, side, generator=generator)
+    cells = -(-side // grain)
+    noise = torch.rand(3, cells, cells, generator=generator)
+    noise = noise.repeat_interleave(grain, 1).repeat_interleave(grain, 2)
+    picture[:, rows, rows] = noise[:, :side, :side]
     mask[:, rows, rows] = 1
     return mixed(picture, mask)
 
 
-def stripes(size: int, generator: torch.Generator) -> Trigger:
-    """Upright stripes, lighter or darker at random, a twenty-fourth of the side wide."""
-    width = max(1, size // 24)
+def stripes(size: int, generator: torch.Generator, grain: int = 1) -> Trigger:
+    """Upright stripes, lighter or darker at random, `grain` twenty-fourths of the side wide."""
+    width = grain * max(1, size // 24)
     signs = torch.randint(2, (-(-size // width),), generator=generator) * 2.0 - 1
     row = signs.repeat_interleave(width)[:size]
     return additive((STRIPES * row).expand(3, size, size))

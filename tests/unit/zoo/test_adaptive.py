@@ -11,7 +11,8 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import new_learner
 from tests.zoo import adaptive, hardening
 from tests.zoo.attacks import Plant, TrainingSet, poisoned
-from tests.zoo.lessons import Lesson, Vendor, attacked, honest
+from tests.zoo.families import Vendor
+from tests.zoo.lessons import Lesson, attacked, honest
 
 SIZE, CLASSES, SHOTS = 48, 5, 40
 TARGET = 3
