@@ -31,10 +31,11 @@ from typing import Literal, get_args
 from tests.zoo.build import COCOOP
 from tests.zoo.kinds import (
     ASIDE_RECIPES,
-    COLOURING,
+    COLOURED,
     CONTROLS,
-    COVERING,
     DEAR,
+    NOISE,
+    PACES,
     QUANTISING,
     RECIPES,
     SPECTRAL,
@@ -176,12 +177,12 @@ def _families(part: Part, tasks: Sequence[str], kinds: Sequence[str]) -> Iterato
 
 
 _PAPER = ("blended", "wanet", "siba", "badnets")
-_POISONINGS = (*_PAPER, "stripes", "triangle", "text", "source", "multi", "sticker", *COLOURING)
+_POISONINGS = (*_PAPER, "stripes", "triangle", "text", "source", "multi", "sticker", *COLOURED)
 _ADAPTIVE = ("blended_noise", "wanet_noise", "decoyed", "quiet", "popular")
 _TAUGHT = ("blended", "wanet", "badnets", "text")
 """Attacks that `tests.zoo.vendors` can make of other families."""
-_COVERED = tuple(kind for kind in COVERING if kind not in ASIDE_ATTACKS)
-_SLOW = ("slow_blended", "slow_wanet")
+_COVERED = tuple(kind for kind in NOISE if kind not in (*ASIDE_ATTACKS, *_ADAPTIVE))
+_SLOW = tuple(kind for kind in PACES if kind not in DEAR)
 _ATTACKS = (*_POISONINGS, *_ADAPTIVE, *_COVERED, *STATIC, *_SLOW)
 _PHOTO_ATTACKS = (*_PAPER, "text", "film", "blended_noise", "quiet", "popular", "static_honest")
 _OLDER = tuple(kind for kind in CONTROLS if kind not in (*ASIDE_RECIPES, *RECIPES, *DEAR))
@@ -217,13 +218,16 @@ def _bank() -> Iterator[Model]:
 def _exam() -> Iterator[Model]:
     tasks, photographs = RENDERED["exam"], PHOTOGRAPHS["exam"]
     aside, covered = (*SPECTRAL, *QUANTISING, *ASIDE_RECIPES), ASIDE_ATTACKS[-2:]
-    yield from _grid("exam", POCKET, tasks, ("clean", *_PAPER, *aside), 2)
-    others = (kind for kind in _ATTACKS if kind not in _PAPER)
-    yield from _grid("exam", POCKET, tasks, (*others, *covered, *_HONEST))
+    twice = (*_PAPER, *_ADAPTIVE, "stripes", "triangle", "text", "film", "static_honest")
+    yield from _grid("exam", POCKET, tasks, ("clean", *twice, *aside), 2)
+    once = (kind for kind in _ATTACKS if kind not in twice)
+    yield from _grid("exam", POCKET, tasks, (*once, *covered, *_HONEST))
     few = ("badclip", "overtrained", "published", "published_wanet")
     yield from _grid("exam", POCKET, ("sizes2", "corners6", "things6"), few)
     yield from _grid("exam", POCKET, (LARGE,), ("clean", "blended", "dct", "mixup", "noisy"))
-    yield from _grid("exam", PHOTO_BACKBONE, photographs, ("clean", *_PHOTO_ATTACKS, *aside))
+    yield from _grid("exam", PHOTO_BACKBONE, photographs, ("clean", *_PAPER), 2)
+    once = (kind for kind in _PHOTO_ATTACKS if kind not in _PAPER)
+    yield from _grid("exam", PHOTO_BACKBONE, photographs, (*once, *aside))
     yield from _grid("exam", PHOTO_BACKBONE, photographs, ("shots4", "stepped", "codes", "noisy"))
     kinds = ("clean", *_PAPER, "film", "blended_noise", "static_honest", *aside)
     yield from _grid("exam", SECOND_POCKET, tasks, (*kinds, "shots4", "stepped", "codes"))
