@@ -43,8 +43,8 @@ class Look:
     Attributes:
         commit: what the tag stands for.
         date: of the look, UTC.
-        rule: the rule's id.
-        digest: of the rule's files; two rules are the same where this is.
+        rule: the rule's id, or a baseline's name.
+        digest: of the rule's files; two rules of one id are the same where this is.
         model: the folder's name.
     """
 
@@ -95,17 +95,26 @@ def looks(ledger: Path = LEDGER) -> list[Look]:
         return [Look(**row) for row in csv.DictReader(file)]
 
 
-def record(tag: str, models: Iterable[str], ledger: Path = LEDGER, root: Path = ROOT) -> list[Look]:
+def record(
+    tag: str,
+    models: Iterable[str],
+    ledger: Path = LEDGER,
+    root: Path = ROOT,
+    rule: str = CURRENT,
+) -> list[Look]:
     """Add a row for each model that this very rule has not seen; those rows.
+
+    Args:
+        rule: the product's, or the name of a baseline.
 
     Raises:
         Refused: as `frozen`; then nothing is written.
     """
     commit, digest = frozen(tag, root)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    known = {(look.digest, look.model) for look in looks(ledger)}
-    fresh = [name for name in dict.fromkeys(models) if (digest, name) not in known]
-    rows = [Look(commit, date, CURRENT, digest, name) for name in fresh]
+    known = {(look.rule, look.digest, look.model) for look in looks(ledger)}
+    fresh = [name for name in dict.fromkeys(models) if (rule, digest, name) not in known]
+    rows = [Look(commit, date, rule, digest, name) for name in fresh]
     with ledger.open("a", newline="") as file:
         csv.DictWriter(file, FIELDS, lineterminator="\n").writerows(asdict(row) for row in rows)
     return rows

@@ -91,7 +91,7 @@ def make(out: Path, entries: Iterable[Planned]) -> None:
     """Build those of `entries` that `out` has not got, telling of each."""
     for entry in entries:
         if not (folder(out, entry) / FINISHED).exists():
-            _make(out, entry, _backbone(entry.backbone))
+            _make(out, entry, backbone_named(entry.backbone))
 
 
 def where_is(backbone: str) -> str:
@@ -103,8 +103,8 @@ def where_is(backbone: str) -> str:
 
 
 @cache
-def _backbone(name: str) -> Backbone:
-    return load_backbone(where_is(name))
+def backbone_named(name: str, device: str = "cpu") -> Backbone:
+    return load_backbone(where_is(name), device)
 
 
 def _make(out: Path, entry: Planned, backbone: Backbone) -> None:

@@ -1,5 +1,8 @@
 """Unlabelled pictures to inspect the zoo's models with, as files: `python -m tests.zoo.pictures OUT [NAME ...]`.
 
+They are of the size that a backbone takes, so that nothing is scaled: `--size`, else that of `pocket` for what
+is rendered and that of the photographs' backbone for photographs.
+
 OUT/<task>/ holds pictures such as a buyer has who means to use the model: of the task, under no label;
 no model was tuned on them, and of procedural tasks none was tested on them either. OUT/open/ holds what Open
 Images are to CLIP (arXiv 2604.09101 inspects with these): pictures of the world that `pocket` was trained
@@ -28,19 +31,23 @@ NUMBER = PROFILES["standard"].probes + PROFILES["standard"].held_out
 SEED = 777_001
 """No model of the zoo has a seed like it."""
 POCKET_SIZE, PHOTO_SIZE = 48, 128
-"""What the backbones take, so that nothing is scaled."""
 
 
-def pictures(name: str, number: int) -> Tensor:
-    """Up to `number` pictures (N, 3, S, S) in [0,1], in random order."""
-    generator = torch.Generator().manual_seed(SEED)
+def usual_size(name: str) -> int:
+    """What the backbone takes that most models of the task are tuned on."""
+    return POCKET_SIZE if name == OPEN or name in TASKS else PHOTO_SIZE
+
+
+def pictures(name: str, number: int, size: int | None = None) -> Tensor:
+    """Up to `number` pictures (N, 3, S, S) in [0,1], in random order; S is `usual_size` if not told."""
+    generator, size = torch.Generator().manual_seed(SEED), size or usual_size(name)
     if name == OPEN:
-        return render(sample_scenes(number, generator), generator, POCKET_SIZE)
+        return render(sample_scenes(number, generator), generator, size)
     if name in TASKS:
         task = TASKS[name]
-        pixels, _ = task.draw(-(-number // len(task.labels)), generator, POCKET_SIZE)
+        pixels, _ = task.draw(-(-number // len(task.labels)), generator, size)
     else:
-        pixels = load_task(name, SEED, PHOTO_SIZE, shots=1)[1].pixels
+        pixels = load_task(name, SEED, size, shots=1)[1].pixels
     return pixels[torch.randperm(len(pixels), generator=generator)[:number]]
 
 
@@ -57,11 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [OPEN, *TASKS, *dict.fromkeys((*PHOTO_TASKS, *SUBSETS))]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--number", type=int, default=NUMBER)
+    parser.add_argument("--size", type=int, help="pixels a side")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"no such task: {', '.join(sorted(unknown))}")
     for name in options.names or [OPEN, *TASKS]:
-        write(pictures(name, options.number), options.out / name)
+        write(pictures(name, options.number, options.size), options.out / name)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_a_backbone_of_the_shared_folder_is_taken_from_there(
     (tmp_path / "backbones" / "lit").mkdir(parents=True)
     asked: list[str] = []
     monkeypatch.setattr("tests.zoo.make.SHARED", tmp_path)
-    monkeypatch.setattr("tests.zoo.make.load_backbone", asked.append)
+    monkeypatch.setattr("tests.zoo.make.load_backbone", lambda name, _: asked.append(name))
     for name in ("lit", "pocket"):
-        make._backbone.__wrapped__(name)
+        make.backbone_named.__wrapped__(name)
     assert asked == [str(tmp_path / "backbones" / "lit"), "pocket"]

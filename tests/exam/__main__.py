@@ -1,0 +1,60 @@
+"""Examine a frozen rule on a set of models, and print what it was worth.
+
+`python -m tests.exam look TAG ZOO [choices]` examines what lies built in ZOO (`tests.zoo.make_sets`), one CSV row
+a model as it goes. It refuses where the rule's files differ from TAG, and writes into the ledger before it
+looks. Resumable, also elsewhere: what has a row needs no checkpoint. Exit status 1: refused, or a model broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.ledger import LEDGER, Refused
+from tests.exam.look import PICTURES, Asked, look
+from tests.exam.methods import METHODS
+from tests.zoo.make import share_of
+from tests.zoo.sets import BACKBONES, PARTS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.exam", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    one = actions.add_parser("look", help="examine what is built and has no row")
+    one.add_argument("tag")
+    one.add_argument("zoo", type=Path)
+    one.add_argument("--part", choices=PARTS, default="exam")
+    one.add_argument("--backbone", nargs="+", choices=BACKBONES, default=())
+    one.add_argument("--method", choices=METHODS, default=METHODS[0])
+    one.add_argument(
+        "--drawn", type=int, metavar="N", help="a drawn subset, the same for every method"
+    )
+    one.add_argument("--share", type=share_of, default=(1, 1), metavar="I/N")
+    one.add_argument("--probes", choices=("own", "builtin"), default="own")
+    one.add_argument("--seed", type=int, default=0, help="of the inspection")
+    one.add_argument("--device", default="cpu")
+    one.add_argument("--out", type=Path, help="the table")
+    one.add_argument("--pictures", type=Path, default=PICTURES, help="where probes are kept")
+    one.add_argument("--ledger", type=Path, default=LEDGER)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    asked = Asked(
+        tag=options.tag, zoo=options.zoo, part=options.part, backbones=tuple(options.backbone),
+        method=options.method, drawn=options.drawn, share=options.share, probes=options.probes,
+        seed=options.seed, device=options.device, out=options.out, pictures=options.pictures,
+        ledger=options.ledger,
+    )  # fmt: skip
+    try:
+        return int(look(asked) > 0)
+    except Refused as refusal:
+        print(f"refused: {refusal}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
