@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.run import prepare
+from inspector.probes.loading import load_pools
 
 BATCHES = 1024
 """As many are kept, about 100 kB each; an inspection asks for some dozens."""
@@ -65,5 +65,5 @@ def _key(pixels: Tensor) -> bytes:
 @contextmanager
 def remembered_probes() -> Iterator[None]:
     """Within, inspections read and decode the pictures of a task once."""
-    with patch.object(prepare, "load_pools", lru_cache(maxsize=TASKS)(prepare.load_pools)):
+    with patch("inspector.run.prepare.load_pools", lru_cache(maxsize=TASKS)(load_pools)):
         yield
