@@ -10,15 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.models import Model
-
 DRAWS, LEVEL, SEED = 4000, 0.95, 0
 NORMAL = 1.959963984540054
 Floats = NDArray[np.float64]
+
+
+class Judged(Protocol):
+    """A model that was inspected: what it is drawn with, and which side it is on."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def is_clean(self) -> bool: ...
+
+
+J = TypeVar("J", bound=Judged)
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,14 @@ def _beats(attacked: Sequence[float], clean: Sequence[float]) -> Floats:
     return np.asarray((above > below) + 0.5 * (above == below), np.float64)
 
 
-def scores_of(models: Sequence[Model], name: str) -> list[float]:
+def scores_of(models: Sequence[Judged], name: str) -> list[float]:
     """Scores with the missing ones put where they hurt."""
     worst = {True: np.inf, False: -np.inf}
     values = [getattr(model, name) for model in models]
     return [worst[m.is_clean] if v is None else v for m, v in zip(models, values, strict=True)]
 
 
-def groups_of(models: Sequence[Model]) -> list[str]:
+def groups_of(models: Sequence[Judged]) -> list[str]:
     """What is drawn together: the task, or task and seed where there is only one task."""
     tasks = [model.task for model in models]
     if len(set(tasks)) > 1:
@@ -85,7 +98,7 @@ def _draws(groups: Sequence[str]) -> tuple[list[str], Floats]:
     return names, counts.astype(np.float64)
 
 
-def auroc_draws(models: Sequence[Model], scores: Sequence[float]) -> Floats:
+def auroc_draws(models: Sequence[Judged], scores: Sequence[float]) -> Floats:
     """AUROC of every resample of groups; NaN where one lacks clean or attacked models."""
     groups = groups_of(models)
     names, counts = _draws(groups)
@@ -99,7 +112,7 @@ def auroc_draws(models: Sequence[Model], scores: Sequence[float]) -> Floats:
     return np.asarray(np.divide(won, pairs, out=undefined, where=pairs > 0), np.float64)
 
 
-def auroc_estimate(models: Sequence[Model], scores: Sequence[float]) -> Estimate:
+def auroc_estimate(models: Sequence[Judged], scores: Sequence[float]) -> Estimate:
     """AUROC with its clustered interval."""
     pairs = list(zip(models, scores, strict=True))
     value = auroc([s for m, s in pairs if not m.is_clean], [s for m, s in pairs if m.is_clean])
@@ -109,7 +122,7 @@ def auroc_estimate(models: Sequence[Model], scores: Sequence[float]) -> Estimate
     return Estimate(value, mark="!") if low == high else Estimate(value, low, high)
 
 
-def share(models: Sequence[Model], hits: Callable[[Model], bool]) -> Estimate:
+def share(models: Sequence[J], hits: Callable[[J], bool]) -> Estimate:
     """Share of the models that `hits`, with its interval."""
     if not models:
         return Estimate(None)
@@ -140,7 +153,7 @@ def _interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def paired(models: Sequence[Model], first: str = "score", second: str = "paper_score") -> Paired:
+def paired(models: Sequence[Judged], first: str = "score", second: str = "paper_score") -> Paired:
     """Bootstrap test of two scores on the same models and the same resamples.
 
     Models that lack either score are left out: a detector that was not run has no misses.

@@ -3,6 +3,9 @@
 `python -m tests.exam look TAG ZOO [choices]` examines what lies built in ZOO (`tests.zoo.make_sets`), one CSV row
 a model as it goes. It refuses where the rule's files differ from TAG, and writes into the ledger before it
 looks. Resumable, also elsewhere: what has a row needs no checkpoint. Exit status 1: refused, or a model broke.
+
+`python -m tests.exam table TABLE ... [--against TABLE ...]` prints what the rows say as Markdown, or how they
+compare with a baseline's on the models that both have seen.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from pathlib import Path
 from tests.bench.ledger import LEDGER, Refused
 from tests.exam.look import PICTURES, Asked, look
 from tests.exam.methods import METHODS
+from tests.exam.rows import Row, read
+from tests.exam.table import joined, page, page_against
 from tests.zoo.make import share_of
 from tests.zoo.sets import BACKBONES, PARTS
 
@@ -38,11 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="the table")
     one.add_argument("--pictures", type=Path, default=PICTURES, help="where probes are kept")
     one.add_argument("--ledger", type=Path, default=LEDGER)
+    two = actions.add_parser("table", help="print what rows say")
+    two.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
+    two.add_argument("--against", type=Path, nargs="+", metavar="TABLE", help="a baseline's rows")
+    two.add_argument("--backbone", nargs="+", choices=BACKBONES, default=BACKBONES)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.action == "table":
+        print(_table(options))
+        return 0
     asked = Asked(
         tag=options.tag, zoo=options.zoo, part=options.part, backbones=tuple(options.backbone),
         method=options.method, drawn=options.drawn, share=options.share, probes=options.probes,
@@ -54,6 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         print(f"refused: {refusal}", file=sys.stderr)
         return 1
+
+
+def _table(options: argparse.Namespace) -> str:
+    def rows_of(tables: Sequence[Path]) -> list[Row]:
+        if missing := [str(table) for table in tables if not table.exists()]:
+            sys.exit(f"no such table: {', '.join(missing)}")
+        return [row for row in joined(map(read, tables)) if row.backbone in options.backbone]
+
+    rows = rows_of(options.tables)
+    return page_against(rows, rows_of(options.against)) if options.against else page(rows)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def examined(asked: Asked, model: Model, backbone: Backbone, rule: tuple[str, st
     folder, truth = make.folder(asked.zoo, model), truth_of(asked.zoo, model)
     probes = probes_for(asked, model, backbone.image_size)
     said = say(asked.method, folder, backbone, probes, asked.seed)
-    known = {
+    known: dict[str, Any] = {
         name: truth.get(name) for name in ("target", "accuracy", "asr", "base", "excess", "took")
     }
     return Row(
