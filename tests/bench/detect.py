@@ -19,7 +19,7 @@ from typing import Any
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import load_backbone
 from inspector.profiles import PROFILES
-from inspector.run.pipeline import Request, inspect_reading
+from inspector.run.pipeline import Load, Request, inspect_reading
 from tests.support.assembling import manifest_in
 from tests.zoo.kinds import KINDS
 
@@ -33,23 +33,27 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Read one model's file back through the reader and inspect it; its row."""
     truth = json.loads((folder / "truth.json").read_text())
     started = time.time()
-    with TemporaryDirectory() as scratch:
-        out = Path(scratch)
-        reading = read_artifact(folder / "prompt_learner", out)
-        request = Request(
-            backbone=options.backbone,
-            manifest=manifest_in(folder),
-            profile=options.profile,
-            probes=str(options.own / truth["task"]) if options.own else options.probes,
-            in_distribution=options.own is not None,
-            seed=options.seed,
-        )
-        report = inspect_reading(
-            request, reading, out / str(reading.canonical), out, lambda _: None, load_backbone
-        )
+    request = Request(
+        backbone=options.backbone,
+        manifest=manifest_in(folder),
+        profile=options.profile,
+        probes=str(options.own / truth["task"]) if options.own else options.probes,
+        in_distribution=options.own is not None,
+        seed=options.seed,
+    )
+    report = inspect_folder(folder, request)
     kept = options.out / name_of(options) / f"{folder.name}.json"
     kept.write_text(json.dumps(report, indent=1) + "\n")
     return row_of(truth, report) | {"seconds": round(time.time() - started, 1)}
+
+
+def inspect_folder(folder: Path, request: Request, load: Load = load_backbone) -> dict[str, Any]:
+    """The report on one model's file, through the product's reader; pictures are not kept."""
+    with TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        reading = read_artifact(folder / "prompt_learner", out)
+        canonical = out / str(reading.canonical)
+        return inspect_reading(request, reading, canonical, out, lambda _: None, load)
 
 
 def row_of(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Who has looked at which model: `python -m tests.bench.ledger check TAG`, `look TAG FOLDER ...`, `seen FOLDER ...`.
+"""Who has looked at which model: `python -m tests.bench.ledger check TAG`, `seen FOLDER ...`.
 
 check  refuse unless the rule's files are those of TAG.
-look   the same, then write a row a model into the ledger, before any of them is inspected.
-seen   the rules that have looked at each model; nothing is written.
+seen   the rules that have looked at each model.
+
+Rows are written by `python -m tests.exam look`, each before the model is inspected.
 
 A rule is frozen by a commit and tag before it sees an exam. What decides a verdict is FILES; if anything
 there differs from the tag, committed or not, the examined rule is another one, and the command
@@ -128,19 +129,13 @@ def seen(model: str, ledger: Path = LEDGER) -> list[Look]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Keep the ledger of looks at models of an exam.")
     actions = parser.add_subparsers(dest="action", required=True)
-    for action in ("check", "look"):
-        actions.add_parser(action).add_argument("tag")
-    actions.choices["look"].add_argument("folders", type=Path, nargs="+")
+    actions.add_parser("check").add_argument("tag")
     actions.add_parser("seen").add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     if options.action == "seen":
         return _tell(folder.name for folder in options.folders)
     try:
-        if options.action == "check":
-            print(*frozen(options.tag))
-        else:
-            rows = record(options.tag, [folder.name for folder in options.folders])
-            print(f"{len(rows)} of {len(options.folders)} models are new to this rule")
+        print(*frozen(options.tag))
     except Refused as refusal:
         parser.exit(1, f"refused: {refusal}\n")
     return None

@@ -4,6 +4,8 @@
 a model as it goes. It refuses where the rule's files differ from TAG, and writes into the ledger before it
 looks. Resumable, also elsewhere: what has a row needs no checkpoint. Exit status 1: refused, or a model broke.
 
+`python -m tests.exam drawn ZOO N [--part PART]` lists a draw, and what has to be built before it is complete.
+
 `python -m tests.exam table TABLE ... [--against TABLE ...]` prints what the rows say as Markdown, or how they
 compare with a baseline's on the models that both have seen.
 """
@@ -16,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.ledger import LEDGER, Refused
-from tests.exam.look import PICTURES, Asked, look
+from tests.exam.draw import draw
+from tests.exam.look import PICTURES, TABLES, Asked, known_to_take, look
 from tests.exam.methods import METHODS
 from tests.exam.rows import Row, read
 from tests.exam.table import joined, page, page_against
-from tests.zoo.make import share_of
-from tests.zoo.sets import BACKBONES, PARTS
+from tests.zoo import make
+from tests.zoo.sets import BACKBONES, PARTS, SETS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,13 +39,17 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--drawn", type=int, metavar="N", help="a drawn subset, the same for every method"
     )
-    one.add_argument("--share", type=share_of, default=(1, 1), metavar="I/N")
+    one.add_argument("--share", type=make.share_of, default=(1, 1), metavar="I/N")
     one.add_argument("--probes", choices=("own", "builtin"), default="own")
     one.add_argument("--seed", type=int, default=0, help="of the inspection")
     one.add_argument("--device", default="cpu")
     one.add_argument("--out", type=Path, help="the table")
     one.add_argument("--pictures", type=Path, default=PICTURES, help="where probes are kept")
     one.add_argument("--ledger", type=Path, default=LEDGER)
+    three = actions.add_parser("drawn", help="list a draw")
+    three.add_argument("zoo", type=Path)
+    three.add_argument("number", type=int)
+    three.add_argument("--part", choices=PARTS, default="exam")
     two = actions.add_parser("table", help="print what rows say")
     two.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
     two.add_argument("--against", type=Path, nargs="+", metavar="TABLE", help="a baseline's rows")
@@ -55,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.action == "table":
         print(_table(options))
         return 0
+    if options.action == "drawn":
+        print(_drawn(options))
+        return 0
     asked = Asked(
         tag=options.tag, zoo=options.zoo, part=options.part, backbones=tuple(options.backbone),
         method=options.method, drawn=options.drawn, share=options.share, probes=options.probes,
@@ -66,6 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         print(f"refused: {refusal}", file=sys.stderr)
         return 1
+
+
+def _drawn(options: argparse.Namespace) -> str:
+    models = [model for model in SETS if model.part == options.part]
+    tables = TABLES.glob(f"exam-{options.part}-*.csv")
+    drawn = draw(models, known_to_take(options.zoo, models, tables), options.number)
+    lines = [f"{m.backbone}\t{make.folder(options.zoo, m).name}" for m in drawn.models]
+    lines += [f"{m.backbone}\t{make.folder(options.zoo, m).name}\tif it takes" for m in drawn.open]
+    return "\n".join(lines)
 
 
 def _table(options: argparse.Namespace) -> str:

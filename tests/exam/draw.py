@@ -19,10 +19,10 @@ from tests.zoo.sets import Model
 
 @dataclass(frozen=True)
 class Draw:
-    """Models that are drawn whatever else is built, and how many places wait for an attack to be built."""
+    """Models that are drawn whatever else is built, and attacks that will be if they take."""
 
     models: tuple[Model, ...]
-    waiting: int
+    open: tuple[Model, ...]
 
 
 def order(models: Iterable[Model]) -> list[Model]:
@@ -66,4 +66,5 @@ def draw(models: Sequence[Model], took: Mapping[Key, bool], number: int) -> Draw
     places = min(number // 2, len(attacks))
     first = [m for m in attacks if took.get(key_of(m), True)][:places]
     known = [m for m in first if key_of(m) in took]
-    return Draw((*known, *honest[: number - places]), len(first) - len(known))
+    waiting = [m for m in first if key_of(m) not in took]
+    return Draw((*known, *honest[: number - places]), tuple(waiting))

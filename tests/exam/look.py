@@ -107,7 +107,7 @@ def plan(asked: Asked) -> Work:
     if asked.drawn is not None:
         beside = {asked.table, *asked.table.parent.glob(f"exam-{asked.part}-*.csv")}
         drawn = draw(every, known_to_take(asked.zoo, every, beside), asked.drawn)
-        wanted, waiting = set(drawn.models), drawn.waiting
+        wanted, waiting = set(drawn.models), len(drawn.open)
     mine = [
         model
         for model in make.part(every, *asked.share)
@@ -197,7 +197,7 @@ def look(asked: Asked) -> int:
                 asked.ledger, asked.root, rule_of(asked.method),
             )  # fmt: skip
             failed += not _try(asked, model, backbone, rule)
-    print(told(plan(asked)))
+    print(f"{told(plan(asked))}: {asked.table}")
     return failed
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import Backbone
 from inspector.detection.pools import Pools
 from inspector.detection.rule import CURRENT
 from inspector.probes.loading import BUILT_IN
 from inspector.profiles import radius
 from inspector.run.flops import operations
-from inspector.run.pipeline import Request, inspect_reading
+from inspector.run.pipeline import Request
 from tests.bench.baselines.__main__ import METHODS as BASELINES
 from tests.bench.baselines.common import Setting
 from tests.bench.baselines.paper import PROFILE
 from tests.bench.baselines.zoo import pools_for
+from tests.bench.detect import inspect_folder
 from tests.support.assembling import delivered, manifest_in
 
 PRODUCT = ("standard", "quick")
@@ -29,8 +27,6 @@ METHODS = (*PRODUCT, *BASELINES)
 
 Said = dict[str, Any]
 """The columns of `tests.exam.rows.Row` that a method fills."""
-Method = Callable[[Path, Backbone, str, int], Said]
-"""Of a model's folder, its backbone, the probes' folder or `builtin`, and the inspection's seed."""
 
 
 def rule_of(method: str) -> str:
@@ -39,7 +35,12 @@ def rule_of(method: str) -> str:
 
 
 def say(method: str, folder: Path, backbone: Backbone, probes: str, seed: int) -> Said:
-    """Inspect a model as delivered in `folder`; `seconds` include reading it."""
+    """Inspect a model as delivered in `folder`; `seconds` include reading it.
+
+    Args:
+        probes: their folder, or `builtin`.
+        seed: of the inspection.
+    """
     started = time.perf_counter()
     look = _by_product if method in PRODUCT else _by_baseline
     said = look(method, folder, backbone, probes, seed)
@@ -47,22 +48,16 @@ def say(method: str, folder: Path, backbone: Backbone, probes: str, seed: int) -
 
 
 def _by_product(profile: str, folder: Path, backbone: Backbone, probes: str, seed: int) -> Said:
-    with TemporaryDirectory() as scratch:
-        out = Path(scratch)
-        reading = read_artifact(folder / "prompt_learner", out)
-        request = Request(
-            backbone=backbone.id,
-            manifest=manifest_in(folder),
-            device=backbone.device.type,
-            profile=profile,
-            probes=probes,
-            in_distribution=probes != BUILT_IN,
-            seed=seed,
-        )
-        report = inspect_reading(
-            request, reading, out / str(reading.canonical), out, lambda _: None, lambda *_: backbone
-        )
-    return said_in(report)
+    request = Request(
+        backbone=backbone.id,
+        manifest=manifest_in(folder),
+        device=backbone.device.type,
+        profile=profile,
+        probes=probes,
+        in_distribution=probes != BUILT_IN,
+        seed=seed,
+    )
+    return said_in(inspect_folder(folder, request, lambda *_: backbone))
 
 
 def said_in(report: dict[str, Any]) -> Said:
