@@ -2,8 +2,10 @@
 
 Half are attacks that took, half are honest. Whether an attack took is known only when it is built, so the
 draw is an order over the plan, in which those that count are taken until there are enough; a smaller draw lies
-in every larger one. The order spreads: backbones and families get their share of the plan, kinds take turns,
-then tasks, and a hash of the model's name decides the rest.
+in every larger one. The order spreads: every backbone, and the families besides CoCoOp together, get
+their share of the plan (Sainte-Laguë's divisors), then these families take turns, then kinds, then tasks, and a
+hash of the model's name decides the rest. Tasks of a hundred classes are in no draw: a search
+for every class takes hours there.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.exam.rows import Key, key_of
-from tests.zoo.sets import Model
+from tests.zoo.build import COCOOP
+from tests.zoo.sets import LARGE, Model
 
 
 @dataclass(frozen=True)
@@ -28,32 +31,34 @@ class Draw:
 def order(models: Iterable[Model]) -> list[Model]:
     """All of them, those that are drawn first in front."""
     left = sorted(models, key=_hash)
-    total: Counter[tuple[str, str]] = Counter(map(_group, left))
-    groups: Counter[tuple[str, str]] = Counter()
-    kinds: Counter[str] = Counter()
-    tasks: Counter[str] = Counter()
+    total = Counter(map(_group, left))
+    used: Counter[tuple[str, str]] = Counter()
+
+    def turn(model: Model) -> tuple[float, int, int, int]:
+        group = _group(model)
+        share = (used["group", group] + 0.5) / total[group]
+        return share, *(used[mark] for mark in _marks(model))
+
     placed: list[Model] = []
     while left:
-        # min takes the first of equals, and `left` is in the order of hashes.
-        chosen = min(
-            left,
-            key=lambda m: (groups[_group(m)] / total[_group(m)], kinds[m.kind], tasks[m.task]),
-        )
+        chosen = min(left, key=turn)  # The first of equals, in the order of hashes.
         left.remove(chosen)
         placed.append(chosen)
-        groups[_group(chosen)] += 1
-        kinds[chosen.kind] += 1
-        tasks[chosen.task] += 1
+        used.update([("group", _group(chosen)), *_marks(chosen)])
     return placed
+
+
+def _group(model: Model) -> str:
+    return model.backbone if model.family == COCOOP else "other families"
+
+
+def _marks(model: Model) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
+    """What takes turns, the more important first."""
+    return ("family", model.family), ("kind", model.kind), ("task", model.task)
 
 
 def _hash(model: Model) -> str:
     return hashlib.sha256("/".join(map(str, key_of(model))).encode()).hexdigest()
-
-
-def _group(model: Model) -> tuple[str, str]:
-    _, backbone, family, *_ = key_of(model)
-    return backbone, family
 
 
 def draw(models: Sequence[Model], took: Mapping[Key, bool], number: int) -> Draw:
@@ -61,8 +66,9 @@ def draw(models: Sequence[Model], took: Mapping[Key, bool], number: int) -> Draw
 
     An attack that `took` does not know may count: it keeps a place, and is not drawn yet.
     """
-    attacks = order(model for model in models if model.is_backdoored)
-    honest = order(model for model in models if not model.is_backdoored)
+    small = [model for model in models if model.task != LARGE]
+    attacks = order(model for model in small if model.is_backdoored)
+    honest = order(model for model in small if not model.is_backdoored)
     places = min(number // 2, len(attacks))
     first = [m for m in attacks if took.get(key_of(m), True)][:places]
     known = [m for m in first if key_of(m) in took]

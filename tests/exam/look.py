@@ -17,7 +17,7 @@ from tests.bench.ledger import LEDGER, ROOT, Refused, frozen, record
 from tests.exam.draw import draw
 from tests.exam.methods import METHODS, rule_of, say
 from tests.exam.remembered import Remembering, remembered_probes
-from tests.exam.rows import USUAL_FAMILY, Key, Row, append, key_of, read
+from tests.exam.rows import Key, Row, append, key_of, read
 from tests.zoo import make
 from tests.zoo.build import FINISHED
 from tests.zoo.pictures import pictures, write
@@ -154,7 +154,7 @@ def examined(asked: Asked, model: Model, backbone: Backbone, rule: tuple[str, st
     return Row(
         part=model.part,
         backbone=model.backbone,
-        family=truth.get("vendor", USUAL_FAMILY),
+        family=model.family,
         task=model.task,
         seed=model.seed,
         kind=model.kind,

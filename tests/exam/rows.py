@@ -16,7 +16,6 @@ from typing import Any, Self
 
 from tests.zoo.sets import Model
 
-USUAL_FAMILY = "CoCoOp"
 Key = tuple[str, str, str, str, int, str]
 """Part, backbone, family, task, seed and kind: which model."""
 
@@ -135,7 +134,7 @@ _READ: dict[str, Any] = {
 
 def key_of(model: Model) -> Key:
     """Which row is this model's."""
-    return model.part, model.backbone, USUAL_FAMILY, model.task, model.seed, model.kind
+    return model.part, model.backbone, model.family, model.task, model.seed, model.kind
 
 
 def read(table: Path) -> list[Row]:
