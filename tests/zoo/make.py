@@ -17,9 +17,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
 from tests.zoo.build import FINISHED, Plan, build, classnames, save
@@ -100,13 +103,20 @@ def _backbone(name: str) -> Backbone:
 def _make(out: Path, entry: Planned, backbone: Backbone) -> None:
     started = time.monotonic()
     built = build(backbone, _plan(entry), out)
-    save(built, backbone, folder(out, entry))
-    truth = built.truth
+    seconds = time.monotonic() - started
+    truth = built.truth | {"seconds": round(seconds, 1), "made_with": made_with()}
+    save(replace(built, truth=truth), backbone, folder(out, entry))
     print(
-        f"{_plan(entry).name:<34}{time.monotonic() - started:6.0f} s  "
+        f"{_plan(entry).name:<34}{seconds:6.0f} s  "
         f"{_outcome(truth):<9} accuracy {truth['accuracy']:.3f}  ASR {truth['asr']:.3f}",
         flush=True,
     )
+
+
+def made_with() -> str:
+    """What decides the last bits of a tensor besides plan and seed: torch, processor, threads."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__}, {capability}, threads {torch.get_num_threads()}"
 
 
 def _outcome(truth: dict[str, Any]) -> str:

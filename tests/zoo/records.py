@@ -98,7 +98,9 @@ def update(zoo: Path, table: Path, told: Mapping[str, str]) -> int:
         if not (folder / FINISHED).exists():
             continue
         row = row_of(model, folder) | {"model": name}
-        row["seconds"] = row["seconds"] or told.get(name, "") or rows.get(name, {}).get("seconds", "")
+        row["seconds"] = (
+            row["seconds"] or told.get(name, "") or rows.get(name, {}).get("seconds", "")
+        )
         if (lesson := _lesson(row)) not in known:
             known[lesson] = beside(make._backbone(model.backbone), model.task, model.seed)
         row |= {key: _text(value) for key, value in known[lesson]._asdict().items()}
@@ -116,9 +118,13 @@ def _lesson(row: Row) -> tuple[str, ...]:
 
 def _fill_twins(rows: Mapping[str, Row]) -> None:
     """An honest model's `clean_accuracy` is that of its clean twin's row; the gate tells an attack's."""
-    clean = {(*_lesson(r), r["family"]): r["accuracy"] for r in rows.values() if r["kind"] == "clean"}
+    clean = {
+        (*_lesson(r), r["family"]): r["accuracy"] for r in rows.values() if r["kind"] == "clean"
+    }
     for row in rows.values():
-        row["clean_accuracy"] = row["clean_accuracy"] or clean.get((*_lesson(row), row["family"]), "")
+        row["clean_accuracy"] = row["clean_accuracy"] or clean.get(
+            (*_lesson(row), row["family"]), ""
+        )
 
 
 def row_of(model: Model, folder: Path) -> Row:

@@ -29,7 +29,7 @@ def test_a_picture_that_was_seen_is_not_encoded_again() -> None:
     assert other.work.image_forward - before == PART
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, PART - 1])
+@pytest.mark.parametrize("number", [1, 3])
 def test_features_do_not_tell_what_was_encoded_before(number: int) -> None:
     backbone = load_backbone("pocket")
     generator = torch.Generator().manual_seed(3)
