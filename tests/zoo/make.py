@@ -17,9 +17,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
 from tests.zoo.build import COCOOP, FINISHED, Built, Plan, build, classnames, save
@@ -109,23 +112,34 @@ def backbone_named(name: str, device: str = "cpu") -> Backbone:
 
 def _make(out: Path, entry: Planned, backbone: Backbone) -> None:
     started = time.monotonic()
-    truth = _save(out, entry, backbone).truth
+    built = _build(out, entry, backbone)
+    seconds = time.monotonic() - started
+    truth = built.truth | {"seconds": round(seconds, 1), "made_with": made_with()}
+    _save(replace(built, truth=truth), entry, backbone, folder(out, entry))
     print(
-        f"{_plan(entry).name:<34}{time.monotonic() - started:6.0f} s  "
+        f"{_plan(entry).name:<34}{seconds:6.0f} s  "
         f"{_outcome(truth):<9} accuracy {truth['accuracy']:.3f}  ASR {truth['asr']:.3f}",
         flush=True,
     )
 
 
-def _save(out: Path, entry: Planned, backbone: Backbone) -> Built:
+def _build(out: Path, entry: Planned, backbone: Backbone) -> Built:
     if entry.family == COCOOP:
-        built = build(backbone, _plan(entry), out)
-        save(built, backbone, folder(out, entry))
-        return built
-    family = vendors.VENDORS[entry.family]
-    built = vendors.build(backbone, family, _plan(entry))
-    vendors.save(built, family, folder(out, entry))
-    return built
+        return build(backbone, _plan(entry), out)
+    return vendors.build(backbone, vendors.VENDORS[entry.family], _plan(entry))
+
+
+def _save(built: Built, entry: Planned, backbone: Backbone, at: Path) -> None:
+    if entry.family == COCOOP:
+        save(built, backbone, at)
+    else:
+        vendors.save(built, vendors.VENDORS[entry.family], at)
+
+
+def made_with() -> str:
+    """What decides the last bits of a tensor besides plan and seed: torch, processor, threads."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__}, {capability}, threads {torch.get_num_threads()}"
 
 
 def _outcome(truth: dict[str, Any]) -> str:
