@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from tests.exam.rows import Row
 from tests.zoo.gate import GATE_EXCESS
 from tests.zoo.kinds import ASIDE_RECIPES, FAMILIES
-from tests.zoo.sets import ASIDE_ATTACKS, ASIDE_TASKS, BACKBONES, SECOND_POCKET
+from tests.zoo.sets import ASIDE_ATTACKS, ASIDE_TASKS, BACKBONES
+from tests.zoo.train_pocket import SECOND_POCKET
 
 FAINT = 0.2
 """An attack of less excess did nothing to speak of."""

@@ -31,7 +31,6 @@ from tests.zoo.sets import (
     MINIMA,
     PARTS,
     POCKET,
-    SECOND_POCKET,
     SECONDS,
     SETS,
     TAKES,
@@ -43,6 +42,7 @@ from tests.zoo.sets import (
 )
 from tests.zoo.subsets import MOST_CLASSES, SUBSETS
 from tests.zoo.tasks import TASKS
+from tests.zoo.train_pocket import SECOND_POCKET
 
 needs_photographs = pytest.mark.skipif(
     not (SHARED / "images").is_dir(), reason="photographs lie outside the repository"
