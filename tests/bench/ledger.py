@@ -5,7 +5,8 @@ seen   the rules that have looked at each model.
 
 Rows are written by `python -m tests.exam look`, each before the model is inspected.
 
-A rule is frozen by a commit and tag before it sees an exam. What decides a verdict is FILES; if anything
+A rule is frozen by a commit and tag before it sees an exam; a clone may lack the tag, so FROZEN keeps its name and
+commit as well. What decides a verdict is FILES; if anything
 there differs from the tag, committed or not, the examined rule is another one, and the command
 refuses. A model that a rule has seen cannot show anything about a rule made afterwards: rows are
 only ever added, and digests tell rules apart that bear the same id.
@@ -26,6 +27,8 @@ from inspector.detection.rule import CURRENT
 
 ROOT = Path(__file__).parents[2]
 LEDGER = Path(__file__).with_name("ledger.csv")
+FROZEN = Path("tests/bench/frozen.csv")
+"""Below the root: tag, commit, date and what was frozen. Rows are only ever added."""
 FILES = (
     "inspector/calibration", "inspector/clip", "inspector/detection", "inspector/probes",
     "inspector/profiles.py", "inspector/run",
@@ -65,16 +68,41 @@ def frozen(tag: str, root: Path = ROOT) -> tuple[str, str]:
     Raises:
         Refused: there is no such tag, it has none of the files, or they differ from it.
     """
-    try:
-        commit = _git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
-    except subprocess.CalledProcessError:
-        raise Refused(f"no tag {tag}") from None
+    commit = _commit_of(tag, root)
     listed = _git(root, "ls-tree", "-r", commit, "--", *FILES)
     if not listed:
         raise Refused(f"{tag} has none of the rule's files")
     if changed := _changed(root, commit):
         raise Refused(f"changed since {tag}: {', '.join(changed)}")
-    return commit.strip(), hashlib.sha256(listed.encode()).hexdigest()
+    return commit, hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _commit_of(tag: str, root: Path) -> str:
+    """By the tag itself, else by its row.
+
+    Raises:
+        Refused: neither is there, or they disagree, or the commit is missing.
+    """
+    rows = {row["tag"]: row["commit"] for row in _frozen_rows(root)}
+    told = {rows[tag]} if tag in rows else set()
+    for name in (f"refs/tags/{tag}", *told):
+        try:
+            told.add(_git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"))
+        except subprocess.CalledProcessError:
+            if name in told:
+                raise Refused(f"{tag} is commit {name}, which this clone lacks") from None
+    if not told:
+        raise Refused(f"no tag {tag}")
+    if len(told) > 1:
+        raise Refused(f"{tag} is {' and '.join(sorted(told))}: a frozen tag was moved")
+    return told.pop()
+
+
+def _frozen_rows(root: Path) -> list[dict[str, str]]:
+    if not (root / FROZEN).exists():
+        return []
+    with (root / FROZEN).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _changed(root: Path, commit: str) -> list[str]:

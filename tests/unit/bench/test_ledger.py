@@ -9,7 +9,18 @@ import pytest
 
 from inspector.detection.rule import CURRENT
 from tests.bench import ledger
-from tests.bench.ledger import FIELDS, FILES, LEDGER, ROOT, Refused, frozen, looks, record, seen
+from tests.bench.ledger import (
+    FIELDS,
+    FILES,
+    FROZEN,
+    LEDGER,
+    ROOT,
+    Refused,
+    frozen,
+    looks,
+    record,
+    seen,
+)
 
 RULE = "inspector/detection/rule.py"
 
@@ -85,6 +96,36 @@ def test_what_is_no_tag_is_refused(root: Path) -> None:
     for name in ("nothing", "HEAD", ""):
         with pytest.raises(Refused, match="no tag"):
             frozen(name, root)
+
+
+def _told(root: Path, commit: str) -> None:
+    (root / FROZEN).parent.mkdir(parents=True, exist_ok=True)
+    (root / FROZEN).write_text(f"tag,commit,date,what\nfrozen,{commit},2026-11-29,rule\n")
+
+
+def test_a_row_stands_for_a_tag_that_a_clone_lacks(root: Path) -> None:
+    before = frozen("frozen", root)
+    _told(root, before[0])
+    assert frozen("frozen", root) == before
+    _git(root, "tag", "--delete", "frozen")
+    assert frozen("frozen", root) == before
+
+
+def test_a_tag_that_was_moved_is_refused(root: Path) -> None:
+    _told(root, frozen("frozen", root)[0])
+    (root / "other").write_text("later\n")
+    _git(root, "add", "other")
+    _git(root, "commit", "--quiet", "--message", "later")
+    _git(root, "tag", "--force", "frozen")
+    with pytest.raises(Refused, match="was moved"):
+        frozen("frozen", root)
+
+
+def test_a_commit_that_a_clone_lacks_is_told(root: Path) -> None:
+    _git(root, "tag", "--delete", "frozen")
+    _told(root, "0" * 40)
+    with pytest.raises(Refused, match="this clone lacks"):
+        frozen("frozen", root)
 
 
 def test_a_tag_without_a_rule_is_refused(tmp_path: Path) -> None:
