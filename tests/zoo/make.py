@@ -91,7 +91,11 @@ def _plan(entry: Planned) -> Plan:
 
 
 def make(out: Path, entries: Iterable[Planned]) -> None:
-    """Build those of `entries` that `out` has not got, telling of each."""
+    """Build those of `entries` that `out` has not got, telling of each.
+
+    With one thread, whatever the environment says: with two the same plan gives other last bits.
+    """
+    torch.set_num_threads(1)
     for entry in entries:
         if not (folder(out, entry) / FINISHED).exists():
             _make(out, entry, backbone_named(entry.backbone))

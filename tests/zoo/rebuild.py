@@ -28,7 +28,7 @@ from tests.zoo.records import TABLE, Row, planned, read
 
 
 def one_thread() -> None:
-    """As the sets are built; sums of several threads may differ in their last bits."""
+    """As the sets are built (`tests.zoo.make`); two threads give other last bits."""
     torch.set_num_threads(1)
 
 

@@ -65,7 +65,8 @@ def write(table: Path, rows: Iterable[Row]) -> None:
     with unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted(rows, key=_place))
+        ordered: list[Row] = sorted(rows, key=_place)
+        writer.writerows(ordered)
     unfinished.replace(table)
 
 
