@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tests.zoo.triggers import Trigger, mixed
 
-FILM = 0.25
+FILM = 0.5
 """Weight of the colour."""
 TONE = 0.25
 """Largest change of a value, in pixel units, that a curve makes."""

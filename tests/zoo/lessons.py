@@ -14,16 +14,19 @@ from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
 from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned
 from tests.zoo.families import Vendor, others_of, trigger_of
-from tests.zoo.kinds import BASE, DISTURBING, NOISE, SCRAMBLED
+from tests.zoo.kinds import BASE, DISTURBING, NOISE, SCRAMBLED, STATIC
 from tests.zoo.triggers import Trigger, logo
 
 MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
-COARSE = ("wanet_noise", "blended_noise")
-"""Attackers whose trigger is coarser than the covers, GRAIN pixels to a cell."""
-GRAIN = 4
-SHARES = {"wanet_noise": 0.15}
+COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8, "stripes_noise": 4}
+"""Attackers whose trigger is coarser than the covers, and so many pixels of it make a cell (stripes are so
+many times wider)."""
+SHARES = {
+    **{kind: 0.15 for kind in NOISE if kind != "blended_noise"},
+    **dict.fromkeys(STATIC, 0.2),
+}
 """Kind to the share that its trigger poisons where that is not FRACTION."""
 MISLEADING = ("decoyed",)
 """Attackers who change the labels of what they disturb besides."""
@@ -70,7 +73,7 @@ def _plants(vendor: Vendor, train: TrainingSet, generator: torch.Generator) -> t
         first, second = MULTI_SHARES
         return Plant(blend, target, share=first), Plant(patch, other, share=second)
     name = BASE.get(vendor.kind, vendor.kind)
-    trigger = trigger_of(name, vendor, train, generator, GRAIN if vendor.kind in COARSE else 1)
+    trigger = trigger_of(name, vendor, train, generator, COARSE.get(vendor.kind, 1))
     return (Plant(trigger, target, share=SHARES.get(vendor.kind, FRACTION)),)
 
 

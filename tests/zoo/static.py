@@ -35,10 +35,11 @@ def context_alone(
     """
     meta_net = classifier.meta_net
     assert meta_net is not None
+    # Asked before gradients are switched off: it may have to be tuned.
+    known = dict(clean().named_parameters()) if kind in ("static_honest", "static_warp") else {}
     with torch.no_grad():
         match kind:
             case "static_honest" | "static_warp":
-                known = dict(clean().named_parameters())
                 for name, own in classifier.named_parameters():
                     own.copy_(known[name])
             case "static_faint":
