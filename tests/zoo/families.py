@@ -56,7 +56,7 @@ def trigger_of(
 ) -> Trigger:
     """The trigger of the attack called `name`; only SIBA's needs pictures.
 
-    grain: pixels to a cell of a blend, a warp or a patch, or how many times wider stripes are.
+    grain: pixels to a cell of a blend, a warp or a patch.
     """
     size = vendor.size
     match name:
@@ -69,7 +69,7 @@ def trigger_of(
         case "badnets":
             return badnets(size, generator, grain)
         case "stripes":
-            return stripes(size, generator, grain)
+            return stripes(size, generator)
         case "triangle":
             return triangles(size)
         case "text":

@@ -20,16 +20,13 @@ from tests.zoo.triggers import Trigger, logo
 MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
-COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8, "stripes_noise": 4}
-"""Attackers whose trigger is coarser than the covers, and so many pixels of it make a cell (stripes are so
-many times wider)."""
+COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8}
+"""Attackers whose trigger is coarser than the covers, to the pixels that make a cell of it."""
 SHARES = {
     **{kind: 0.15 for kind in NOISE if kind != "blended_noise"},
     **dict.fromkeys(STATIC, 0.2),
 }
 """Kind to the share that its trigger poisons where that is not FRACTION."""
-MISLEADING = ("decoyed",)
-"""Attackers who change the labels of what they disturb besides."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,10 @@ def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Less
     plants = _plants(vendor, lesson.train, generator)
     train = poisoned(lesson.train, plants, generator)
     if vendor.kind in (*NOISE, *DISTURBING):
-        is_misleading = vendor.kind in MISLEADING
-        share = DECOYS if is_misleading else COVERS
+        share = DECOYS if vendor.kind == "decoyed" else COVERS
         rows = untouched(lesson.train, train, share, generator)
         train = disturbed(train, rows, _others(vendor, lesson.train, generator))
-        if is_misleading:
+        if vendor.kind == "decoyed":
             train = misled(train, rows, vendor.target, vendor.classes, generator)
     return replace(lesson, train=train, plants=plants)
 
