@@ -62,7 +62,7 @@ def test_a_lower_rate_has_more_updates(
     backbone: Backbone, told: list[tuple[int, Recipe]], kind: str, rate: float, updates: int
 ) -> None:
     zoo.build(backbone, Plan(TASK, kind, 1))
-    ((number, recipe),) = told
+    (number, recipe), *_ = told  # An attack's clean model may be tuned behind it.
     assert recipe.learning_rate == pytest.approx(rate)
     assert 0.9 * updates <= recipe.epochs * number / recipe.batch <= updates
 
