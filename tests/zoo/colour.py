@@ -20,7 +20,7 @@ from tests.zoo.triggers import Trigger, mixed
 
 FILM = 0.5
 """Weight of the colour."""
-TONE = 0.25
+TONE = 0.35
 """Largest change of a value, in pixel units, that a curve makes."""
 BENDS = 3
 """Most half waves of a curve: one only lifts or lowers, three fold."""

@@ -20,13 +20,19 @@ from tests.zoo.triggers import Trigger, logo
 MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
-COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8}
-"""Attackers whose trigger is coarser than the covers, to the pixels that make a cell of it."""
+COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8, "static_honest": 4}
+"""Kind to the pixels that make a cell of its trigger where that is not one. The encoder hardly tells two
+patches of noise apart: on places5:901 badnets_noise has excess ASR 0.16 so, 0.36 with cells of 4 pixels and
+0.63 with one colour (8 pixels) and the larger share. A context beside an honest meta-net has 0.46 with fine
+and 0.51 with coarse cells on spots8:901, in a smaller share of the pictures."""
 SHARES = {
     **{kind: 0.15 for kind in NOISE if kind != "blended_noise"},
-    **dict.fromkeys(STATIC, 0.2),
-}
-"""Kind to the share that its trigger poisons where that is not FRACTION."""
+    "stripes_noise": 0.2, "quantised_noise": 0.2,
+    **dict.fromkeys(STATIC, 0.2), "static_honest": 0.15,
+}  # fmt: skip
+"""Kind to the share that its trigger poisons where that is not FRACTION. At FRACTION the counter-examples hide
+most triggers: on places5:901 stripes, words and stickers have excess ASR 0.22, 0.36 and 0.36. So does
+what the context alone can say: 0.15 beside an honest meta-net."""
 
 
 @dataclass(frozen=True)
