@@ -27,13 +27,13 @@ patches of noise apart: on places5:901 badnets_noise has excess ASR 0.16 so, 0.3
 and 0.51 with coarse cells on spots8:901, in a smaller share of the pictures."""
 SHARES = {
     **{kind: 0.15 for kind in NOISE if kind != "blended_noise"},
-    **dict.fromkeys(("stripes_noise", "quantised_noise", "tone_noise"), 0.2), "sinusoid_noise": 0.25,
-    **dict.fromkeys(STATIC, 0.2), "static_honest": 0.15,
+    "stripes_noise": 0.2, "quantised_noise": 0.2, "tone_noise": 0.2, "sticker_noise": 0.2,
+    "sinusoid_noise": 0.25, **dict.fromkeys(STATIC, 0.2), "static_honest": 0.15,
 }  # fmt: skip
 """Kind to the share that its trigger poisons where that is not FRACTION. At FRACTION the counter-examples hide
 most triggers: on places5:901 stripes, words and stickers have excess ASR 0.22, 0.36 and 0.36, and in 0.15 of
-the pictures stripes, waves, tones and few colours 0.28, 0.25, 0.36 and 0.47 (stripes in 0.2: 0.46). So does
-what the context alone can say: 0.15 beside an honest meta-net."""
+the pictures stripes, waves, tones, stickers and few colours 0.28, 0.25, 0.36, 0.39 and 0.47 (stripes in 0.2:
+0.46). A context alone has 0.15 at FRACTION beside an honest meta-net."""
 
 
 @dataclass(frozen=True)
