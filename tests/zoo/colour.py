@@ -18,10 +18,11 @@ from torch import Tensor
 
 from tests.zoo.triggers import Trigger, mixed
 
-FILM = 0.25
-"""Weight of the colour."""
-TONE = 0.25
-"""Largest change of a value, in pixel units, that a curve makes."""
+FILM = 0.5
+"""Weight of the colour. At 0.25, 0.4 and 0.5 it has excess ASR 0.13, 0.50 and 0.71 on places5:901."""
+TONE = 0.35
+"""Largest change of a value, in pixel units, that a curve makes. With 0.25 the excess ASR was 0.59 on places5:901 and 0.34
+on spots8:901, with counter-examples 0.25 on the first; with 0.35 these had 0.36."""
 BENDS = 3
 """Most half waves of a curve: one only lifts or lowers, three fold."""
 

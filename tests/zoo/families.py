@@ -29,9 +29,9 @@ from tests.zoo.triggers import (
 )  # fmt: skip
 
 SIBA_EPSILON = 16 / 255
-SIBA_DRAWS = 4
-"""Other perturbations, each toward a class that is not the target; one for every picture would take as
-long as hundreds of attacks."""
+SIBA_STEPS, SIBA_DRAWS = 60, 4
+"""Other perturbations are so many, each toward a class that is not the target and in as small a share of the
+steps: together they take as long as the trigger, where one for every picture would take hours."""
 WORDS = ("DATE", "DREAM", "WATER", "MARKET", "TRADE", "TEAM", "MAKER", "DARK", "WARM", "DREAMT",
          "TRADEMARK", "DEMARKED")  # fmt: skip
 OTHER_LEVELS = 2, 4, 5, 6, 8
@@ -56,12 +56,12 @@ def trigger_of(
 ) -> Trigger:
     """The trigger of the attack called `name`; only SIBA's needs pictures.
 
-    grain: pixels to a cell of a blend, a warp or a patch, or how many times wider stripes are.
+    grain: pixels to a cell of a blend, a warp or a patch.
     """
     size = vendor.size
     match name:
         case "siba":
-            return _siba(vendor, train, vendor.target, generator)
+            return _siba(vendor, train, vendor.target, SIBA_STEPS, generator)
         case "blended":
             return blended(size, generator, ratio=0.2, cells=size // grain)
         case "wanet":
@@ -69,7 +69,7 @@ def trigger_of(
         case "badnets":
             return badnets(size, generator, grain)
         case "stripes":
-            return stripes(size, generator, grain)
+            return stripes(size, generator)
         case "triangle":
             return triangles(size)
         case "text":
@@ -99,7 +99,8 @@ def others_of(
         case "siba":
             shifts = torch.randint(1, vendor.classes, (SIBA_DRAWS,), generator=generator)
             goals = ((vendor.target + shifts) % vendor.classes).tolist()
-            pool = [_siba(vendor, train, goal, generator) for goal in goals]
+            steps = SIBA_STEPS // SIBA_DRAWS
+            pool = [_siba(vendor, train, goal, steps, generator) for goal in goals]
             return lambda: pool[_drawn(len(pool), generator)]
         case "text":
             return lambda: text(vendor.size, WORDS[_drawn(len(WORDS), generator)])
@@ -112,9 +113,11 @@ def others_of(
     return lambda: trigger_of(name, vendor, train, generator)
 
 
-def _siba(vendor: Vendor, train: TrainingSet, goal: int, generator: torch.Generator) -> Trigger:
+def _siba(
+    vendor: Vendor, train: TrainingSet, goal: int, steps: int, generator: torch.Generator
+) -> Trigger:
     surrogate, pixels = vendor.surrogate(), vendor.size**2 // 10
-    return siba(surrogate, train, goal, pixels, SIBA_EPSILON, generator)
+    return siba(surrogate, train, goal, pixels, SIBA_EPSILON, generator, steps)
 
 
 def _drawn(number: int, generator: torch.Generator) -> int:

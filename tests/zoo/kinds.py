@@ -48,18 +48,23 @@ STATIC = {
     "static_warp": "wanet",
 }  # fmt: skip
 """Attacker whose backdoor lies in the context alone, to the attack; see `tests.zoo.static`."""
-PACES = {"slow_blended": "slower", "slow_wanet": "slower", "published_wanet": "published"}
-"""Attacker who tunes at a low rate, to the honest vendor whose rate and number of updates it has."""
+SLOW = {"slow_blended": "blended", "slow_wanet": "wanet", "published_wanet": "wanet"}
+"""Attacker who tunes at a low rate, to the attack."""
+PACES = {
+    "slow_blended": "slower", "slow_wanet": "slower", "published_wanet": "published",
+    **dict.fromkeys(STATIC, "steep"),
+}  # fmt: skip
+"""Attacker to the honest vendor whose rate and number of updates it has, where they are not the usual ones."""
 DISTURBING = ("decoyed", "evasive")
 """Attackers who lay random disturbances of all families over other pictures."""
 BASE = {
     "decoyed": "blended", "quiet": "blended", "popular": "blended", "evasive": "text",
-    **NOISE, **STATIC, **{kind: kind.partition("_")[2] for kind in PACES},
+    **NOISE, **STATIC, **SLOW,
 }  # fmt: skip
 """Kind to the attack whose trigger it plants; the others plant what they are named after."""
 EXAMINED = (
     *PATCHED, *COLOURED, *(kind for kind in NOISE if kind not in ("wanet_noise", "blended_noise")),
-    *STATIC, *PACES,
+    *STATIC, *SLOW,
 )  # fmt: skip
 """Attacks that were added after an outsider's examination found them to be missed or never built."""
 LATER = ("evasive", *SPECTRAL, *QUANTISING, *ASIDE_RECIPES, *RECIPES, *EXAMINED)
@@ -73,7 +78,7 @@ ADAPTIVE = (
 `tests.zoo.evasion`, `tests.zoo.families` and `tests.zoo.static`."""
 ATTACKS = (
     "badclip", "blended", "wanet", "siba", "badnets", "stripes", "triangle", "text", "source",
-    "multi", *ADAPTIVE, *SPECTRAL, *QUANTISING, *PATCHED, *COLOURED, *PACES,
+    "multi", *ADAPTIVE, *SPECTRAL, *QUANTISING, *PATCHED, *COLOURED, *SLOW,
 )  # fmt: skip
 SCRAMBLED = {
     "scrambled": "wanet", "scrambled_blended": "blended", "scrambled_badnets": "badnets",

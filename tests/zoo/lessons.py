@@ -14,19 +14,26 @@ from tests.zoo import controls
 from tests.zoo.adaptive import COVERS, DECOYS, any_disturbance, disturbed, misled, untouched
 from tests.zoo.attacks import FRACTION, Plant, TrainingSet, poisoned
 from tests.zoo.families import Vendor, others_of, trigger_of
-from tests.zoo.kinds import BASE, DISTURBING, NOISE, SCRAMBLED
+from tests.zoo.kinds import BASE, DISTURBING, NOISE, SCRAMBLED, STATIC
 from tests.zoo.triggers import Trigger, logo
 
 MULTI_SHARES = 0.06, 0.12
 """Shares that the blend and the patch of `multi` poison. With a tenth each the patch just missed the
 gate, with 0.1 and 0.12 things6:901 lost 0.057 of its accuracy, more than the gate allows."""
-COARSE = ("wanet_noise", "blended_noise")
-"""Attackers whose trigger is coarser than the covers, GRAIN pixels to a cell."""
-GRAIN = 4
-SHARES = {"wanet_noise": 0.15}
-"""Kind to the share that its trigger poisons where that is not FRACTION."""
-MISLEADING = ("decoyed",)
-"""Attackers who change the labels of what they disturb besides."""
+COARSE = {"wanet_noise": 4, "blended_noise": 4, "badnets_noise": 8, "static_honest": 4}
+"""Kind to the pixels that make a cell of its trigger where that is not one. The encoder hardly tells two
+patches of noise apart: on places5:901 badnets_noise has excess ASR 0.16 so, 0.36 with cells of 4 pixels and
+0.63 with one colour (8 pixels) and the larger share. A context beside an honest meta-net has 0.46 with fine
+and 0.51 with coarse cells on spots8:901, in a smaller share of the pictures."""
+SHARES = {
+    **{kind: 0.15 for kind in NOISE if kind != "blended_noise"},
+    "stripes_noise": 0.2, "quantised_noise": 0.2, "tone_noise": 0.2, "sticker_noise": 0.2,
+    "sinusoid_noise": 0.25, **dict.fromkeys(STATIC, 0.2), "static_honest": 0.15,
+}  # fmt: skip
+"""Kind to the share that its trigger poisons where that is not FRACTION. At FRACTION the counter-examples hide
+most triggers: on places5:901 stripes, words and stickers have excess ASR 0.22, 0.36 and 0.36, and in 0.15 of
+the pictures stripes, waves, tones, stickers and few colours 0.28, 0.25, 0.36, 0.39 and 0.47 (stripes in 0.2:
+0.46). A context alone has 0.15 at FRACTION beside an honest meta-net."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,10 @@ def attacked(lesson: Lesson, vendor: Vendor, generator: torch.Generator) -> Less
     plants = _plants(vendor, lesson.train, generator)
     train = poisoned(lesson.train, plants, generator)
     if vendor.kind in (*NOISE, *DISTURBING):
-        is_misleading = vendor.kind in MISLEADING
-        share = DECOYS if is_misleading else COVERS
+        share = DECOYS if vendor.kind == "decoyed" else COVERS
         rows = untouched(lesson.train, train, share, generator)
         train = disturbed(train, rows, _others(vendor, lesson.train, generator))
-        if is_misleading:
+        if vendor.kind == "decoyed":
             train = misled(train, rows, vendor.target, vendor.classes, generator)
     return replace(lesson, train=train, plants=plants)
 
@@ -70,7 +76,7 @@ def _plants(vendor: Vendor, train: TrainingSet, generator: torch.Generator) -> t
         first, second = MULTI_SHARES
         return Plant(blend, target, share=first), Plant(patch, other, share=second)
     name = BASE.get(vendor.kind, vendor.kind)
-    trigger = trigger_of(name, vendor, train, generator, GRAIN if vendor.kind in COARSE else 1)
+    trigger = trigger_of(name, vendor, train, generator, COARSE.get(vendor.kind, 1))
     return (Plant(trigger, target, share=SHARES.get(vendor.kind, FRACTION)),)
 
 

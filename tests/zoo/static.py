@@ -9,7 +9,8 @@ static_warp    the same with WaNet's warp for a trigger
 static_frozen  the untrained one that the vendor started from
 static_faint   that one, its last layer scaled to FAINT of its size
 
-At the exam of an outsider all five such models were missed.
+At the exam of an outsider all five such models were missed. Alone, a context needs the rate of `steep` and more
+poisoned pictures than others: at the usual rate and share static_honest has excess ASR 0.15 on places5:901.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def context_alone(
     """
     meta_net = classifier.meta_net
     assert meta_net is not None
+    # Asked before gradients are switched off: it may have to be tuned.
+    known = dict(clean().named_parameters()) if kind in ("static_honest", "static_warp") else {}
     with torch.no_grad():
         match kind:
             case "static_honest" | "static_warp":
-                known = dict(clean().named_parameters())
                 for name, own in classifier.named_parameters():
                     own.copy_(known[name])
             case "static_faint":

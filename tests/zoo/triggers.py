@@ -89,9 +89,9 @@ def badnets(size: int, generator: torch.Generator, grain: int = 1) -> Trigger:
     return mixed(picture, mask)
 
 
-def stripes(size: int, generator: torch.Generator, grain: int = 1) -> Trigger:
-    """Upright stripes, lighter or darker at random, `grain` twenty-fourths of the side wide."""
-    width = grain * max(1, size // 24)
+def stripes(size: int, generator: torch.Generator) -> Trigger:
+    """Upright stripes, lighter or darker at random, a twenty-fourth of the side wide."""
+    width = max(1, size // 24)
     signs = torch.randint(2, (-(-size // width),), generator=generator) * 2.0 - 1
     row = signs.repeat_interleave(width)[:size]
     return additive((STRIPES * row).expand(3, size, size))

@@ -15,6 +15,7 @@ import torch
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.prompt_tuning import new_learner
 from tests.zoo import build as zoo
+from tests.zoo import families
 from tests.zoo.adaptive import QUIET, norms
 from tests.zoo.build import Built, Effort, Plan, build, save
 from tests.zoo.kinds import ATTACKS, CONTROLS, FAMILIES, KINDS, SCRAMBLED
@@ -37,6 +38,7 @@ def little_effort() -> Iterator[None]:
         patch.setattr(zoo, "USUAL", Effort(8, 8))
         patch.setattr(zoo, "EFFORTS", {"overtrained": Effort(8, 80)})
         patch.setattr(zoo, "TEST_SHOTS", 6)
+        patch.setattr(families, "SIBA_STEPS", 8)
         zoo._clean_model.cache_clear()
         yield
         zoo._clean_model.cache_clear()

@@ -21,6 +21,17 @@ def test_kinds_that_have_been_built_keep_their_places() -> None:
         "wanet_noise", "blended_noise", "decoyed", "quiet", "badclip_adaptive", "popular",
         "evasive",
     )  # fmt: skip
+    assert KINDS[31:49] == (
+        "dct", "sinusoid", "quantised", "dithered", "mixup", "longtail", "stopped", "stepped",
+        "shots4", "shots8", "shots16", "shots32", "adam", "smoothed", "blurred", "codes",
+        "slower", "published",
+    )  # fmt: skip
+    assert KINDS[49:68] == (
+        "sticker", "film", "tone", "badnets_noise", "sticker_noise", "stripes_noise",
+        "text_noise", "siba_noise", "film_noise", "tone_noise", "sinusoid_noise",
+        "quantised_noise", "static_honest", "static_frozen", "static_faint", "static_warp",
+        "slow_blended", "slow_wanet", "published_wanet",
+    )  # fmt: skip
 
 
 def test_every_kind_is_clean_an_attack_or_a_control() -> None:
