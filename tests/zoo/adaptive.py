@@ -98,11 +98,13 @@ def popular(surrogate: Classifier, pixels: Tensor) -> int:
 
 @torch.no_grad()
 def norms(classifier: Classifier) -> dict[str, tuple[float, float]]:
-    """Frobenius and spectral norm of every trainable tensor (the latter of the meta-net's matrices)."""
+    """Frobenius and spectral norm of every tuned tensor (the latter of the meta-net's matrices).
+
+    Also where they are frozen, as those of a model that was read from its file are.
+    """
     return {
         name: (float(tensor.norm()), _spectral(name, tensor))
         for name, tensor in classifier.named_parameters()
-        if tensor.requires_grad
     }
 
 

@@ -116,6 +116,11 @@ def test_random_disturbances_are_of_three_kinds() -> None:
     assert len(corners) > 2
 
 
+def test_a_frozen_model_has_norms_as_well(classifier: Classifier) -> None:
+    loose = adaptive.norms(classifier)
+    assert loose and adaptive.norms(classifier.requires_grad_(False)) == loose
+
+
 def test_a_cap_holds_both_norms_and_leaves_the_small_alone(classifier: Classifier) -> None:
     start = {name: tensor.clone() for name, tensor in classifier.named_parameters()}
     limits = adaptive.norms(classifier)
