@@ -35,9 +35,9 @@ from tests.zoo.kinds import (
     CONTROLS,
     DEAR,
     NOISE,
-    PACES,
     QUANTISING,
     RECIPES,
+    SLOW,
     SPECTRAL,
     STATIC,
     is_backdoored,
@@ -186,7 +186,7 @@ _ADAPTIVE = ("blended_noise", "wanet_noise", "decoyed", "quiet", "popular")
 _TAUGHT = ("blended", "wanet", "badnets", "text")
 """Attacks that `tests.zoo.vendors` can make of other families."""
 _COVERED = tuple(kind for kind in NOISE if kind not in (*ASIDE_ATTACKS, *_ADAPTIVE))
-_SLOW = tuple(kind for kind in PACES if kind not in DEAR)
+_SLOW = tuple(kind for kind in SLOW if kind not in DEAR)
 _ATTACKS = (*_POISONINGS, *_ADAPTIVE, *_COVERED, *STATIC, *_SLOW)
 _PHOTO_ATTACKS = (*_PAPER, "text", "film", "blended_noise", "quiet", "popular", "static_honest")
 _OLDER = tuple(kind for kind in CONTROLS if kind not in (*ASIDE_RECIPES, *RECIPES, *DEAR))
@@ -222,7 +222,7 @@ def _bank() -> Iterator[Model]:
 def _exam() -> Iterator[Model]:
     tasks, photographs = RENDERED["exam"], PHOTOGRAPHS["exam"]
     aside, covered = (*SPECTRAL, *QUANTISING, *ASIDE_RECIPES), ASIDE_ATTACKS[-2:]
-    twice = (*_PAPER, *_ADAPTIVE)
+    twice = (*_PAPER, *_ADAPTIVE, "film", "static_honest", "triangle")
     yield from _grid("exam", POCKET, tasks, ("clean", *twice, *aside), 2)
     once = (kind for kind in _ATTACKS if kind not in twice)
     yield from _grid("exam", POCKET, tasks, (*once, *covered, *_HONEST))
