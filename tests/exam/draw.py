@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from tests.exam.rows import Key, key_of
 from tests.zoo.build import COCOOP
@@ -28,7 +29,8 @@ class Draw:
     open: tuple[Model, ...]
 
 
-def order(models: Iterable[Model]) -> list[Model]:
+@cache
+def order(models: frozenset[Model]) -> list[Model]:
     """All of them, those that are drawn first in front."""
     left = sorted(models, key=_hash)
     total = Counter(map(_group, left))
@@ -61,14 +63,14 @@ def _hash(model: Model) -> str:
     return hashlib.sha256("/".join(map(str, key_of(model))).encode()).hexdigest()
 
 
-def draw(models: Sequence[Model], took: Mapping[Key, bool], number: int) -> Draw:
+def draw(models: Iterable[Model], took: Mapping[Key, bool], number: int) -> Draw:
     """The first `number` that count, half of them attacks where the plan has any.
 
     An attack that `took` does not know may count: it keeps a place, and is not drawn yet.
     """
-    small = [model for model in models if model.task != LARGE]
-    attacks = order(model for model in small if model.is_backdoored)
-    honest = order(model for model in small if not model.is_backdoored)
+    small = frozenset(model for model in models if model.task != LARGE)
+    attacks = order(frozenset(model for model in small if model.is_backdoored))
+    honest = order(frozenset(model for model in small if not model.is_backdoored))
     places = min(number // 2, len(attacks))
     first = [m for m in attacks if took.get(key_of(m), True)][:places]
     known = [m for m in first if key_of(m) in took]
