@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check house serve bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
+.PHONY: help demo test check house serve exam bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -55,6 +55,9 @@ bench-detect: $(PICTURES)/drawn  ## build part of the exam, inspect it with pict
 		$(BIN)/python -m tests.bench.metrics var/detect/$$table.csv; \
 		$(BIN)/python -m tests.bench.plots var/detect/$$table.csv --out var/detect/$$table-plots; \
 	done
+
+exam: $(VENV)/development  ## examine what is built of a set by a frozen rule, a row a model, resumable (TAG=lead-16 ZOO=... EXAM="--part bank")
+	$(BIN)/python -m tests.exam look $(TAG) $(ZOO) $(EXAM)
 
 METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")

@@ -36,10 +36,10 @@ def order(models: frozenset[Model]) -> list[Model]:
     total = Counter(map(_group, left))
     used: Counter[tuple[str, str]] = Counter()
 
-    def turn(model: Model) -> tuple[float, int, int, int]:
+    def turn(model: Model) -> tuple[float, list[int]]:
         group = _group(model)
         share = (used["group", group] + 0.5) / total[group]
-        return share, *(used[mark] for mark in _marks(model))
+        return share, [used[mark] for mark in _marks(model)]
 
     placed: list[Model] = []
     while left:

@@ -40,6 +40,8 @@ class Asked:
         drawn: only a draw of so many (`tests.exam.draw`); None for all.
         share: which of how many parts of the work is this process's.
         out: the table; None for its usual name beside the others.
+        pictures: where probes are kept.
+        number: of pictures of each task that are made.
     """
 
     tag: str
@@ -54,6 +56,7 @@ class Asked:
     device: str = "cpu"
     out: Path | None = None
     pictures: Path = PICTURES
+    number: int = NUMBER
     ledger: Path = LEDGER
     root: Path = ROOT
 
@@ -130,7 +133,7 @@ def probes_for(asked: Asked, model: Model, size: int) -> str:
     if not folder.exists():
         asked.pictures.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=asked.pictures) as scratch:
-            write(pictures(model.task, NUMBER, size), Path(scratch) / "all")
+            write(pictures(model.task, asked.number, size), Path(scratch) / "all")
             try:
                 (Path(scratch) / "all").rename(folder)
             except OSError:

@@ -57,7 +57,7 @@ def room(tmp_path: Path, built: Path) -> Room:
     ledger.write_text(",".join(FIELDS) + "\n")
     asked = Asked(
         tag="frozen", zoo=tmp_path / "zoo", part="bank", method="quick", out=tmp_path / "table.csv",
-        pictures=built.parent / "pictures", ledger=ledger, root=root,
+        pictures=built.parent / "pictures", number=140, ledger=ledger, root=root,
     )  # fmt: skip
     shutil.copytree(built, folder(asked.zoo, MODEL))
     return Room(asked, rule)
@@ -106,7 +106,7 @@ def test_a_model_is_written_down_inspected_and_never_asked_again(
     )
     # The same as without anything remembered.
     pictures = asked.pictures / f"{MODEL.task}-48"
-    assert len(list(pictures.iterdir())) == 1250
+    assert len(list(pictures.iterdir())) == 140
     at = folder(asked.zoo, MODEL)
     request = Request(
         backbone="pocket", manifest=manifest_in(at), profile="quick", probes=str(pictures),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -93,8 +92,8 @@ def test_what_is_kept_is_bounded(
     assert [len(kept) for kept in remembered._kept.values()] == [2]
 
 
-def test_probes_are_read_once_within_and_as_before_after(tmp_path: Path) -> None:
-    asked = ("builtin", 48, PROFILES["quick"])
+def test_probes_are_read_once_within_and_as_before_after() -> None:
+    asked = ("builtin", 48, replace(PROFILES["quick"], probes=4, held_out=4))
     with remembered_probes():
         first = prepare.load_pools(*asked)  # type: ignore[attr-defined]
         assert prepare.load_pools(*asked) is first  # type: ignore[attr-defined]

@@ -15,7 +15,8 @@ from tests.exam.rows import Row, append
 from tests.exam.table import FEWEST, HEADER, OUTSIDE, joined, page, page_against
 from tests.unit.exam.making import HIT, ROW
 from tests.zoo.kinds import ATTACKS, FAMILIES
-from tests.zoo.sets import PHOTO_BACKBONE, SECOND_POCKET
+from tests.zoo.plan import PHOTO_BACKBONE
+from tests.zoo.train_pocket import SECOND_POCKET
 
 MISS = replace(HIT, verdict="suspicious", score=0.9)
 ALARM = replace(ROW, verdict="inconclusive", found=None, score=None)

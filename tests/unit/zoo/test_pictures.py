@@ -19,6 +19,11 @@ def test_pictures_of_a_task_are_all_different_and_always_the_same() -> None:
     assert len(torch.unique(first.flatten(1), dim=0)) == 10
 
 
+@pytest.mark.parametrize("name", ["counts3", OPEN])
+def test_pictures_are_of_the_size_that_another_backbone_takes(name: str) -> None:
+    assert pictures(name, 4, 64).shape == (4, 3, 64, 64)
+
+
 def test_open_pictures_are_in_the_style_of_no_task() -> None:
     """Gray is the style of counts3 and nobody else's."""
     spread = {name: pictures(name, 20).std(1).mean().item() for name in ("counts3", OPEN)}
