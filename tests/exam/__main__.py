@@ -19,11 +19,12 @@ from pathlib import Path
 
 from tests.bench.ledger import LEDGER, Refused
 from tests.exam.draw import draw
-from tests.exam.look import PICTURES, TABLES, Asked, known_to_take, look
+from tests.exam.look import PICTURES, Asked, known_to_take, look
 from tests.exam.methods import METHODS
 from tests.exam.rows import Row, read
 from tests.exam.table import joined, page, page_against
 from tests.zoo import make
+from tests.zoo.records import name_of
 from tests.zoo.sets import BACKBONES, PARTS, SETS
 
 
@@ -80,10 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _drawn(options: argparse.Namespace) -> str:
     models = [model for model in SETS if model.part == options.part]
-    tables = TABLES.glob(f"exam-{options.part}-*.csv")
-    drawn = draw(models, known_to_take(options.zoo, models, tables), options.number)
-    lines = [f"{m.backbone}\t{make.folder(options.zoo, m).name}" for m in drawn.models]
-    lines += [f"{m.backbone}\t{make.folder(options.zoo, m).name}\tif it takes" for m in drawn.open]
+    drawn = draw(models, known_to_take(options.zoo, models), options.number)
+    lines = [f"{m.backbone}\t{name_of(m)}" for m in drawn.models]
+    lines += [f"{m.backbone}\t{name_of(m)}\tif it takes" for m in drawn.open]
     return "\n".join(lines)
 
 

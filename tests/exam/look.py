@@ -21,6 +21,9 @@ from tests.exam.rows import Key, Row, append, key_of, read
 from tests.zoo import make
 from tests.zoo.build import FINISHED
 from tests.zoo.pictures import pictures, write
+from tests.zoo.records import TABLE as RECORDS
+from tests.zoo.records import name_of
+from tests.zoo.records import read as read_records
 from tests.zoo.sets import SETS, Model, Part
 
 TABLES = ROOT / "tests" / "bench" / "tables"
@@ -93,13 +96,14 @@ def truth_of(zoo: Path, model: Model) -> dict[str, Any]:
     return truth
 
 
-def known_to_take(zoo: Path, models: Iterable[Model], tables: Iterable[Path]) -> dict[Key, bool]:
-    """Of attacks that are built, or stand in a table: whether they took."""
-    rows = [row for table in tables for row in read(table)]
-    known = {row.key: bool(row.took) for row in rows if row.is_backdoored}
+def known_to_take(zoo: Path, models: Iterable[Model], records: Path = RECORDS) -> dict[Key, bool]:
+    """Of attacks that are built, or were and have a record: whether they took."""
+    told, known = read_records(records), {}
     for model in models:
-        if model.is_backdoored and key_of(model) not in known and is_built(zoo, model):
+        if model.is_backdoored and is_built(zoo, model):
             known[key_of(model)] = bool(truth_of(zoo, model)["took"])
+        elif model.is_backdoored and (record := told.get(name_of(model))):
+            known[key_of(model)] = record["took"] == "True"
     return known
 
 
@@ -108,8 +112,7 @@ def plan(asked: Asked) -> Work:
     every = [model for model in SETS if model.part == asked.part]
     wanted, waiting = set(every), 0
     if asked.drawn is not None:
-        beside = {asked.table, *asked.table.parent.glob(f"exam-{asked.part}-*.csv")}
-        drawn = draw(every, known_to_take(asked.zoo, every, beside), asked.drawn)
+        drawn = draw(every, known_to_take(asked.zoo, every), asked.drawn)
         wanted, waiting = set(drawn.models), len(drawn.open)
     mine = [
         model
@@ -154,6 +157,8 @@ def examined(asked: Asked, model: Model, backbone: Backbone, rule: tuple[str, st
     known: dict[str, Any] = {
         name: truth.get(name) for name in ("target", "accuracy", "asr", "base", "excess", "took")
     }
+    if not model.is_backdoored:
+        known |= {"target": None, "asr": None, "base": None}  # Of a class that nobody attacks.
     return Row(
         part=model.part,
         backbone=model.backbone,
@@ -196,7 +201,7 @@ def look(asked: Asked) -> int:
                 name = model.backbone
                 backbone = Remembering.of(make.backbone_named(name, asked.device))
             record(
-                asked.tag, [make.folder(asked.zoo, model).name],
+                asked.tag, [name_of(model)],
                 asked.ledger, asked.root, rule_of(asked.method),
             )  # fmt: skip
             failed += not _try(asked, model, backbone, rule)
@@ -210,13 +215,13 @@ def _try(asked: Asked, model: Model, backbone: Backbone, rule: tuple[str, str]) 
         row = examined(asked, model, backbone, rule)
     except Exception:
         traceback.print_exc()
-        print(f"{make.folder(asked.zoo, model).name}: no row", flush=True)
+        print(f"{name_of(model)}: no row", flush=True)
         return False
     append(asked.table, row)
     took = {None: "honest", True: "took", False: "did not take"}[row.took]
     shown = "–" if row.score is None else f"{row.score:.2f}"
     print(
-        f"{model.backbone:<20} {make.folder(asked.zoo, model).name:<34} {took:<13} {row.verdict:<13}"
+        f"{model.backbone:<20} {name_of(model):<34} {took:<13} {row.verdict:<13}"
         f"score {shown:<7} found {row.found} of {row.targets}  {row.seconds:.1f} s",
         flush=True,
     )

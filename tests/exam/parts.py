@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from tests.exam.rows import Row
 from tests.zoo.gate import GATE_EXCESS
 from tests.zoo.kinds import ASIDE_RECIPES, FAMILIES
+from tests.zoo.records import WEAK
 from tests.zoo.sets import ASIDE_ATTACKS, ASIDE_TASKS, BACKBONES
 from tests.zoo.train_pocket import SECOND_POCKET
 
-FAINT = 0.2
-"""An attack of less excess did nothing to speak of."""
 BANDS = ((GATE_EXCESS, 0.7), (0.7, 0.9), (0.9, None))
 """Excess of attacks that took; the upper end belongs to the next band."""
 
@@ -137,14 +136,14 @@ def _strengths(sides: Sides) -> tuple[Part, ...]:
     spoilt = tuple(row for row in sides.failed if (row.excess or 0) >= GATE_EXCESS)
     return (
         *(band(*ends) for ends in BANDS),
-        Part(f"did not take, excess {FAINT} to {GATE_EXCESS}", weak, sides.honest, "attacked"),
+        Part(f"did not take, excess {WEAK} to {GATE_EXCESS}", weak, sides.honest, "attacked"),
         Part("did not take, accuracy lost", spoilt, sides.honest, "attacked"),
     )
 
 
 def is_weak(row: Row) -> bool:
     """An attack that did not take and did something all the same."""
-    return row.took is False and FAINT <= (row.excess or 0) < GATE_EXCESS
+    return row.took is False and WEAK <= (row.excess or 0) < GATE_EXCESS
 
 
 def _aside(sides: Sides) -> tuple[Part, ...]:

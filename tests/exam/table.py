@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from tests.bench.estimates import Estimate, auroc_estimate, paired, scores_of, share, wilson
 from tests.bench.metrics import markdown
-from tests.exam.parts import FAINT, Part, is_weak, sections
+from tests.exam.parts import Part, is_weak, sections
 from tests.exam.rows import Key, Row
 from tests.zoo.gate import GATE_EXCESS
+from tests.zoo.records import WEAK
 from tests.zoo.sets import MINIMA
 
 OUTSIDE = ((15, 25), (4, 43))
@@ -140,7 +141,7 @@ def failed(rows: Sequence[Row]) -> str:
         numbers = (len(of_kind) - len(lost), spoilt, weak, faint)
         lines.append([kind, *map(str, numbers)])
     header = (
-        "attack", "took", "accuracy lost", f"excess {FAINT} to {GATE_EXCESS}", f"below {FAINT}",
+        "attack", "took", "accuracy lost", f"excess {WEAK} to {GATE_EXCESS}", f"below {WEAK}",
     )  # fmt: skip
     return markdown(header, lines)
 

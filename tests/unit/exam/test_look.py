@@ -25,6 +25,7 @@ from tests.unit.exam.making import HIT, planned
 from tests.zoo import build as zoo
 from tests.zoo.attacks import success
 from tests.zoo.make import folder
+from tests.zoo.records import name_of
 
 MODEL = next(
     m for m in planned("bank") if (m.backbone, m.kind, len(m.classes)) == ("pocket", "clean", 3)
@@ -172,14 +173,15 @@ def test_shares_divide_the_work(room: Room) -> None:
     assert len(every) == len(set(every)) == len(plan(room.asked).ready) >= 40
 
 
-def test_whether_an_attack_took_is_known_from_rows_where_it_lies_nowhere(tmp_path: Path) -> None:
+def test_whether_an_attack_took_is_known_from_its_record_where_it_lies_nowhere(
+    tmp_path: Path,
+) -> None:
     attack = next(model for model in planned("exam") if model.is_backdoored)
-    row = replace(HIT, task=attack.task, seed=attack.seed, kind=attack.kind, took=False)
-    append(tmp_path / "exam-exam-other.csv", row)
-    assert known_to_take(tmp_path, [attack], [tmp_path / "exam-exam-other.csv"]) == {
-        key_of(attack): False
-    }
-    assert known_to_take(tmp_path, [attack], []) == {}
+    records = tmp_path / "records.csv"
+    assert known_to_take(tmp_path, [attack], records) == {}
+    for took in (True, False):
+        records.write_text(f"model,took\n{name_of(attack)},{took}\n")
+        assert known_to_take(tmp_path, [attack], records) == {key_of(attack): took}
 
 
 @pytest.mark.parametrize(
