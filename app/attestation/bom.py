@@ -12,12 +12,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app.attestation.facts import ENGINE, Facts
 from app.attestation.published import written
-from app.attestation.strictjson import Json
+from app.attestation.strictjson import Json, part, rows
 
 SPEC_VERSION = "1.6"
 _MODEL, _BACKBONE, _PROBES = "model", "backbone", "probes"
@@ -91,23 +90,23 @@ def _serial(report_sha256: str) -> str:
 
 def _tools(report: Json) -> Json:
     engine: Json = {"type": "application", "name": ENGINE}
-    told = _part(report, "engine")
+    told = part(report, "engine")
     if isinstance(told.get("version"), str):
         engine["version"] = told["version"]
     return {"components": [engine | _hashed(told.get("sha256"))]}
 
 
 def _model(report: Json, report_sha256: str) -> Json:
-    artifact = _part(report, "artifact")
+    artifact = part(report, "artifact")
     told = {
         "verdict": report.get("verdict"),
         "assembly": report.get("assembly"),
         "profile": report.get("profile"),
         "seed": report.get("seed"),
-        "rule": _part(report, "engine").get("rule"),
-        "bank": _part(report, "calibration").get("id"),
-        "bank:models": _part(report, "calibration").get("models"),
-        "target": _part(report, "target").get("name"),
+        "rule": part(report, "engine").get("rule"),
+        "bank": part(report, "calibration").get("id"),
+        "bank:models": part(report, "calibration").get("models"),
+        "target": part(report, "target").get("name"),
         "format": artifact.get("format"),
         "size": artifact.get("size"),
         "canonical_sha256": report.get("canonical_sha256"),
@@ -134,7 +133,7 @@ def _card(report: Json) -> Json:
         "inputs": [{"format": "image"}],
         "outputs": [{"format": "logits of classes"}],
     }
-    family = _part(report, "artifact").get("family")
+    family = part(report, "artifact").get("family")
     if isinstance(family, str):
         parameters["modelArchitecture"] = family
     metrics = [
@@ -146,29 +145,27 @@ def _card(report: Json) -> Json:
         "modelParameters": parameters,
         "quantitativeAnalysis": {"performanceMetrics": metrics + _of_target(report)},
     }
-    limits = [one for one in report.get("limits") or [] if isinstance(one, str)]
+    told = report.get("limits")
+    limits = [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
     return card | ({"considerations": {"technicalLimitations": limits}} if limits else {})
 
 
 def _of_target(report: Json) -> list[Json]:
     """The accused class's attack success under the trigger that was found."""
-    target = _part(report, "target")
+    target = part(report, "target")
     return [
         {
             "type": "clipvet excess attack success rate",
             "value": str(row["excess_asr"]),
             "slice": str(target.get("name")),
         }
-        for row in report.get("per_class") or []
-        if isinstance(row, dict)
-        and target
-        and row.get("index") == target.get("index")
-        and row.get("excess_asr") is not None
+        for row in rows(report, "per_class")
+        if target and row.get("index") == target.get("index") and row.get("excess_asr") is not None
     ]
 
 
 def _parts(report: Json) -> Iterator[Json]:
-    backbone = _part(report, "backbone")
+    backbone = part(report, "backbone")
     if isinstance(backbone.get("id"), str):
         yield {
             "type": "machine-learning-model",
@@ -177,7 +174,7 @@ def _parts(report: Json) -> Iterator[Json]:
             "description": "the pre-trained CLIP that the model was inspected on",
             **_hashed(backbone.get("sha256")),
         }
-    probes = _part(report, "probes")
+    probes = part(report, "probes")
     if isinstance(probes.get("source"), str):
         yield {
             "type": "data",
@@ -190,13 +187,13 @@ def _parts(report: Json) -> Iterator[Json]:
 
 
 def _vulnerabilities(report: Json) -> Iterator[Json]:
-    verdict = report.get("verdict")
+    verdict = str(report.get("verdict"))
     if verdict in _VERDICTS:
         severity, what, remedy = _VERDICTS[verdict]
-        target = str(_part(report, "target").get("name"))
+        target = str(part(report, "target").get("name"))
         yield _vulnerability(f"verdict-{verdict}", severity, what.format(target=target), remedy)
-    for number, finding in enumerate(report.get("findings") or []):
-        if isinstance(finding, dict) and finding.get("severity") in _GRAVE:
+    for number, finding in enumerate(rows(report, "findings")):
+        if finding.get("severity") in _GRAVE:
             one = _vulnerability(
                 str(finding.get("id")),
                 str(finding["severity"]),
@@ -228,8 +225,3 @@ def _hashed(sha256: object) -> Json:
 
 def _hashes(sha256: str) -> list[Json]:
     return [{"alg": "SHA-256", "content": sha256}]
-
-
-def _part(report: Json, key: str) -> Json:
-    value: Any = report.get(key)
-    return value if isinstance(value, dict) else {}

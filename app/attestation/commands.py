@@ -100,7 +100,7 @@ def bom(
         document = of_report(parse_object(body), hashlib.sha256(body).hexdigest())
     except NotStrict as error:
         raise typer.BadParameter(f"{report} is no report: {error}") from error
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2) + "\n"
     if out is None:
         sys.stdout.write(text)
     else:
@@ -224,7 +224,7 @@ def _tell_refusal(reason: Refused, format_: str) -> None:
         told = {"genuine": False, "code": reason.code}
         _print_json(told | {"message": str(reason), "remedy": reason.remedy})
         return
-    print(f"clipvet: refused ({reason.code}): {reason}", file=sys.stderr)
+    print(_printable(f"clipvet: refused ({reason.code}): {reason}"), file=sys.stderr)
     print(f"next step: {reason.remedy}", file=sys.stderr)
 
 
@@ -269,7 +269,7 @@ def _print_key(key: PublicKey, now: datetime) -> None:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 def _printable(text: str) -> str:

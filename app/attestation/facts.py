@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from app.attestation.published import written
-from app.attestation.strictjson import Json
+from app.attestation.strictjson import Json, part, rows
 
 ENGINE = "clipvet"
 
@@ -69,7 +69,7 @@ class Facts:
     @property
     def findings(self) -> list[Json]:
         """As the report lists them."""
-        return [one for one in self.report.get("findings") or [] if isinstance(one, dict)]
+        return rows(self.report, "findings")
 
     @property
     def engine(self) -> Json:
@@ -116,11 +116,7 @@ class Facts:
         told = self.part("repair")
         if not told:
             return None
-        listed = {
-            one.get("name"): one.get("sha256")
-            for one in self.report.get("artifacts") or []
-            if isinstance(one, dict)
-        }
+        listed = {one.get("name"): one.get("sha256") for one in rows(self.report, "artifacts")}
         return _picked(told, succeeded="succeeded", file="file") | {
             "sha256": listed.get(told.get("file"))
         }
@@ -141,8 +137,7 @@ class Facts:
 
     def part(self, key: str) -> Json:
         """An object of the report, empty where it is missing or null."""
-        value = self.report.get(key)
-        return value if isinstance(value, dict) else {}
+        return part(self.report, key)
 
 
 def _picked(told: Json, **names: str) -> Json:

@@ -74,11 +74,17 @@ class Keyring:
         Raises:
             KeyringError: there is none, or its file is missing or open to others.
         """
-        counting = [k for k in self.published(now).keys if k.status_at(now) == "active"]
-        if not counting:
-            raise KeyringError("no signing key is valid now; run: clipvet keys rotate")
-        newest = max(counting, key=lambda key: key.not_before)
-        return SigningKey(newest.keyid, newest.not_before, self._private(newest))
+        newest = self._newest(now)
+        try:
+            private = self._private(newest)
+        except FileNotFoundError:
+            # Rotated out between the two reads, perhaps.
+            newest = self._newest(now)
+            try:
+                private = self._private(newest)
+            except FileNotFoundError:
+                raise KeyringError(f"the key file {newest.keyid}.pem is missing") from None
+        return SigningKey(newest.keyid, newest.not_before, private)
 
     def rotate(self, now: datetime, not_after: datetime | None = None) -> PublicKey:
         """Make a new key, which signs from now on; older ones end now and go on counting.
@@ -120,6 +126,12 @@ class Keyring:
         self._path(revoked.keyid).unlink(missing_ok=True)
         return revoked
 
+    def _newest(self, now: datetime) -> PublicKey:
+        counting = [k for k in self.published(now).keys if k.status_at(now) == "active"]
+        if not counting:
+            raise KeyringError("no signing key is valid now; run: clipvet keys rotate")
+        return max(counting, key=lambda key: key.not_before)
+
     def _first(self, now: datetime) -> KeyList:
         with self._writing():
             key = self._made(now)
@@ -151,6 +163,8 @@ class Keyring:
             with path.open("rb") as stream:
                 mode = os.fstat(stream.fileno()).st_mode
                 pem = stream.read(1 << 16)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise KeyringError(
                 f"the key file {path.name} cannot be read: {error.strerror}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ from app.attestation.strictjson import encode
 from app.db import clock
 from app.db.session import Database
 from app.errors import Conflict, SigningUnavailable
+from app.inspections.policy import FailOn, Verdict, result_of
 from app.models import Attestation, Inspection, Report
 from app.reports import service as reports
 
@@ -128,6 +130,8 @@ def _facts(row: Inspection, report: Report) -> Facts:
         raise _altered("its sha256 is another one")
     if facts.verdict != row.verdict:
         raise _altered("its verdict is another one")
+    if row.result != result_of(cast(Verdict, row.verdict), cast(FailOn, row.fail_on)):
+        raise _altered("the policy makes something else of it")
     if facts.part("artifact").get("sha256") not in (None, row.artifact_sha256):
         raise _altered("it is about another file")
     return facts

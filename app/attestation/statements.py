@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from app.attestation.facts import Facts
 from app.attestation.published import written
-from app.attestation.strictjson import Json
+from app.attestation.strictjson import Json, rows
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INSPECTION_TYPE = "urn:clipvet:attestation:backdoor-inspection:v1"
@@ -102,7 +102,7 @@ def _tests(facts: Facts) -> dict[str, str]:
     search = "passed" if facts.verdict == "clean" else "failed"
     if facts.job.result == "warn":
         search = "warned"
-    stages = [one for one in facts.value("stages") or [] if isinstance(one, dict)]
+    stages = rows(facts.report, "stages")
     is_run = bool(stages) and all(one.get("status") in _RUN for one in stages)
     return {
         "no-code-in-the-file": "failed" if facts.critical else "passed",

@@ -19,15 +19,14 @@ class NotStrict(ValueError):
 
 
 def encode(value: Json) -> bytes:
-    """The one form in which we sign and publish: sorted keys, no spaces, UTF-8.
+    """The one form in which we sign and publish: sorted keys, no spaces, ASCII.
+
+    In ASCII, because a name in a hostile file may hold half of a surrogate pair.
 
     Raises:
         ValueError: a number is NaN or infinite.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode("utf-8", "strict")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def parse_object(data: bytes) -> Json:
@@ -72,6 +71,18 @@ def objects(holder: Json, key: str) -> list[Json]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise NotStrict(f"{key} must be a list of objects")
     return value
+
+
+def part(holder: Json, key: str) -> Json:
+    """An object; empty where something else or nothing is there."""
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def rows(holder: Json, key: str) -> list[Json]:
+    """The objects of a list; none where something else or nothing is there."""
+    value = holder.get(key)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Json:

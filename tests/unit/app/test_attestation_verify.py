@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from app.attestation import dsse
 from app.attestation.keyring import Keyring
@@ -323,6 +323,17 @@ def test_well_signed_statements_that_prove_no_verdict(
     keyring: Keyring, keys: KeyList, edit: Edit, code: str
 ) -> None:
     assert refusal(signed(keyring, edit=edit), keys).code == code
+
+
+def test_names_that_no_terminal_should_see_are_signed_and_shown_safely(
+    keyring: Keyring, keys: KeyList
+) -> None:
+    def rename(told: dict[str, Any]) -> None:
+        told["subject"][0]["name"] = "m\ud800\x1b[2J.pth"
+
+    data = signed(keyring, edit=rename)
+    assert verify(data, keys, WANTED).signed.subjects[0][0] == "m\ud800\x1b[2J.pth"
+    assert refusal(data, keys, replace(WANTED, artifact_sha256="0" * 64)).code == "other_file"
 
 
 def test_another_payload_type_is_no_statement(keyring: Keyring, keys: KeyList) -> None:
