@@ -104,8 +104,11 @@ def _report(
     if left_out:
         details += f"; the model itself is not covered: {_shown(left_out)}"
     is_other = compared.differ or compared.missing or set(left_out) & set(compared.uncovered)
-    identifier = "vendor-signature-differs" if is_other else "vendor-signature"
-    draft.add(identifier, f"{told}: {details or 'none'}. {_UNVERIFIED}")
+    message = f"{told}: {details or 'none'}. {_UNVERIFIED}"
+    if is_other:
+        draft.add("vendor-signature-differs", message)
+    else:
+        draft.add("vendor-signature", message)
 
 
 _UNVERIFIED = "Whose signature it is was not verified."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -154,6 +156,18 @@ def test_a_revoked_key_that_was_in_use_is_replaced(folder: Path, run: Run) -> No
     (folder / "ring" / "keys.json").write_text("{}")
     code, _, err = run("keys", "list")
     assert (code, "keys.json" in err) == (2, True)
+
+
+def test_processes_that_start_together_make_one_key(tmp_path: Path) -> None:
+    settings = {"CLIPVET_SIGNING_KEYS": str(tmp_path / "ring")}
+    run = [sys.executable, "-m", "app", "keys", "export"]
+    started = [
+        subprocess.Popen(run, env=os.environ | settings, cwd=tmp_path, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    shown = {process.communicate()[0] for process in started}
+    assert [process.returncode for process in started] == [0] * 4
+    assert len(shown) == len(list((tmp_path / "ring").glob("*.pem"))) == 1
 
 
 def test_a_bom_is_made_of_a_report(folder: Path, run: Run) -> None:
