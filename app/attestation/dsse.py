@@ -18,6 +18,7 @@ from app.attestation.strictjson import parse_object as _parse_object
 IN_TOTO = "application/vnd.in-toto+json"
 """Payload type of a statement in JSON (in-toto, spec/v1/envelope.md)."""
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
+"""Of the JSON envelope, as cosign and what reads its registries call it."""
 MAX_BYTES = 1 << 20
 """Of one envelope; ours have about 5 KB."""
 _MAX_SIGNATURES = 16

@@ -73,7 +73,7 @@ def get_signing_keys(context: ContextDep) -> Response:
 
     Answered without a token: whoever checks a verdict needs them, and they are no secret.
     """
-    keys = service.published(context.database, _keyring(context))
+    keys = service.published(_keyring(context))
     return _answer(keys.to_bytes(), "application/json")
 
 

@@ -23,6 +23,7 @@ from app.attestation.published import KeyList
 from app.attestation.statements import PREDICATES, Predicate, statement
 from app.attestation.strictjson import encode
 from app.db import clock
+from app.db.base import utcnow
 from app.db.session import Database
 from app.errors import Conflict, SigningUnavailable
 from app.inspections.policy import FailOn, Verdict, result_of
@@ -30,12 +31,10 @@ from app.models import Attestation, Inspection, Report
 from app.reports import service as reports
 
 
-def published(database: Database, keyring: Keyring) -> KeyList:
+def published(keyring: Keyring) -> KeyList:
     """The public keys; the first call ever makes the first one. Raises ``SigningUnavailable``."""
-    with database.read() as session:
-        now = clock.now(session)
     try:
-        return keyring.published(now)
+        return keyring.published(utcnow())
     except KeyringError as error:
         raise SigningUnavailable(str(error)) from error
 
