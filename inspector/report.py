@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.calibration import STATISTIC, Applied, method_of
+from inspector.calibration import STATISTIC, Applied, identity, method_of
 from inspector.checkpoint import Reading
-from inspector.engine import identity
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
 

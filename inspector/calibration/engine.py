@@ -1,7 +1,7 @@
-"""Which code inspected: version and a hash over its sources, for every report.
+"""Which code inspects: its version and a hash over its sources. Reports and banks name it.
 
 A version names a release, the hash names these very files: an auditor who has them can tell whether
-it was them (``python -m inspector.engine`` prints it). Torch-free; knows nothing of a report.
+it was them. Knows nothing of a report.
 """
 
 from __future__ import annotations
@@ -11,14 +11,23 @@ import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+"""The package ``inspector``."""
 _SOURCES = (".py", ".json", ".txt")
 
 
 @functools.cache
 def identity() -> dict[str, str | None]:
-    """``version`` of the installed package, None where it is not installed; ``sha256``."""
-    return {"version": _version(), "sha256": sources_sha256(ROOT)}
+    """``version``, None where it is not installed, and ``sha256`` of the sources."""
+    return {"version": installed(), "sha256": sources_sha256(ROOT)}
+
+
+def installed() -> str | None:
+    """The version of the package clipvet, None where it is not installed."""
+    try:
+        return version("clipvet")
+    except PackageNotFoundError:
+        return None
 
 
 def sources_sha256(root: Path) -> str:
@@ -36,14 +45,3 @@ def sources_sha256(root: Path) -> str:
     for name, path in sorted(paths.items()):
         digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
-
-
-def _version() -> str | None:
-    try:
-        return version("clipvet")
-    except PackageNotFoundError:
-        return None
-
-
-if __name__ == "__main__":
-    print(identity())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from inspector.calibration import STATISTIC
-from inspector.detection.rule import CURRENT
-from inspector.engine import ROOT, identity, sources_sha256
+from inspector.calibration.engine import ROOT, identity, sources_sha256
 
 
 def test_the_hash_is_what_its_docstring_says_it_is() -> None:
@@ -32,7 +30,3 @@ def test_one_changed_byte_or_name_is_another_engine(tmp_path: Path) -> None:
     assert len(seen) == 3
     (tmp_path / "weights.bin").write_bytes(b"no source")
     assert sources_sha256(tmp_path) in seen
-
-
-def test_reports_name_the_rule_that_scores() -> None:
-    assert STATISTIC == CURRENT
