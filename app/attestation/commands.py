@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 Format = Annotated[Literal["table", "json"], typer.Option("--format")]
-_File = typer.Argument(exists=True, dir_okay=False, readable=True)
+_EXISTING: dict[str, bool] = {"exists": True, "dir_okay": False, "readable": True}
 _MAX_BYTES = 64 << 20
 """Of a bundle and of a report."""
 
@@ -35,8 +35,13 @@ keys = typer.Typer(
 
 
 def verify(
-    attestation: Annotated[Path, _File],
-    artifact: Annotated[Path, _File],
+    attestation: Annotated[
+        Path,
+        typer.Argument(help="A DSSE envelope, or several, one a line.", **_EXISTING),
+    ],
+    artifact: Annotated[
+        Path, typer.Argument(help="The very file that is to be deployed.", **_EXISTING)
+    ],
     keys_file: Annotated[
         Path,
         typer.Option(
@@ -86,7 +91,9 @@ def verify(
 
 
 def bom(
-    report: Annotated[Path, _File],
+    report: Annotated[
+        Path, typer.Argument(help="As the service or clipvet inspect wrote it.", **_EXISTING)
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="Write it there, not to stdout.")
     ] = None,
@@ -255,8 +262,9 @@ def _tell_verified(verified: Verified, format_: str) -> None:
     if format_ == "json":
         _print_json(told)
         return
+    print("The attestation is genuine: about this file, and signed by a key on your list.")
     for name, value in told.items():
-        if value not in (None, [], 0):
+        if value not in (None, [], 0, True):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             print(f"{name.replace('_', ' '):18} {_printable(text)}")
 

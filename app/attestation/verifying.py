@@ -64,7 +64,7 @@ def verify(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
         Refused: in every other case.
     """
     lines = [line for line in data.split(b"\n") if line.strip()]
-    if len(lines) < 2 or not _is_envelope(lines[0]):
+    if len(lines) < 2 or not any(map(_is_envelope, lines[:_MAX_LINES])):
         return verify_envelope(data, keys, wanted)
     if len(lines) > _MAX_LINES:
         raise _malformed(f"more than {_MAX_LINES} lines")

@@ -351,11 +351,16 @@ def test_of_a_bundle_the_latest_good_verdict_counts(
     old = signed(keyring, "clean")
     new = signed(keyring, "backdoored", at=later, finished_at=later)
     strange = signed(Keyring(tmp_path / "strange"))
-    lines = [signed(keyring, "clean", "svr"), new, old, strange, b'{"foreign": 1}', b""]
+    lines = [b'{"foreign": 1}', signed(keyring, "clean", "svr"), new, old, strange, b""]
     got = verify(b"\n".join(lines), keys, WANTED)
     assert (got.signed.verdict, got.ignored) == ("backdoored", 2)
-    without = [lines[0], strange, new.replace(b'"sig":"', b'"sig":"AAAA')]
+    without = [lines[1], strange, new.replace(b'"sig":"', b'"sig":"AAAA')]
     assert refusal(b"\n".join(without), keys).code == "bad_signature"
+
+
+def test_an_envelope_may_be_written_over_many_lines(keyring: Keyring, keys: KeyList) -> None:
+    spread = json.dumps(json.loads(signed(keyring)), indent=2).encode()
+    assert verify(spread, keys, WANTED).signed.verdict == "clean"
 
 
 @pytest.mark.parametrize(
