@@ -15,8 +15,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
@@ -90,6 +95,19 @@ def test_the_statement_tells_what_the_verdict_rests_on() -> None:
     assert predicate["probes"]["source"] == "builtin"
     assert predicate["report"]["sha256"] == facts.report_sha256
     assert (predicate["profile"], predicate["seed"]) == ("standard", 3)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("predicate", PREDICATES)
+def test_in_totos_own_library_reads_every_statement(verdict: str, predicate: Predicate) -> None:
+    told = statement(facts_of(verdict), predicate, FINISHED)
+    parsed = json_format.ParseDict(told, statement_pb2.Statement())
+    Statement.copy_from_pb(parsed).validate()
+    if predicate == "test-result":
+        content = {key: value for key, value in told["predicate"].items() if key != "clipvet"}
+        result = json_format.ParseDict(content, test_result_pb2.TestResult())
+        for one in result.configuration:
+            ResourceDescriptor.copy_from_pb(one).validate()
 
 
 def test_other_peoples_predicates_are_as_they_define_them() -> None:
