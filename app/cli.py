@@ -1,9 +1,9 @@
 """The console script ``clipvet``. Never imports torch: what needs it is another process.
 
-``serve api worker migrate purge submit`` live here; ``inspect scan index logits repair calibrate
-trojai`` become ``python -m inspector`` with the same arguments. Exit codes: 0 pass, 1 fail, 2
-error, 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by itself: the
-service's stack takes longer to load than a static scan takes in all.
+``serve api worker migrate purge submit verify bom keys`` live here; ``inspect scan index logits
+repair calibrate trojai`` become ``python -m inspector`` with the same arguments. Exit codes: 0
+pass, 1 fail, 2 error, 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by
+itself: the service's stack takes longer to load than a static scan takes in all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from app.attestation import commands
 from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
 from inspector.options import Options, Policy, Selection, specs
 from inspector.options.command_line import taking
@@ -183,6 +184,11 @@ def _manifest(classes: Path | None, manifest: Path | None) -> dict[str, Any]:
 def _fail(message: str, code: int) -> int:
     print(f"clipvet: {message}", file=sys.stderr)
     return code
+
+
+cli.command("verify")(commands.verify)
+cli.command("bom")(commands.bom)
+cli.add_typer(commands.keys)
 
 
 def _delegate(name: str, help_text: str) -> None:

@@ -9,6 +9,7 @@
     ├── UnsupportedMediaType     415
     ├── Unprocessable            422   (code names the rule)
     ├── InsufficientStorage      507
+    ├── SigningUnavailable       503
     └── StoreUnavailable         503
 
 Deliberately knows nothing of FastAPI: ``app.problems`` turns these into RFC 9457 bodies, and the
@@ -96,6 +97,16 @@ class StoreUnavailable(AppError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.headers = {"Retry-After": "10"}
+
+
+class SigningUnavailable(AppError):
+    """The signing keys cannot be used; ``Retry-After`` asks for another try in a minute."""
+
+    status, code, title = 503, "signing_unavailable", "Verdicts cannot be signed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": "60"}
 
 
 class InsufficientStorage(AppError):

@@ -22,8 +22,9 @@ from app.problems import answer_of, problem
 from app.settings import Settings
 from app.strict import CONTROL
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
-"""Answered without a token: probes carry none, and what the API looks like is no secret."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/v1/signing_keys"})
+"""Answered without a token: probes carry none, and neither what the API looks like nor a public key
+is a secret."""
 
 
 class Authentication:

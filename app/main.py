@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from app import description, health, problems
+from app.attestation.endpoints import router as attestation_router
 from app.db.session import Database
 from app.dependencies import Context
 from app.gate import Authentication, Methods
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         uploads_router,
         inspections_router,
         reports_router,
+        attestation_router,
         webhooks_router,
     ]
     for router in routers:

@@ -23,7 +23,9 @@ from pathlib import Path
 import uvicorn
 
 from app import leftovers
+from app.attestation.keyring import Keyring, KeyringError
 from app.connections import LOOK_S, Doorkeeper, Limits
+from app.db.base import utcnow
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.main import create_app
@@ -61,6 +63,7 @@ def run_api(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     _warn_if_open(settings, host)
     leftovers.sweep(settings.spool_dir)
+    _make_keys(settings)
     app = create_app(_with_public_url(settings, host, port))
     most = min(settings.max_connections, room_for_connections())
     door = Doorkeeper(Limits.of(settings, most))
@@ -77,6 +80,16 @@ def run_api(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=5,
     )
     _Server(config, door, app.state.context.closing).run()
+
+
+def _make_keys(settings: Settings) -> None:
+    """Have a key before the first verdict, and tell at once where there can be none."""
+    try:
+        key = Keyring(settings.signing_dir).active(utcnow())
+    except KeyringError as error:
+        logger.error("verdicts cannot be signed: %s", error)
+    else:
+        logger.info("verdicts are signed with key %s", key.keyid)
 
 
 class _Server(uvicorn.Server):

@@ -19,6 +19,8 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -89,6 +91,10 @@ class Settings(BaseSettings):
     public_url: Annotated[PublicUrl | None, BeforeValidator(lambda given: given or None)] = None
     """Base of absolute links in answers and webhooks; None: links begin with a slash. What a
     request says in ``Host`` shapes none."""
+    signing_keys: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = None
+    """Folder of the keys that sign verdicts, made on first use (0700, its files 0600); None:
+    beside ``data_dir``, its name followed by ``-keys``. Only the API reads it. Several API
+    processes share one; a mounted secret may be read-only and readable to the group."""
     docs: bool = True
     """Whether ``/docs`` and ``/openapi.json`` are answered."""
 
@@ -162,6 +168,17 @@ class Settings(BaseSettings):
     ] = list(RETRY_SCHEDULE_S)
     """Wait before each attempt at a delivery; after the last it is given up."""
 
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_lie_apart(cls, given: Path | None, others: ValidationInfo) -> Path | None:
+        data_dir = others.data.get("data_dir")
+        if given and data_dir and given.resolve().is_relative_to(data_dir.resolve()):
+            raise ValueError(
+                "lies in the data folder, and whoever copies the data would have the key; name a "
+                "folder apart from it"
+            )
+        return given
+
     @property
     def is_embedded(self) -> bool:
         """Without a broker one worker on the same data folder polls the rows."""
@@ -189,6 +206,14 @@ class Settings(BaseSettings):
         if self.min_free_bytes is not None:
             return int(self.min_free_bytes)
         return max(int(self.part_bytes), 64 * MIB)
+
+    @property
+    def signing_dir(self) -> Path:
+        """Where the signing keys lie; absolute."""
+        if self.signing_keys is not None:
+            return self.signing_keys.absolute()
+        data_dir = self.data_dir.absolute()
+        return data_dir.with_name(f"{data_dir.name}-keys")
 
     @property
     def spool_dir(self) -> Path:

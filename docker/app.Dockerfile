@@ -10,8 +10,10 @@ COPY worker worker
 COPY inspector inspector
 COPY migrations migrations
 RUN pip install --no-cache-dir --no-deps . \
-    && useradd --create-home --uid 10001 clipvet && mkdir /data && chown clipvet /data
+    && useradd --create-home --uid 10001 clipvet && mkdir /data && chown clipvet /data \
+    && mkdir --mode 700 /keys && chown clipvet /keys
 USER clipvet
-ENV CLIPVET_DATA_DIR=/data
+# The keys that sign verdicts: a volume of their own, for the API alone.
+ENV CLIPVET_DATA_DIR=/data CLIPVET_SIGNING_KEYS=/keys
 EXPOSE 8000
 CMD ["clipvet", "api", "--host", "0.0.0.0", "--port", "8000"]

@@ -81,6 +81,13 @@ REMEDIES: dict[str, str] = {
     "ambiguous-family": "Name the method in --manifest, as the vendor states it.",
     "shape-mismatch": "Ask the vendor which version of the method's code made the model, and for "
     "the file as that code saves it.",
+    # What the vendor says of the files.
+    "vendor-signature": "Verify it with model_signing and the identity or key that the vendor "
+    "names elsewhere: digests that match can be written by anybody.",
+    "vendor-signature-differs": "Do not rely on the signature for this delivery. Ask the vendor "
+    "which of these files belong to it, and for a delivery that it covers.",
+    "vendor-signature-malformed": "Ask the vendor with which tool the signature was made, and for "
+    "a new one.",
     # The reader.
     "limit-exceeded": "Ask the vendor for the model alone, without optimiser states and other "
     "objects. An honest prompt or CLIP model stays below this limit.",

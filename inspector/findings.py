@@ -110,6 +110,10 @@ WEAKNESSES: dict[str, Weakness] = {
     "unknown-key": Weakness(None, _MANIPULATED),
     "ambiguous-family": _NONE,
     "shape-mismatch": _NONE,
+    # What the vendor says of the files.
+    "vendor-signature": _NONE,
+    "vendor-signature-differs": Weakness("CWE-354", _SUPPLY_CHAIN),
+    "vendor-signature-malformed": _NONE,
     # The reader. CWE-400: uncontrolled use of resources; 755: exceptional conditions.
     "limit-exceeded": Weakness("CWE-400", _DENIAL),
     "reader-timeout": Weakness("CWE-400", _DENIAL),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.calibration import Applied, method_of
+from inspector.calibration import STATISTIC, Applied, identity, method_of
 from inspector.checkpoint import Reading
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
@@ -126,6 +126,7 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
     applied = evidence.calibration
     report = {
         "schema_version": SCHEMA_VERSION,
+        "engine": identity() | {"rule": STATISTIC},
         "verdict": verdict,
         "score": evidence.score,
         "p_value": _p_value(evidence),

@@ -17,6 +17,9 @@ _OF_AN_INSPECTION = (
     "get_report_json",
     "get_report_html",
     "list_artifacts",
+    "get_attestation",
+    "get_attestation_bundle",
+    "get_bom",
 )
 
 

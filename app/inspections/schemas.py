@@ -216,8 +216,9 @@ class InspectionView(BaseModel):
         asked = {name: row.request[name] for name in ("backbone", "profile", "seed", "repair")}
         links = {"self": here, "events": f"{here}/events"}
         if row.status == "succeeded":
-            for name in ("verdict", "report.json", "report.html", "artifacts"):
+            for name in ("verdict", "report.json", "report.html", "artifacts", "attestation"):
                 links[name.replace(".", "_")] = f"{here}/{name}"
+            links["bom"] = f"{here}/bom.cdx.json"
         return cls(
             **{name: getattr(row, name) for name in copied},
             **asked,

@@ -119,5 +119,6 @@ def webhook_data(row: Inspection) -> dict[str, Any]:
             "inspection": here,
             "verdict": f"{here}/verdict",
             "report": f"{here}/report.json",
+            "attestation": f"{here}/attestation",
         },
     }

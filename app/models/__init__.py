@@ -1,5 +1,6 @@
 """Tables, one subject per file, no behaviour. Importing this package registers all of them."""
 
+from app.models.attestation import Attestation
 from app.models.chore import Chore
 from app.models.idempotency import IdempotencyKey
 from app.models.inspection import (
@@ -20,6 +21,7 @@ __all__ = [
     "ACTIVE",
     "TERMINAL",
     "Artifact",
+    "Attestation",
     "Chore",
     "Dispatch",
     "IdempotencyKey",

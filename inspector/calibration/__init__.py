@@ -1,10 +1,11 @@
 """Calibrations: scores of honest models, and what they say about another model's score. Torch-free.
 
-`file` is the file, `schema` its schema, `pvalue` tells where it applies and gives the p-value. How
-honest models are made is `inspector.reference.benign_models`'s, how they are inspected
-`inspector.reference.bank`'s.
+`file` is the file, `schema` its schema, `pvalue` tells where it applies and gives the p-value,
+`engine` which code inspects. How honest models are made is `inspector.reference.benign_models`'s,
+how they are inspected `inspector.reference.bank`'s.
 """
 
+from inspector.calibration.engine import identity
 from inspector.calibration.file import (
     STATISTIC,
     Calibration,
@@ -33,6 +34,7 @@ __all__ = [
     "Method",
     "Weights",
     "found",
+    "identity",
     "load",
     "made",
     "method_of",

@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from inspector.calibration.engine import installed
 from inspector.calibration.schema import FORM, KINDS, SCHEMA, Kind, Method
 from inspector.errors import RequestError
 from inspector.files import problem_of, read_json, write_json
@@ -105,7 +105,7 @@ def made(
     ranked = sorted(models, key=lambda model: model[0])
     backbone, classes = here
     return Calibration(
-        engine=_engine(),
+        engine=installed() or "unknown",
         statistic=STATISTIC,
         backbone=backbone,
         kind=KINDS[method],
@@ -117,13 +117,6 @@ def made(
         recipes=tuple(recipe for _, recipe in ranked),
         scores=tuple(score for score, _ in ranked),
     )
-
-
-def _engine() -> str:
-    try:
-        return version("clipvet")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _id(content: Mapping[str, Any]) -> str:

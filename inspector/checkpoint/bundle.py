@@ -56,6 +56,13 @@ class Box(Protocol):
             StorageFull: no space for the copy ``out``.
         """
 
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The content of one file, which is copied nowhere.
+
+        Raises:
+            ArtifactError: it cannot be read.
+        """
+
 
 class Folder:
     """The files below a directory; symbolic links are named and not followed.
@@ -87,6 +94,11 @@ class Folder:
                         file.write(piece)
         return out, _placed(sizes)
 
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Piece by piece, from the file itself."""
+        with open_source(self.path / name) as source:
+            yield from source.stream(0, source.size)
+
 
 class ZipBox:
     """The files in a zip."""
@@ -103,6 +115,10 @@ class ZipBox:
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
         """A copy at ``out``, decompressed and compared with its checksums."""
         return _copied([self._files[name] for name in files], self._content, out, self._limits)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Decompressed and compared with its checksum."""
+        return self._content(self._files[name])
 
     def _content(self, member: Member) -> Iterator[bytes]:
         limit = grown(member.stored_size, self._limits)
@@ -129,6 +145,10 @@ class TarBox:
     def take(self, files: Sequence[str], out: Path) -> tuple[Path, tuple[Part, ...]]:
         """A copy at ``out``."""
         return _copied([self._files[name] for name in files], self._content, out, self._limits)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """As they lie there."""
+        return self._content(self._files[name])
 
     def _content(self, member: tars.TarMember) -> Iterator[bytes]:
         return self._source.stream(member.offset, member.size)

@@ -19,6 +19,7 @@ from inspector.checkpoint.opening import TEMPORARY_NAMES, Opened, content_of, op
 from inspector.checkpoint.pickles.walker import Ledger
 from inspector.checkpoint.reading import CANONICAL_NAME, Reading
 from inspector.checkpoint.states import Model
+from inspector.checkpoint.vendor_signature import report_signatures
 from inspector.checkpoint.wording import printable
 from inspector.errors import ArtifactError, UnsupportedFormat
 
@@ -87,6 +88,9 @@ def _check_names(model: Model) -> None:
 def _read(path: Path, out: Path, draft: Draft, options: ReaderOptions) -> None:
     with ExitStack() as stack:
         opened = open_checkpoint(path, out, draft, stack, options.member)
+        if opened.box is not None and opened.choice is not None and options.role == "artifact":
+            taken = opened.choice.parts or (opened.choice.member,)
+            report_signatures(opened.box, taken, draft)
         choice = choose_model(opened, draft, options.state)
         views = states.checked_views(choice.model, opened.source)
         if options.role == "artifact":

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from inspector.findings import NEXT_STEP, Finding, with_remedies
 
-READER_VERSION = "3"
+READER_VERSION = "4"
 """Changes whenever the same bytes would give other canonical tensors or another reading."""
 
 CANONICAL_NAME = "canonical.safetensors"

@@ -76,6 +76,12 @@ REASONS: dict[str, Reason] = {
     "unusual-dtype": Reason(_LOW, False, "a type that the original codes never save"),
     "ambiguous-family": Reason(_MEDIUM, True, "the shapes fit more than one family"),
     "shape-mismatch": Reason(_MEDIUM, True, "a shape does not fit the family of the keys"),
+    # What the vendor says of the files.
+    "vendor-signature": Reason(_INFO, False, "a vendor's signature lies beside the model"),
+    "vendor-signature-differs": Reason(
+        _MEDIUM, False, "a vendor's signature is about other files than these"
+    ),
+    "vendor-signature-malformed": Reason(_LOW, False, "a vendor's signature that cannot be read"),
     # The reader itself.
     "limit-exceeded": Reason(_HIGH, True, "a limit of the reader was reached"),
     "reader-timeout": Reason(_HIGH, True, "reading took longer than allowed"),

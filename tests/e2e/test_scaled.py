@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import redis
 from standardwebhooks.webhooks import Webhook
@@ -47,6 +48,40 @@ def test_the_command_line_gets_its_verdict(
     assert (row["verdict"], row["result"]) == ("backdoored", "fail")
     files = service.get(f"/v1/inspections/{row['id']}/artifacts")["items"]
     assert "repaired" in {item["name"] for item in files}
+
+
+def verified(service: Scaled, here: str, artifact: Path, folder: Path) -> tuple[int, str, str]:
+    """``clipvet verify`` on what the service gives out, in an environment that knows no service."""
+    for name, path in {"keys": "/v1/signing_keys", "bundle": f"{here}/attestations.intoto.jsonl",
+                       "report": f"{here}/report.json"}.items():  # fmt: skip
+        answer = httpx2.get(service.url + path, timeout=60)
+        assert answer.status_code == 200, answer.text
+        (folder / name).write_bytes(answer.content)
+    run = [sys.executable, "-m", "app", "verify", "bundle", str(artifact), "--keys", "keys"]
+    run += ["--report", "report", "--max-age", "1"]
+    done = subprocess.run(
+        run, cwd=folder, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "CLIPVET_BROKER_URL": "none"},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_verdict_is_signed_by_the_api_alone_and_verified_offline(
+    service: Scaled, checkpoint: Path, tmp_path: Path
+) -> None:
+    inspection = service.submit(checkpoint, {"verdict": "backdoored"})
+    service.ending(inspection)
+    here = f"/v1/inspections/{inspection}"
+    code, out, err = verified(service, here, checkpoint, tmp_path)
+    assert (code, err) == (1, "")
+    assert "backdoored" in out and inspection in out
+    other = tmp_path / "other"
+    other.write_bytes(checkpoint.read_bytes() + b"\0")
+    code, out, err = verified(service, here, other, tmp_path)
+    assert (code, out) == (1, "")
+    assert "refused (other_file)" in err
+    folder = Path(service.environment["CLIPVET_DATA_DIR"]).parent
+    assert [path.parent.name for path in folder.glob("*/*.pem")] == ["api-keys"]
 
 
 def test_the_webhook_arrives_signed_and_once(service: Scaled, checkpoint: Path) -> None:
