@@ -30,6 +30,7 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "put_part": {"upload_id": _ID, "number": "$response.body#/parts/0/part_number"},
         "complete_upload": {"upload_id": _ID},
     },
+    ("find_uploads", "200"): {"get_upload": {"upload_id": _FIRST}},
     ("get_upload", "200"): {
         "put_part": {"upload_id": _ID, "number": "$response.body#/parts/0/part_number"},
     },

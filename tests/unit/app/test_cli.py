@@ -119,6 +119,8 @@ def test_what_answers_may_be_no_service(
             self.end_headers()
             self.wfile.write(b"<html>")
 
+        do_GET = do_POST
+
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
@@ -176,4 +178,4 @@ def test_links_are_followed_below_the_url_that_was_given(
 ) -> None:
     with Client(base) as client:
         assert client.url_of(link) == opened
-        assert client._path_of(link) == path
+        assert client._http.path_of(link) == path
