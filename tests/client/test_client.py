@@ -72,9 +72,12 @@ def test_what_a_killed_process_had_sent_is_not_sent_again(
 def test_a_link_that_is_cut_within_a_part_is_no_reason_to_begin_anew(
     service: Embedded, artifact: Path
 ) -> None:
-    with cutting(service.url, after_bytes=PART_BYTES + 2000) as url, Client(url) as client:
-        with noting(client) as sent:
-            upload = client.upload(artifact)
+    with (
+        cutting(service.url, after_bytes=PART_BYTES + 2000) as url,
+        Client(url) as client,
+        noting(client) as sent,
+    ):
+        upload = client.upload(artifact)
     assert upload["status"] == "stored"
     assert puts(sent) == PARTS + 1
 
@@ -175,9 +178,12 @@ def test_a_service_that_is_away_for_a_moment_is_waited_for() -> None:
 
 
 def test_patience_ends() -> None:
-    with Receiver(answering((429, {}, {"code": "slow_down"}))) as receiver:
-        with Client(base(receiver), patience_s=0.1) as client, pytest.raises(Busy) as told:
-            client.report("insp_1")
+    with (
+        Receiver(answering((429, {}, {"code": "slow_down"}))) as receiver,
+        Client(base(receiver), patience_s=0.1) as client,
+        pytest.raises(Busy) as told,
+    ):
+        client.report("insp_1")
     assert told.value.code == "slow_down"
 
 
@@ -195,9 +201,11 @@ def test_a_fault_of_the_service_is_not_asked_for_again() -> None:
 def test_a_redirect_is_not_followed(status: int) -> None:
     """Or the token would go to another host."""
     with Receiver(answering((status, {"Location": "/v1/elsewhere"}, {}))) as receiver:
-        with Client(base(receiver), "token", patience_s=0) as client:
-            with pytest.raises(Unreachable, match="no clipvet service"):
-                client.metadata()
+        with (
+            Client(base(receiver), "token", patience_s=0) as client,
+            pytest.raises(Unreachable, match="no clipvet service"),
+        ):
+            client.metadata()
         assert len(receiver.received) == 1
 
 
@@ -222,9 +230,12 @@ def test_whoever_waits_long_asks_less_often() -> None:
 
 
 def test_other_bytes_than_the_service_names_are_not_kept(tmp_path: Path) -> None:
-    with Receiver(answering((200, {"ETag": f'"{"0" * 64}"'}, {"a": 1}))) as receiver:
-        with Client(base(receiver)) as client, pytest.raises(WrongDigest):
-            client.download("/v1/x", tmp_path / "x")
+    with (
+        Receiver(answering((200, {"ETag": f'"{"0" * 64}"'}, {"a": 1}))) as receiver,
+        Client(base(receiver)) as client,
+        pytest.raises(WrongDigest),
+    ):
+        client.download("/v1/x", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,18 +247,20 @@ def test_half_a_download_is_not_kept(tmp_path: Path) -> None:
         request.wfile.write(b"half")
         request.close_connection = True
 
-    with Receiver(answer) as receiver, Client(base(receiver)) as client:
-        with pytest.raises(Unreachable):
-            client.download("/v1/x", tmp_path / "x")
+    with Receiver(answer) as receiver, Client(base(receiver)) as client, pytest.raises(Unreachable):
+        client.download("/v1/x", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", ".x", "a/b", "", "a\x00b"])
 def test_a_service_names_no_file_outside_of_the_folder(tmp_path: Path, name: str) -> None:
     items = {"items": [{"name": name, "sha256": "0" * 64}]}
-    with Receiver(answering((200, {}, items))) as receiver, Client(base(receiver)) as client:
-        with pytest.raises(ClipvetError, match="not saved"):
-            client.download_artifacts("insp_1", tmp_path)
+    with (
+        Receiver(answering((200, {}, items))) as receiver,
+        Client(base(receiver)) as client,
+        pytest.raises(ClipvetError, match="not saved"),
+    ):
+        client.download_artifacts("insp_1", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
