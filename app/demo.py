@@ -31,8 +31,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.client import Busy, Client, Unreachable
+from app.client.gate.orders import read_manifest
 from app.client.receiver import WebhookReceiver
-from app.submit import read_manifest
 
 console = Console(soft_wrap=True, highlight=False)
 

@@ -18,9 +18,9 @@ from .errors import (
     WrongDigest,
 )
 from .transport import Json
+from .version import VERSION
 
-__version__ = "0.1.0"
-"""The engine's own: client and service are released together."""
+__version__ = VERSION
 
 __all__ = [
     "TERMINAL",

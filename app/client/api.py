@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 from . import files, uploads
@@ -261,6 +262,38 @@ class Client:
             path, sha256 = f"{here}/{name}", str(item["sha256"])
             saved.append(self.download(path, folder / name, sha256=sha256, overwrite=overwrite))
         return saved
+
+    # Policies
+
+    def add_policy(self, document: Mapping[str, Any]) -> Json:
+        """A new version of the policy of that name."""
+        key = {"Idempotency-Key": uuid4().hex}
+        return self.post("/v1/policies", dict(document), key)
+
+    def policies(self) -> Iterator[Json]:
+        """Every version of every policy, newest first."""
+        return self._pages("/v1/policies")
+
+    def policy(self, name: str, version: int | None = None) -> Json:
+        """One policy, in its newest version unless another one is asked for."""
+        asked = {} if version is None else {"version": version}
+        return self.get(f"/v1/policies/{quote(name, safe='')}", **asked)
+
+    def evaluate(self, inspection_id: str, policy: str | Mapping[str, Any]) -> Json:
+        """What a policy makes of a finished inspection, rule by rule.
+
+        Args:
+            policy: NAME or NAME@VERSION of one that the service keeps, or a document of your own.
+        """
+        body: Json = {"inspection_id": inspection_id}
+        if isinstance(policy, str):
+            name, _, version = policy.partition("@")
+            body["policy"] = name
+            if version:
+                body["version"] = int(version)
+        else:
+            body["document"] = dict(policy)
+        return self._http.patiently(lambda: self.post("/v1/evaluations", body))
 
     # Webhooks
 

@@ -27,6 +27,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def size_of(path: Path) -> int:
+    """Of a file, or of all files below a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(one.lstat().st_size for one in path.rglob("*") if one.is_file())
+
+
 def slice_of(path: Path, start: int, end: int) -> Iterator[bytes]:
     """Bytes from ``start`` to before ``end``, in pieces."""
     with path.open("rb") as stream:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.gating import Gate
 from tests.support import wheels
 from tests.support.checkpoints import coop_state, save_dassl
 from tests.support.processes import Embedded, embedded, stand_in_environment
@@ -36,3 +37,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh environment that holds the client alone."""
     return wheels.install(wheel, tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture
+def gate(
+    service: Embedded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Gate:
+    """The gate before the running service."""
+    # As narrow as a log of a pipeline: nothing that matters may be folded.
+    monkeypatch.setenv("COLUMNS", "40")
+    return Gate(service.url, tmp_path, monkeypatch, capsys)

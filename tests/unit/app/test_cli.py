@@ -14,7 +14,7 @@ import pytest
 
 from app import cli
 from app.client import Client
-from app.submit import read_classes, read_manifest
+from app.client.gate.orders import read_classes, read_manifest
 from inspector.errors import ManifestError
 from inspector.manifest import parse_class_list
 
@@ -107,7 +107,7 @@ def test_both_command_lines_read_a_class_list_alike(tmp_path: Path, text: str) -
         with pytest.raises(ValueError, match=re.escape(why)):
             read_classes(path)
     else:
-        assert read_classes(path)["classnames"] == wanted
+        assert read_classes(path) == wanted
 
 
 def test_what_answers_may_be_no_service(
