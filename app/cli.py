@@ -49,18 +49,22 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"clipvet {version('clipvet')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def about(
     version: Annotated[
-        bool, typer.Option("--version", help="Tell the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Tell it and exit.", is_eager=True, callback=_tell_version),
     ] = False,
 ) -> None:
     """Is this prompt-tuned CLIP checkpoint backdoored, and can it be repaired?"""
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"clipvet {installed('clipvet')}")
-        raise typer.Exit
 
 
 @cli.command()

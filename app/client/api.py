@@ -17,7 +17,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from . import files, uploads
-from .errors import ClipvetError, Conflict
+from .errors import ClipvetError, Conflict, NotFound
 from .transport import PATIENCE_S, Json, Transport
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
@@ -294,6 +294,16 @@ class Client:
         else:
             body["document"] = dict(policy)
         return self._http.patiently(lambda: self.post("/v1/evaluations", body))
+
+    def check_policy(self, document: Mapping[str, Any]) -> None:
+        """Raises ``Refused`` where the service would not take a policy; keeps nothing.
+
+        An evaluation is asked for of an inspection that nobody has: the policy is read first.
+        """
+        try:
+            self.evaluate("insp_none", document)
+        except NotFound:
+            return
 
     # Webhooks
 

@@ -49,6 +49,8 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
     ("list_inspections", "200"): _of_an_inspection(_FIRST),
     ("get_model", "200"): _of_an_inspection(_FIRST),
+    ("add_policy", "201"): {"get_policy": {"policy_name": "$response.body#/name"}},
+    ("list_policies", "200"): {"get_policy": {"policy_name": "$response.body#/items/0/name"}},
     ("list_artifacts", "200"): {
         "get_artifact": {
             "inspection_id": "$request.path.inspection_id",

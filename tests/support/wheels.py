@@ -36,10 +36,13 @@ def install(wheel: Path, folder: Path) -> Path:
     shelf.mkdir(parents=True)
     for needed in _requirements(wheel):
         _repack(needed, shelf)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    new = [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")]
+    subprocess.run(new, check=True)
     python = folder / "venv" / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "--no-index"]
-    subprocess.run([*command, "--find-links", str(shelf), str(wheel)], check=True)
+    # The pip that is here: to install another one first would take longer than all the rest.
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    command = [*pip, "install", "--quiet", "--no-index", "--find-links", str(shelf)]
+    subprocess.run([*command, str(wheel)], check=True)
     return python
 
 

@@ -128,7 +128,9 @@ def tell(outcome: Outcome, form: str) -> str:
 def _policy(client: Client, given: str) -> str | Json:
     """Of a file its content, else the name with the version that is the newest now."""
     if Path(given).is_file():
-        return read_manifest(Path(given))
+        document = read_manifest(Path(given))
+        client.check_policy(document)
+        return document
     name, _, version = given.partition("@")
     if version and not version.isdecimal():
         raise ValueError(f"--policy takes NAME, NAME@VERSION or a file, not {given!r:.200}")
