@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _judge(self) -> int:
         length = self.headers.get("Content-Length", "")
-        if not re.fullmatch("[0-9]{1,9}", length):
+        if not re.fullmatch("[0-9]{1,18}", length):
             return 411
         if int(length) > _MAX_BODY_BYTES:
             return 413

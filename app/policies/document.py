@@ -118,7 +118,13 @@ class Policy(BaseModel):
     ] = "high"
     max_age_days: Annotated[
         float | None,
-        Field(gt=0, le=36_500, allow_inf_nan=False, description="Since the inspection ended."),
+        Field(
+            strict=True,
+            gt=0,
+            le=36_500,
+            allow_inf_nan=False,
+            description="Since the inspection ended.",
+        ),
     ] = None
     backbones: Annotated[
         list[Backbone] | None,
@@ -135,8 +141,13 @@ class Policy(BaseModel):
     min_assembly: Literal["unverified", "plausible", "checked", "proved"] | None = None
     own_bank: Annotated[
         bool,
-        Field(description="The verdict rests on honest models of this backbone (a calibration)."),
+        Field(
+            strict=True,
+            description="The verdict rests on honest models of this backbone (a calibration).",
+        ),
     ] = False
-    max_score: Annotated[float | None, Field(ge=-1e6, le=1e6, allow_inf_nan=False)] = None
-    min_p_value: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    max_score: Annotated[float | None, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False)] = (
+        None
+    )
+    min_p_value: Annotated[float | None, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] = None
     waivers: Annotated[list[Waiver], Field(max_length=200)] = []

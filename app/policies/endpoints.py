@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db import clock
 from app.dependencies import ContextDep, IdempotencyDep
-from app.documented import carries
+from app.documented import carries, problems
 from app.idempotency import Answer
 from app.paging import Page, PageToken, before, cut
 from app.policies import rules, service
@@ -60,7 +60,7 @@ def get_policy(
         return PolicyView.of(service.get(session, policy_name, version))
 
 
-@router.post("/evaluations")
+@router.post("/evaluations", responses=problems(404))
 def evaluate(body: EvaluationCreate, context: ContextDep) -> EvaluationView:
     """Hold a finished inspection against a policy, now: a verdict ages and a waiver ends."""
     with context.database.read() as session:

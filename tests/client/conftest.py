@@ -34,9 +34,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shelf(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the wheel needs, for a pip without a network."""
+    return wheels.stock(wheel, tmp_path_factory.mktemp("needed") / "shelf")
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh environment that holds the client alone."""
-    return wheels.install(wheel, tmp_path_factory.mktemp("installed"))
+    return wheels.install(wheel, shelf, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture

@@ -30,12 +30,16 @@ def build_client(out: Path) -> Path:
     return wheel
 
 
-def install(wheel: Path, folder: Path) -> Path:
-    """The Python of a fresh environment in `folder` with the wheel in it."""
-    shelf = folder / "shelf"
+def stock(wheel: Path, shelf: Path) -> Path:
+    """A folder with everything that the wheel needs, as wheels."""
     shelf.mkdir(parents=True)
     for needed in _requirements(wheel):
         _repack(needed, shelf)
+    return shelf
+
+
+def install(wheel: Path, shelf: Path, folder: Path) -> Path:
+    """The Python of a fresh environment in `folder` with the wheel in it."""
     new = [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")]
     subprocess.run(new, check=True)
     python = folder / "venv" / "bin" / "python"
