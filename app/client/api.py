@@ -119,13 +119,14 @@ class Client:
 
         Args:
             artifact: a checkpoint, an archive, or a folder.
-            classes: names in label order; they take the place of the manifest's.
+            classes: names in label order; they take the place of the manifest's. Where nobody
+                names any, they are decoded from the file.
             probes: a folder or zip of pictures, in place of the built-in ones.
             labels: key and value of your own, shown with the inspection and in webhooks.
             webhook: ``url``, and where wanted ``secret`` and ``events``.
             options: any other field of ``POST /v1/inspections``: profile, seed, fail_on, repair …
         """
-        stated = dict(manifest or {})
+        stated = {"method": "auto", **(manifest or {})}
         if classes is not None:
             stated["classnames"] = list(classes)
         body: Json = {"backbone": backbone, "manifest": stated, **options}

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from .errors import WrongDigest
 
@@ -96,7 +97,7 @@ def keep(pieces: Iterable[bytes], target: Path, sha256: str | None, *, overwrite
     """
     if not overwrite and os.path.lexists(target):
         raise FileExistsError(f"{target} exists; it is replaced only when told")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    partial = target.with_name(f".{uuid4().hex}.part")
     digest = hashlib.sha256()
     try:
         with partial.open("xb") as out:

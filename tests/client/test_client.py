@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from app.client.files import as_one_file
 from app.db.session import Database
 from app.models import Upload
 from tests.client.conftest import PART_BYTES
+from tests.support.checkpoints import coop_state, save_dassl
 from tests.support.processes import Embedded
 from tests.support.receiver import Receiver, plain
 
@@ -278,3 +281,23 @@ def test_a_folder_is_the_same_zip_whenever_it_was_made(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(ValueError, match="holds no file"), as_one_file(empty):
         raise AssertionError
+
+
+def test_a_folder_is_read_as_the_zip_that_is_sent_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    (folder / "prompt_learner").mkdir(parents=True)
+    save_dassl(folder / "prompt_learner" / "model.pth.tar-50", coop_state())
+    (folder / "prompt_learner" / "checkpoint").write_text("model.pth.tar-50\n")
+    (folder / "log.txt").write_text("epoch 1\n")
+
+    def scanned(path: Path) -> dict[str, Any]:
+        command = [sys.executable, "-m", "inspector", "scan", str(path), "--json"]
+        ran = subprocess.run(command, check=True, capture_output=True, text=True)
+        return dict(json.loads(ran.stdout))
+
+    with as_one_file(folder) as packed:
+        there, sent = scanned(folder), scanned(packed)
+    assert there.pop("artifact")["family"] == sent.pop("artifact")["family"] == "CoOp"
+    assert there.pop("container").pop("outer") == "directory"
+    assert sent.pop("container").pop("outer") == "zip"
+    assert there == sent

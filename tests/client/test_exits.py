@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,18 @@ def test_what_is_told_of_the_pictures_and_labels_arrives(
     assert report["probes"]["source"] == "zip"
 
 
+def test_names_that_nobody_states_are_left_to_the_file(
+    gate: Gate, tmp_path: Path, service: Embedded
+) -> None:
+    """The reader's child and its report are the real ones: here it finds code, not names."""
+    hostile = tmp_path / "model.pth"
+    hostile.write_bytes(torch_zip(assemble.coop(assemble.system())))
+    given = ["--url", gate.url, "--backbone", "pocket", "--wait", "--format", "json"]
+    told = gate.run("submit", str(hostile), *given)
+    assert told.code == 1
+    assert json.loads(told.out)["summary"]["critical_findings"] == ["pickle-code-execution"]
+
+
 def test_a_folder_and_a_class_list_beside_a_manifest(
     gate: Gate, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +217,10 @@ def test_the_installed_gate_needs_the_client_alone(
     assert (row["seed"], row["profile"], row["verdict"]) == (3, "quick", "backdoored")
     assert "the model is backdoored; it aims at class 0, a" in ran.stderr
     assert (tmp_path / "x.xml").read_text().startswith("<?xml")
+    environment["PYTHONIOENCODING"] = "ascii"
+    strange = shutil.copy(checkpoint, tmp_path / "modèle.pth")
+    ran = run(str(strange), *given[1:])
+    assert (ran.returncode, "mod\\xe8le.pth" in ran.stdout) == (0, True)
     assert run(*given, "--profile", "slow").returncode == 4
     assert run("--no-such-option").returncode == 4
     assert run("--version").stdout.startswith("clipvet-gate 0.1.0")

@@ -9,13 +9,14 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..transport import Json
 from ..version import VERSION
 from . import orders
-from .exits import EXIT_USAGE
+from .exits import EXIT_ERROR, EXIT_USAGE
 from .outcome import plain
 from .submission import Submission, run
 
@@ -74,7 +75,13 @@ def main() -> NoReturn:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     token = os.environ.get("CLIPVET_API_TOKEN") or None
-    sys.exit(run(given.url, token, wanted, _Lines(given.artifact)))
+    try:
+        code = run(given.url, token, wanted, _Lines(given.artifact))
+    except Exception:
+        # Python's own exit code for it is a verdict's.
+        traceback.print_exc()
+        code = EXIT_ERROR
+    sys.exit(code)
 
 
 def _asked(given: argparse.Namespace) -> Json:

@@ -45,12 +45,12 @@ def read_classes(path: Path) -> list[str]:
 def stated(classes: Path | None, manifest: Path | None) -> dict[str, Any]:
     """The manifest to send; the names of ``classes`` take the place of its own.
 
+    With neither the service decodes the names from the file.
+
     Raises:
-        ValueError: neither is given, or a file is not what it should be.
+        ValueError: a file is not what it should be.
         OSError: a file cannot be read.
     """
-    if classes is None and manifest is None:
-        raise ValueError("give --classes, --manifest, or both")
     data: dict[str, Any] = {"method": "auto"} if manifest is None else read_manifest(manifest)
     if classes is not None:
         data["classnames"] = read_classes(classes)

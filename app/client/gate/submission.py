@@ -78,7 +78,7 @@ def run(url: str, token: str | None, wanted: Submission, watcher: Watcher) -> in
             file.write_text(tell(outcome, name) + "\n", encoding="utf-8")
     except OSError as error:
         return _fail(wanted, str(error), EXIT_USAGE)
-    print(tell(outcome, wanted.format))
+    _print(tell(outcome, wanted.format))
     if not outcome.is_open:
         print(f"clipvet: {outcome.headline}; look at {outcome.page}", file=sys.stderr)
     return outcome.exit_code
@@ -145,6 +145,12 @@ def _links(client: Client, row: Json) -> dict[str, str]:
 def _fail(wanted: Submission, message: str, code: int) -> int:
     told = plain(message)
     if wanted.format == "github":
-        print(github.command("error", "clipvet", told, str(wanted.artifact)))
+        _print(github.command("error", "clipvet", told, str(wanted.artifact)))
     print(f"clipvet: {told}", file=sys.stderr)
     return code
+
+
+def _print(text: str) -> None:
+    """Also where the terminal's encoding lacks a letter: that is no reason to tell nothing."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -86,11 +86,14 @@ def test_a_service_that_does_not_answer_is_an_error(
     assert run(monkeypatch, *arguments) == 2
 
 
-def test_two_class_lists_are_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    manifest = tmp_path / "m.json"
-    manifest.write_text("{}")
-    more = ["--url", "http://x", "--manifest", str(manifest)]
-    assert run(monkeypatch, *submit_arguments(tmp_path, *more)) == 4
+def test_a_class_list_that_is_none_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--url", "http://x"]
+    arguments = submit_arguments(tmp_path, *more)
+    (tmp_path / "classes.txt").write_text("a\n\nb\n")
+    assert run(monkeypatch, *arguments) == 4
+    assert "line 2 is empty" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
