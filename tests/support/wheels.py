@@ -23,7 +23,9 @@ CLIENT = Path(__file__).parents[2] / "app" / "client"
 def build_client(out: Path) -> Path:
     """The wheel of `app/client`, built from a copy: setuptools leaves folders behind."""
     source = out / "source"
-    shutil.copytree(CLIENT, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        CLIENT, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    )
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--no-index", "-w", str(out), str(source)], check=True)
     (wheel,) = out.glob("*.whl")
