@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check house serve exam bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
+.PHONY: help demo test check client house serve exam bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -32,6 +32,11 @@ check: $(VENV)/development  ## lint, docstrings, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+client: $(VENV)/runtime  ## the wheel of clipvet-client, in dist
+	rm -rf var/client && mkdir -p var dist && cp -r app/client var/client
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./var/client
+	ls dist/clipvet_client-*.whl
 
 house: $(VENV)/development  ## rooms, floors and arrows between packages (PACKAGES="inspector app")
 	$(BIN)/python -m tests.house $(PACKAGES)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from app.attestation import commands
-from app.inspections.policy import EXIT_ERROR, EXIT_TIMEOUT, EXIT_USAGE
+from app.client.gate.exits import EXIT_ERROR, EXIT_USAGE
 from inspector.options import Options, Policy, Selection, specs
 from inspector.options.command_line import taking
 
@@ -39,15 +39,33 @@ typer.BadParameter.__mro__[1].exit_code = EXIT_USAGE  # type: ignore[attr-define
 
 cli = typer.Typer(
     name="clipvet",
-    help="Is this prompt-tuned CLIP checkpoint backdoored, and can it be repaired?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage, 5 timeout.",
 )
 
+Format = Literal["table", "json", "sarif", "junit", "github"]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"clipvet {version('clipvet')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Tell it and exit.", is_eager=True, callback=_tell_version),
+    ] = False,
+) -> None:
+    """Is this prompt-tuned CLIP checkpoint backdoored, and can it be repaired?"""
 
 
 @cli.command()
@@ -125,7 +143,9 @@ def purge_command(
 @cli.command("submit")
 @taking("submit", options=Options, selection=Selection, policy=Policy)
 def submit_command(
-    artifact: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    artifact: Annotated[
+        Path, typer.Argument(exists=True, help="Checkpoint file, archive or Dassl folder.")
+    ],
     url: Annotated[str, typer.Option(help="Where the service is.", envvar="CLIPVET_URL")],
     backbone: Annotated[
         str, typer.Option(help="An id that is registered there, or a name such as ViT-B/16.")
@@ -133,52 +153,65 @@ def submit_command(
     options: Options,
     selection: Selection,
     policy: Policy,
-    classes: Annotated[Path | None, typer.Option(exists=True, help="Names, one a line.")] = None,
-    manifest: Annotated[Path | None, typer.Option(exists=True, help="JSON manifest.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Names, one a line.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON manifest.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Shown with the inspection.")
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Tell it the end; secret: CLIPVET_WEBHOOK_SECRET."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
     ] = None,
-    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+    judge: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME|FILE", help="Judge by it, not by --fail-on."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="On stdout.")] = "table",
+    write: Annotated[
+        list[str] | None, typer.Option(metavar="FORMAT=FILE", help="Write this form, too.")
+    ] = None,
     token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
 ) -> None:
     """Send a checkpoint to a running service and, with --wait, exit by its verdict."""
-    from app.client import ApiError, Client, Unreachable
-    from app.submit import Submission, submit
+    from app.client.gate import orders
+    from app.client.gate.submission import Submission
+    from app.submit import submit
 
-    body: dict[str, Any] = {
-        "backbone": backbone,
-        "manifest": _manifest(classes, manifest),
-    }
-    for bundle in (options, selection, policy):
-        asked = {spec.name: getattr(bundle, spec.name) for spec in specs(type(bundle), "submit")}
-        body |= {name: value for name, value in asked.items() if value is not None}
-    wanted = Submission(artifact, body, wait, timeout, format_ == "json")
     try:
-        with Client(url, token) as client:
-            code = submit(client, wanted)
-    except TimeoutError as error:
-        code = _fail(str(error), EXIT_TIMEOUT)
-    except ApiError as error:
-        is_ours = error.status >= 500 or error.status == 429
-        code = _fail(str(error), EXIT_ERROR if is_ours else EXIT_USAGE)
-    except Unreachable as error:
-        code = _fail(str(error), EXIT_ERROR)
-    raise typer.Exit(code)
-
-
-def _manifest(classes: Path | None, manifest: Path | None) -> dict[str, Any]:
-    from app.submit import read_classes, read_manifest
-
-    if (classes is None) == (manifest is None):
-        raise typer.BadParameter("give exactly one of --classes and --manifest")
-    try:
-        if manifest is not None:
-            return read_manifest(manifest)
-        assert classes is not None
-        return read_classes(classes)
+        asked = _asked((options, selection, policy))
+        probes = orders.pictures(asked.pop("probes"))
+        asked |= {
+            "backbone": backbone,
+            "manifest": orders.stated(classes, manifest),
+            "labels": orders.pairs(label or (), "--label"),
+            "webhook": webhook and orders.webhook(webhook),
+        }
+        wanted = Submission(
+            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge
+        )
+        if not wait and (judge or wanted.copies or format_ not in ("table", "json")):
+            raise ValueError("--policy, --write and this --format need --wait")
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
+    raise typer.Exit(submit(url, token, wanted))
+
+
+def _asked(bundles: tuple[Any, ...]) -> dict[str, Any]:
+    """What the options of a command say, without those that say nothing."""
+    told = (
+        (spec.name, getattr(bundle, spec.name))
+        for bundle in bundles
+        for spec in specs(type(bundle), "submit")
+    )
+    return {name: value for name, value in told if value is not None}
 
 
 def _fail(message: str, code: int) -> int:

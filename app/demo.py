@@ -30,9 +30,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.client import Client, Unreachable
+from app.client import Busy, Client, Unreachable
+from app.client.gate.orders import read_manifest
 from app.client.receiver import WebhookReceiver
-from app.submit import read_manifest
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -106,7 +106,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         while True:
             try:
                 client.get("/readyz")
-            except Unreachable as error:
+            except (Busy, Unreachable) as error:
                 if process.poll() is not None or time.monotonic() > ends_at:
                     raise SystemExit(f"the service did not start: {error}") from error
                 time.sleep(0.2)

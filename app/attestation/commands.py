@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
-from app.inspections.policy import EXIT_ERROR, EXIT_FAIL, EXIT_PASS, exit_code
+from app.client.gate.exits import EXIT_ERROR, EXIT_FAIL, EXIT_PASS, exit_code
 
 if TYPE_CHECKING:
     from app.attestation.keyring import Keyring

@@ -1,62 +1,49 @@
-"""A thin synchronous client: one method per thing one does with the service.
+"""A synchronous client: one method per thing one does with the service.
 
 Reads files, speaks HTTP, returns the service's JSON as it is. Knows no screen and no exit code.
-A broken upload is resumed: only parts that the server does not have are sent.
+Every method raises :class:`~.errors.ApiError` where the service refuses and
+:class:`~.errors.Unreachable` where nobody answers.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
-import httpx2
+from . import files, uploads
+from .errors import ClipvetError, Conflict, NotFound
+from .transport import PATIENCE_S, Json, Transport
 
-_CHUNK = 1 << 18
-_TERMINAL = {"succeeded", "failed", "canceled", "expired"}
-_PATIENCE_S = 120.0
-"""For a service that restarts or whose database is away, once it has answered."""
-_LONGEST_PAUSE_S = 8.0
-_TRY_LATER = (502, 503, 504)
-_SEND_AGAIN = ("parts_missing", "parts_lost", "upload_changed")
-"""What a store that lost parts is answered with."""
-_SENDINGS = 4
-_COMPLETE_S = 1800.0
-"""A slow store joins and reads back some gigabytes meanwhile."""
+TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
+"""How an inspection ends."""
 
-Json = dict[str, Any]
-_Result = TypeVar("_Result")
+_FIRST_HOLD_S, _LONGEST_HOLD_S = 1.0, 30.0
+_SLOWER = 1.5
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_ETAG = re.compile(r'"([0-9a-f]{64})"')
 
 
-class Unreachable(Exception):
-    """The service does not answer, or something else does."""
-
-
-class ApiError(Exception):
-    """The service answered with a problem document."""
-
-    def __init__(self, status: int, problem: Json) -> None:
-        self.status = status
-        self.problem = problem
-        self.code = str(problem.get("code", "http_error"))
-        text = str(problem.get("detail") or f"HTTP {status}")
-        if fields := problem.get("errors"):
-            text += ": " + "; ".join(
-                f"{'.'.join(item['location'])}: {item['message']}" for item in fields
-            )
-        super().__init__(f"{text} ({self.code}, request {problem.get('request_id')})")
+def _no_progress(_sent: int) -> None:
+    """For whoever looks at no bar."""
 
 
 class Client:
     """Use as a context manager."""
 
-    def __init__(self, url: str, token: str | None = None, timeout_s: float = 90) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout_s)
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout_s: float = 90,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._http = Transport(url, token, timeout_s, patience_s)
 
     def __enter__(self) -> Self:
         return self
@@ -70,158 +57,290 @@ class Client:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> Json:
-        """Raises ``ApiError`` or ``Unreachable``, as do all methods."""
-        return self._json("GET", path, params=params)
+        """The JSON under a path, asked for once."""
+        return self._http.json("GET", path, params=params)
 
-    def post(
+    def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Json:
+        """The JSON of the answer to ``body``, sent as JSON, once."""
+        return self._http.json("POST", path, json=body, headers=headers)
+
+    def metadata(self) -> Json:
+        """Engine, version, profiles, registered backbones, limits."""
+        return self.get("/v1/metadata")
+
+    # Uploads
+
+    def find_upload(self, sha256: str) -> Json | None:
+        """A complete upload of these bytes; None where the service does not have them."""
+        return uploads.find(self._http, sha256)
+
+    def upload(
         self,
-        path: str,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
+        path: Path,
+        progress: Callable[[int], None] = _no_progress,
+        *,
+        ask_first: bool = True,
     ) -> Json:
-        """The JSON of the answer to ``body``, sent as JSON; raises what :meth:`get` raises."""
-        limit = {} if timeout_s is None else {"timeout": timeout_s}
-        return self._json("POST", path, json=body, headers=headers, **limit)
+        """Send a file, or a folder as one zip; the completed upload.
 
-    def upload(self, path: Path, progress: Callable[[int], None] = lambda _sent: None) -> Json:
-        """Send a file and wait for its hash; the completed upload. ``progress`` gets bytes sent."""
-        declared = {
-            "filename": path.name,
-            "size": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
-        upload = self.post("/v1/uploads", declared, {"Idempotency-Key": uuid4().hex})
-        here = f"/v1/uploads/{upload['id']}"
-        for left in reversed(range(_SENDINGS)):
-            try:
-                self._send_missing(path, upload["parts"], progress)
-                return self._patiently(lambda: self.post(f"{here}/complete", timeout_s=_COMPLETE_S))
-            except ApiError as error:
-                if error.code not in _SEND_AGAIN or not left:
-                    raise
-            upload = self._patiently(lambda: self.get(here))
-        raise AssertionError
+        What is there already is not sent (``ask_first``), nor are parts that arrived before the
+        link was cut or this process was killed.
 
-    def create_inspection(self, body: Json) -> Json:
+        Args:
+            progress: is given how many bytes have arrived.
+
+        Raises:
+            ValueError: a folder that holds links, or nothing.
+        """
+        with files.as_one_file(path) as one:
+            return uploads.send(self._http, one, progress, ask_first=ask_first)
+
+    # Inspections
+
+    def create_inspection(self, body: Mapping[str, Any]) -> Json:
         """Queue an inspection, once however often the answer is lost."""
         key = {"Idempotency-Key": uuid4().hex}
-        return self._patiently(lambda: self.post("/v1/inspections", body, key))
+        return self._http.patiently(lambda: self.post("/v1/inspections", dict(body), key))
 
-    def watch(self, inspection_id: str, timeout_s: float | None = None) -> Iterator[Json]:
-        """The inspection again and again, at most a second apart, until it has ended.
+    def inspect(
+        self,
+        artifact: Path,
+        *,
+        backbone: str,
+        classes: Sequence[str] | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        probes: Path | None = None,
+        labels: Mapping[str, str] | None = None,
+        webhook: Mapping[str, Any] | None = None,
+        progress: Callable[[int], None] = _no_progress,
+        **options: Any,
+    ) -> Json:
+        """Send what is missing and queue an inspection of it.
+
+        Args:
+            artifact: a checkpoint, an archive, or a folder.
+            classes: names in label order; they take the place of the manifest's. Where nobody
+                names any, they are decoded from the file.
+            probes: a folder or zip of pictures, in place of the built-in ones.
+            labels: key and value of your own, shown with the inspection and in webhooks.
+            webhook: ``url``, and where wanted ``secret`` and ``events``.
+            options: any other field of ``POST /v1/inspections``: profile, seed, fail_on, repair …
+        """
+        stated = {"method": "auto", **(manifest or {})}
+        if classes is not None:
+            stated["classnames"] = list(classes)
+        body: Json = {"backbone": backbone, "manifest": stated, **options}
+        body |= {
+            name: dict(value)
+            for name, value in {"labels": labels, "webhook": webhook}.items()
+            if value is not None
+        }
+        return self._created(artifact, probes, body, progress)
+
+    def _created(
+        self, artifact: Path, probes: Path | None, body: Json, progress: Callable[[int], None]
+    ) -> Json:
+        for ask_first in (True, False):
+            sent = {"upload_id": self.upload(artifact, progress, ask_first=ask_first)["id"]}
+            if probes is not None:
+                sent["probes"] = self.upload(probes, ask_first=ask_first)["id"]
+            try:
+                return self.create_inspection(body | sent)
+            except Conflict as error:
+                # Known when it was asked for, and purged since.
+                if error.code != "upload_purged" or not ask_first:
+                    raise
+        raise AssertionError
+
+    def inspection(self, inspection_id: str) -> Json:
+        """One inspection as it stands."""
+        return self.get(f"/v1/inspections/{inspection_id}")
+
+    def inspections(self, **filters: str) -> Iterator[Json]:
+        """Newest first; filters are ``status``, ``verdict`` and ``sha256``."""
+        return self._pages("/v1/inspections", **filters)
+
+    def cancel(self, inspection_id: str) -> Json:
+        """Ask for the end; repeating it is harmless."""
+        return self.post(f"/v1/inspections/{inspection_id}/cancel")
+
+    def events(self, inspection_id: str, after: int = 0) -> Iterator[Json]:
+        """The history in order, from behind ``after`` on."""
+        return self._pages(f"/v1/inspections/{inspection_id}/events", after=after)
+
+    def watch(
+        self,
+        inspection_id: str,
+        timeout_s: float | None = None,
+        longest_hold_s: float = _FIRST_HOLD_S,
+    ) -> Iterator[Json]:
+        """The inspection again and again until it has ended.
+
+        Each request is held by the service until the end or for some time, a second at first and
+        half as long again each time, up to ``longest_hold_s``.
 
         Raises:
             TimeoutError: it has not ended after ``timeout_s``.
         """
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+        hold_s = min(_FIRST_HOLD_S, longest_hold_s)
         while True:
-            row = self._patiently(lambda: self.get(f"/v1/inspections/{inspection_id}", wait=1))
+            asked_at = time.monotonic()
+            hold = hold_s if ends_at is None else min(hold_s, max(ends_at - asked_at, 0.0))
+            row = self._held(inspection_id, hold)
             yield row
-            if row["status"] in _TERMINAL:
+            if row["status"] in TERMINAL:
                 return
             if ends_at is not None and time.monotonic() >= ends_at:
                 raise TimeoutError(f"{inspection_id} is {row['status']} after {timeout_s:.0f} s")
+            # A service that ends, or a proxy, may hold nothing.
+            time.sleep(max(0.0, asked_at + hold - time.monotonic()))
+            hold_s = min(hold_s * _SLOWER, longest_hold_s)
 
-    def download(self, path: str, target: Path) -> None:
-        """Save an artifact or a page."""
+    def wait(self, inspection_id: str, timeout_s: float | None = None) -> Json:
+        """The inspection once it has ended, asked for ever less often; raises as :meth:`watch`."""
+        *_, last = self.watch(inspection_id, timeout_s, _LONGEST_HOLD_S)
+        return last
+
+    def _held(self, inspection_id: str, hold_s: float) -> Json:
+        path = f"/v1/inspections/{inspection_id}"
+        return self._http.patiently(lambda: self.get(path, wait=round(hold_s, 3)))
+
+    # What came out
+
+    def verdict(self, inspection_id: str) -> Json:
+        """The answer in short; ``Conflict`` with the code ``not_ready`` until there is one."""
+        return self.get(f"/v1/inspections/{inspection_id}/verdict")
+
+    def report(self, inspection_id: str) -> Json:
+        """The whole report."""
+        path = f"/v1/inspections/{inspection_id}/report.json"
+        return self._http.patiently(lambda: self.get(path))
+
+    def artifacts(self, inspection_id: str) -> list[Json]:
+        """Files that the inspection left, with their sha256."""
+        items: list[Json] = self.get(f"/v1/inspections/{inspection_id}/artifacts")["items"]
+        return items
+
+    def download(
+        self, path: str, target: Path, *, sha256: str | None = None, overwrite: bool = False
+    ) -> Path:
+        """Save what lies under a path of the service, whole or not at all.
+
+        Args:
+            sha256: of what must arrive; without it the answer's own, where it names one.
+
+        Raises:
+            FileExistsError: ``target`` is there, and ``overwrite`` was not said.
+            WrongDigest: other bytes arrived.
+        """
+        with self._http.stream(path) as answer:
+            told = _ETAG.fullmatch(answer.headers.get("etag", ""))
+            expected = sha256 or (told and told[1])
+            files.keep(answer.iter_bytes(), target, expected, overwrite=overwrite)
+        return target
+
+    def download_report(
+        self, inspection_id: str, folder: Path, *, overwrite: bool = False
+    ) -> list[Path]:
+        """``report.json`` and ``report.html`` in a folder that exists; raises as `download`."""
+        here = f"/v1/inspections/{inspection_id}"
+        return [
+            self.download(f"{here}/{name}", folder / name, overwrite=overwrite)
+            for name in ("report.json", "report.html")
+        ]
+
+    def download_artifacts(
+        self, inspection_id: str, folder: Path, *, overwrite: bool = False
+    ) -> list[Path]:
+        """Every file that the inspection left, in a folder that exists; raises as `download`."""
+        here = f"/v1/inspections/{inspection_id}/artifacts"
+        saved = []
+        for item in self.artifacts(inspection_id):
+            name = str(item["name"])
+            if not _PLAIN_NAME.fullmatch(name):
+                raise ClipvetError(f"the service names a file {name!r:.200}; it is not saved")
+            path, sha256 = f"{here}/{name}", str(item["sha256"])
+            saved.append(self.download(path, folder / name, sha256=sha256, overwrite=overwrite))
+        return saved
+
+    # Policies
+
+    def add_policy(self, document: Mapping[str, Any]) -> Json:
+        """A new version of the policy of that name."""
+        key = {"Idempotency-Key": uuid4().hex}
+        return self.post("/v1/policies", dict(document), key)
+
+    def policies(self) -> Iterator[Json]:
+        """Every version of every policy, newest first."""
+        return self._pages("/v1/policies")
+
+    def policy(self, name: str, version: int | None = None) -> Json:
+        """One policy, in its newest version unless another one is asked for."""
+        asked = {} if version is None else {"version": version}
+        return self.get(f"/v1/policies/{quote(name, safe='')}", **asked)
+
+    def evaluate(self, inspection_id: str, policy: str | Mapping[str, Any]) -> Json:
+        """What a policy makes of a finished inspection, rule by rule.
+
+        Args:
+            policy: NAME or NAME@VERSION of one that the service keeps, or a document of your own.
+        """
+        body: Json = {"inspection_id": inspection_id}
+        if isinstance(policy, str):
+            name, _, version = policy.partition("@")
+            body["policy"] = name
+            if version:
+                body["version"] = int(version)
+        else:
+            body["document"] = dict(policy)
+        return self._http.patiently(lambda: self.post("/v1/evaluations", body))
+
+    def check_policy(self, document: Mapping[str, Any]) -> None:
+        """Raises ``Refused`` where the service would not take a policy; keeps nothing.
+
+        An evaluation is asked for of an inspection that nobody has: the policy is read first.
+        """
         try:
-            with self._http.stream("GET", path) as answer:
-                if answer.status_code >= 400:
-                    answer.read()
-                    raise _error_of(answer)
-                with target.open("wb") as out:
-                    for chunk in answer.iter_bytes():
-                        out.write(chunk)
-        except httpx2.TransportError as error:
-            raise Unreachable(str(error)) from error
+            self.evaluate("insp_none", document)
+        except NotFound:
+            return
+
+    # Webhooks
+
+    def add_webhook(
+        self, url: str, *, secret: str | None = None, events: Sequence[str] = ()
+    ) -> Json:
+        """A receiver of all inspections' events; the secret is in this answer only."""
+        body = {"url": url, "secret": secret, "events": list(events)}
+        return self.post("/v1/webhook_endpoints", body, {"Idempotency-Key": uuid4().hex})
+
+    def webhooks(self) -> Iterator[Json]:
+        """Standing receivers, newest first."""
+        return self._pages("/v1/webhook_endpoints")
+
+    def delete_webhook(self, endpoint_id: str) -> None:
+        """Send nothing there any more."""
+        self._http.request("DELETE", f"/v1/webhook_endpoints/{endpoint_id}")
+
+    def deliveries(self, **filters: str) -> Iterator[Json]:
+        """The delivery log, newest first; filters are ``endpoint_id`` and ``inspection_id``."""
+        return self._pages("/v1/deliveries", **filters)
+
+    def redeliver(self, delivery_id: str) -> Json:
+        """Send this event again, now."""
+        return self.post(f"/v1/deliveries/{delivery_id}/redeliver")
+
+    # Links
 
     def url_of(self, link: str) -> str:
-        """A link of an answer as one can open it here: most of them begin with a slash."""
-        return f"{self._http.base_url}".rstrip("/") + link if link.startswith("/") else link
+        """A link of an answer as one can open it from here."""
+        return self._http.url_of(link)
 
-    def _path_of(self, link: str) -> str:
-        """Below our own URL: the server's idea of its name may not be reachable from here."""
-        path = httpx2.URL(link).raw_path.decode()
-        below = self._http.base_url.raw_path.decode().rstrip("/")
-        return path.removeprefix(below) if path.startswith(f"{below}/") else path
-
-    def _send_missing(self, path: Path, parts: list[Json], progress: Callable[[int], None]) -> None:
-        for part in parts:
-            if not part["received"]:
-                self._send_part(path, part)
-            progress(part["end_offset"])
-
-    def _send_part(self, path: Path, part: Json) -> None:
-        start, end = part["start_offset"], part["end_offset"]
-        headers = {
-            "Content-Length": str(end - start),
-            "Content-Type": "application/octet-stream",
-        }
-        where = self._path_of(part["upload_url"])
-        self._patiently(
-            lambda: self._request("PUT", where, content=_slice(path, start, end), headers=headers)
-        )
-
-    def _patiently(self, call: Callable[[], _Result]) -> _Result:
-        """Repeat over an outage: a service that restarts is no reason to lose the thread."""
-        ends_at: float | None = None
-        pause_s = 0.5
+    def _pages(self, path: str, **query: Any) -> Iterator[Json]:
         while True:
-            try:
-                return call()
-            except (Unreachable, ApiError) as error:
-                ends_at = ends_at or time.monotonic() + _PATIENCE_S
-                if not _may_pass(error) or time.monotonic() + pause_s > ends_at:
-                    raise
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        answer = self._request(method, path, **options)
-        try:
-            body = answer.json() if answer.content else {}
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise Unreachable(f"{self._http.base_url} answers, but is no clipvet service")
-        return body
-
-    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx2.TransportError as error:
-            raise Unreachable(
-                f"{self._http.base_url} does not answer: {error or type(error).__name__}"
-            ) from error
-        if answer.status_code >= 400:
-            raise _error_of(answer)
-        return answer
-
-
-def _may_pass(error: Unreachable | ApiError) -> bool:
-    if isinstance(error, Unreachable):
-        return True
-    return error.status in _TRY_LATER or error.code == "idempotency_in_flight"
-
-
-def _error_of(answer: httpx2.Response) -> ApiError:
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {"detail": answer.text[:200]}
-    return ApiError(answer.status_code, problem if isinstance(problem, dict) else {})
-
-
-def _slice(path: Path, start: int, end: int) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        stream.seek(start)
-        left = end - start
-        while left and (chunk := stream.read(min(_CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+            page = self._http.patiently(lambda: self.get(path, **query))
+            yield from page["items"]
+            if not page.get("has_more"):
+                return
+            query["page_token"] = page["next_page_token"]

@@ -1,58 +1,201 @@
-"""A small webhook receiver on loopback: keeps what arrives with a good signature.
+"""A webhook receiver that blocks a deployment. One file, Python 3.11 and its library: copy it.
 
-For the demo and for trying things out; a real receiver uses its language's Standard Webhooks
-library. Refuses old timestamps and wrong signatures as the specification asks.
+    export CLIPVET_WEBHOOK_SECRET=whsec_...            # as the service was told, or told you
+    python receiver.py listen --keep DIR --port 8443   # behind a proxy that speaks TLS
+    python receiver.py check MODEL --keep DIR          # in the deployment, before the file is used
+
+``listen`` keeps what arrives with a good signature of Standard Webhooks 1.0 and a timestamp of the
+last five minutes, by the sha256 of the inspected file. ``check`` hashes the very file that is to be
+deployed and lets it through only on a verdict about these bytes. Exit codes: 0 let through, 1
+blocked by the verdict, 4 wrong usage, 5 no verdict (in the time of ``--wait``).
 """
 
 from __future__ import annotations
 
+import argparse
+import base64
+import hashlib
 import hmac
 import json
+import os
+import re
+import secrets
+import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
-from app.webhooks.signing import new_secret, sign
+Event = dict[str, Any]
+
+LET_THROUGH, BLOCKED, USAGE, NO_VERDICT = 0, 1, 4, 5
 
 _TOLERANCE_S = 300
 _MAX_BODY_BYTES = 64 * 1024
+_SILENCE_S = 10
+_SHA256 = re.compile("[0-9a-f]{64}")
+_PASSING = ("pass", "warn")
+_LOOK_S = 0.5
 
 
-def verify(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """Whether one of the signatures is ours and the timestamp is recent. ``headers`` lowercase."""
+def new_secret() -> str:
+    """For a webhook that is still to be registered."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether one of the signatures is by one of the secrets, and the timestamp is recent.
+
+    Args:
+        secret: ``whsec_…``; several, separated by blanks, while one takes the other's place.
+        headers: with names in lower case.
+    """
     stamp = headers.get("webhook-timestamp", "")
-    if not stamp.isdigit() or abs(time.time() - int(stamp)) > _TOLERANCE_S:
+    if not re.fullmatch("[0-9]{1,12}", stamp) or abs(time.time() - int(stamp)) > _TOLERANCE_S:
         return False
-    expected = sign(secret, headers.get("webhook-id", ""), int(stamp), body)["webhook-signature"]
+    signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
     given = headers.get("webhook-signature", "").split()
-    return any(hmac.compare_digest(one.encode(), expected.encode()) for one in given)
+    return any(
+        hmac.compare_digest(one.encode(), _signature(key, signed))
+        for key in map(_key, secret.split())
+        for one in given
+    )
+
+
+def _key(secret: str) -> bytes:
+    if not secret.startswith("whsec_"):
+        raise ValueError("a webhook secret begins with whsec_")
+    return base64.b64decode(secret[len("whsec_") :], validate=True)
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
+    return b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+
+
+class Receiver(ThreadingHTTPServer):
+    """Hands every event with a good signature to ``take``; answers 401 to the rest."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, secret: str, take: Callable[[Event], None]) -> None:
+        if not secret.split() or not all(map(_key, secret.split())):
+            raise ValueError("there is no webhook secret")
+        self.secret, self.take = secret, take
+        self.refused = 0
+        super().__init__((host, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SILENCE_S
+    server: Receiver
+
+    def do_POST(self) -> None:
+        self.send_response(self._judge())
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _judge(self) -> int:
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,18}", length):
+            return 411
+        if int(length) > _MAX_BODY_BYTES:
+            return 413
+        body = self.rfile.read(int(length))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if not verify(self.server.secret, headers, body):
+            self.server.refused += 1
+            return 401
+        try:
+            event = json.loads(body)
+        except ValueError:
+            return 400
+        if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+            return 400
+        try:
+            self.server.take(event)
+        except OSError as error:
+            # The service sends it again, later.
+            print(f"receiver: {error}", file=sys.stderr)
+            return 503
+        return 204
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing: whoever runs this may draw on the screen."""
+
+
+class Kept:
+    """The newest verdict about each file, as one JSON file by sha256 in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+
+    def take(self, event: Event) -> None:
+        """Keep a verdict, unless a newer one is here: events may come late, or twice."""
+        sha256 = event["data"].get("artifact_sha256")
+        if event.get("type") != "inspection.completed" or not _is_sha256(sha256):
+            return
+        with self._lock:
+            before = self.about(sha256)
+            if before is not None and _moment(before) >= _moment(event):
+                return
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = self._folder / f".{sha256}.{os.getpid()}"
+            partial.write_text(json.dumps(event, indent=2), encoding="utf-8")
+            partial.replace(self._folder / f"{sha256}.json")
+
+    def about(self, sha256: str) -> Event | None:
+        """The verdict about these bytes, if there is one."""
+        try:
+            text = (self._folder / f"{sha256}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        event: Event = json.loads(text)
+        return event if event["data"]["artifact_sha256"] == sha256 else None
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def _moment(event: Event) -> datetime:
+    return datetime.fromisoformat(str(event["timestamp"]))
+
+
+def sha256_of(path: Path) -> str:
+    """Of the whole file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def decide(event: Event, oldest: datetime | None) -> str | None:
+    """Why a file with this verdict is blocked; None where it is let through."""
+    data = event["data"]
+    if data.get("status") != "succeeded" or data.get("result") not in _PASSING:
+        return f"the verdict is {data.get('verdict')}, the result {data.get('result')}"
+    if oldest is not None and _moment(event) < oldest:
+        return f"the verdict is of {event['timestamp']}, which is too old"
+    return None
 
 
 class WebhookReceiver:
-    """Use as a context manager; register ``url`` and ``secret`` with the service."""
+    """A receiver on loopback for the demo and for trying things out; use as a context manager.
+
+    Register ``url`` and ``secret`` with the service.
+    """
 
     def __init__(self) -> None:
         self.secret = new_secret()
-        self.refused = 0
-        self._events: dict[str, dict[str, Any]] = {}
+        self._events: dict[str, Event] = {}
         self._arrived = threading.Condition()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = min(int(self.headers.get("Content-Length", 0)), _MAX_BODY_BYTES)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                is_good = receiver._keep(headers, self.rfile.read(length))
-                self.send_response(204 if is_good else 401)
-                self.end_headers()
-
-            def log_message(self, *_args: object) -> None:
-                """Say nothing: the caller draws progress bars."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Receiver("127.0.0.1", 0, self.secret, self._take)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
@@ -62,31 +205,96 @@ class WebhookReceiver:
         """Where to send events, on 127.0.0.1; the port is the one that was bound."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/clipvet"
 
-    def wait_for(self, inspection_id: str, timeout_s: float) -> dict[str, Any] | None:
+    @property
+    def refused(self) -> int:
+        """How many events came with a wrong signature."""
+        return self._server.refused
+
+    def wait_for(self, inspection_id: str, timeout_s: float) -> Event | None:
         """The verified event about an inspection, or None if none comes in time."""
         with self._arrived:
             self._arrived.wait_for(lambda: inspection_id in self._events, timeout_s)
             return self._events.get(inspection_id)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> WebhookReceiver:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
-    def _keep(self, headers: dict[str, str], body: bytes) -> bool:
-        if not verify(self.secret, headers, body):
-            self.refused += 1
-            return False
-        event = json.loads(body)
+    def _take(self, event: Event) -> None:
         with self._arrived:
             self._events[event["data"]["inspection_id"]] = event
             self._arrived.notify_all()
-        return True
+
+
+def listen(arguments: argparse.Namespace) -> int:
+    """Receive until Ctrl-C."""
+    secret = os.environ.get("CLIPVET_WEBHOOK_SECRET", "")
+    try:
+        server = Receiver(arguments.host, arguments.port, secret, Kept(arguments.keep).take)
+    except (ValueError, OSError) as error:
+        print(f"receiver: {error} (secret: CLIPVET_WEBHOOK_SECRET)", file=sys.stderr)
+        return USAGE
+    print(f"listening on {arguments.host}:{server.server_port}", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Let a file through, or block it."""
+    try:
+        sha256 = sha256_of(arguments.file)
+    except OSError as error:
+        print(f"receiver: {error}", file=sys.stderr)
+        return USAGE
+    kept, ends_at = Kept(arguments.keep), time.monotonic() + arguments.wait
+    while (event := kept.about(sha256)) is None:
+        if time.monotonic() >= ends_at:
+            print(f"blocked: no verdict about {arguments.file} (sha256 {sha256}) has arrived")
+            return NO_VERDICT
+        time.sleep(_LOOK_S)
+    oldest = None
+    if arguments.max_age_days is not None:
+        oldest = datetime.now(UTC) - timedelta(days=arguments.max_age_days)
+    why = decide(event, oldest)
+    link = (event["data"].get("links") or {}).get("inspection")
+    told = f"sha256 {sha256}, inspection {event['data'].get('inspection_id')}, {link}"
+    if why is None:
+        print(f"let through: {event['data']['verdict']} at {event['timestamp']} ({told})")
+        return LET_THROUGH
+    print(f"blocked: {why} ({told})")
+    return BLOCKED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"receiver: {message}\n")
+
+
+def main(given: list[str] | None = None) -> int:
+    """The command line; see the top of this file."""
+    parser = _Parser(description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    listening = commands.add_parser("listen", help="receive verdicts until Ctrl-C")
+    listening.add_argument("--host", default="127.0.0.1")
+    listening.add_argument("--port", type=int, default=8443)
+    checking = commands.add_parser("check", help="let a file through, or block it")
+    checking.add_argument("file", type=Path)
+    checking.add_argument("--wait", type=float, default=0, help="seconds to wait for a verdict")
+    checking.add_argument("--max-age-days", type=float, help="an older verdict blocks")
+    for command, run in ((listening, listen), (checking, check)):
+        command.add_argument("--keep", type=Path, required=True, help="folder of the verdicts")
+        command.set_defaults(run=run)
+    arguments = parser.parse_args(given)
+    return int(arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

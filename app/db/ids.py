@@ -9,7 +9,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["upl", "insp", "evt", "whe", "del", "req", "wrk"]
+Prefix = Literal["upl", "insp", "evt", "whe", "del", "req", "wrk", "pol"]
 
 
 def new_id(prefix: Prefix) -> str:

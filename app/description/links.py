@@ -33,6 +33,7 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "put_part": {"upload_id": _ID, "number": "$response.body#/parts/0/part_number"},
         "complete_upload": {"upload_id": _ID},
     },
+    ("find_uploads", "200"): {"get_upload": {"upload_id": _FIRST}},
     ("get_upload", "200"): {
         "put_part": {"upload_id": _ID, "number": "$response.body#/parts/0/part_number"},
     },
@@ -51,6 +52,8 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
     ("list_inspections", "200"): _of_an_inspection(_FIRST),
     ("get_model", "200"): _of_an_inspection(_FIRST),
+    ("add_policy", "201"): {"get_policy": {"policy_name": "$response.body#/name"}},
+    ("list_policies", "200"): {"get_policy": {"policy_name": "$response.body#/items/0/name"}},
     ("list_artifacts", "200"): {
         "get_artifact": {
             "inspection_id": "$request.path.inspection_id",

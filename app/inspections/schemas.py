@@ -42,7 +42,6 @@ Manifest = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "required": ["classnames"],
             "properties": {
                 "classnames": {
                     "type": "array",
@@ -57,18 +56,15 @@ Manifest = Annotated[
 ]
 
 
-def _exactly_one_of(*names: str) -> dict[str, Any]:
-    """As ``InspectionCreate`` demands, in JSON Schema: a null is as good as nothing."""
-    given = [
-        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
-    ]
-    return {"oneOf": given}
+def _given(name: str) -> dict[str, Any]:
+    """In JSON Schema, where a null is as good as nothing."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
 _RULES: dict[str, Any] = {
     "allOf": [
-        _exactly_one_of("upload_id", "sha256"),
-        _exactly_one_of("manifest", "classes"),
+        {"oneOf": [_given("upload_id"), _given("sha256")]},
+        {"not": {"allOf": [_given("manifest"), _given("classes")]}},
         {
             "if": {
                 "properties": {"in_distribution": {"const": True}},
@@ -95,11 +91,15 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
     backbone: Backbone
     manifest: Annotated[
         Manifest | None,
-        Field(description="classnames plus the options that the file cannot say."),
+        Field(description="classnames and the options that the file cannot say."),
     ] = None
     classes: Annotated[
         list[ClassName] | None,
-        Field(min_length=1, max_length=50_000, description="Short form of a manifest."),
+        Field(
+            min_length=1,
+            max_length=50_000,
+            description="Short form of a manifest; with neither the file is asked for the names.",
+        ),
     ] = None
     probes: Annotated[
         Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
@@ -119,12 +119,10 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
     def _exactly_one(self) -> Self:
         if (self.upload_id is None) == (self.sha256 is None):
             raise ValueError("give exactly one of upload_id and sha256")
-        if (self.manifest is None) == (self.classes is None):
-            raise ValueError("give exactly one of manifest and classes")
-        names = (self.manifest or {}).get("classnames")
-        if self.manifest is not None and (
-            not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names)
-        ):
+        if self.manifest is not None and self.classes is not None:
+            raise ValueError("give manifest or classes, not both")
+        names = (self.manifest or {}).get("classnames", ["none are stated"])
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
             raise ValueError("manifest.classnames must be a list of class names")
         if self.in_distribution and self.probes == "builtin":
             raise ValueError("in_distribution is said of uploaded probes; built-in ones are not")
@@ -132,7 +130,9 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
 
     def inspector_request(self, backbone: str) -> dict[str, Any]:
         """The part of the wish that the inspection itself reads, ``backbone`` by its one name."""
-        manifest = self.manifest or {"method": "auto", "classnames": self.classes}
+        manifest = self.manifest or {"method": "auto"}
+        if self.classes is not None:
+            manifest = {"method": "auto", "classnames": self.classes}
         names = {spec.name for spec in READ} | {"probes"}
         asked: dict[str, Any] = self.model_dump(include=names)
         return {"manifest": manifest, "backbone": backbone} | asked

@@ -13,6 +13,7 @@ from app.models.inspection import (
     Status,
 )
 from app.models.outbox import Dispatch
+from app.models.policy import PolicyVersion
 from app.models.upload import Upload, UploadPart
 from app.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.models.worker import WorkerBeat
@@ -27,6 +28,7 @@ __all__ = [
     "IdempotencyKey",
     "Inspection",
     "InspectionEvent",
+    "PolicyVersion",
     "Report",
     "Status",
     "Upload",

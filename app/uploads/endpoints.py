@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -12,9 +12,10 @@ from app.dependencies import Context, ContextDep, IdempotencyDep
 from app.documented import BYTES, carries, problems
 from app.errors import TooLarge, Unprocessable
 from app.idempotency import Answer
+from app.paging import Page, PageToken, before, cut
 from app.strict import StrictRoute, declared_length
 from app.uploads import completing, service
-from app.uploads.schemas import UploadCreate, UploadView
+from app.uploads.schemas import Sha256, UploadCreate, UploadView
 from app.uploads.spool import spooled_part
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=StrictRoute)
@@ -37,6 +38,21 @@ def begin_upload(body: UploadCreate, context: ContextDep, once: IdempotencyDep) 
         return Answer(201, view, {"Location": f"{base_url}/v1/uploads/{upload.id}"})
 
     return once.answer(body, work)
+
+
+@router.get("")
+def find_uploads(
+    sha256: Sha256,
+    context: ContextDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    page_token: PageToken | None = None,
+) -> Page[UploadView]:
+    """Complete uploads of these bytes, newest first: ask before you send, inspect what is here."""
+    before_id = before("upl", page_token)
+    with context.database.read() as session:
+        rows = service.stored_copies(session, sha256, before_id=before_id, limit=limit + 1)
+    views = [UploadView.of(row, [], context.base_url) for row in rows]
+    return cut(views, [row.id for row in rows], limit)
 
 
 @router.get("/{upload_id}")

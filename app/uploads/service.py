@@ -291,3 +291,18 @@ def find_stored(session: Session, *, upload_id: str | None, sha256: str | None) 
     if found is None:
         raise NotFound("no stored upload has this sha256; upload the bytes first")
     return found
+
+
+def stored_copies(
+    session: Session, sha256: str, *, before_id: str | None, limit: int
+) -> list[Upload]:
+    """Uploads whose bytes are here and have this hash, newest first."""
+    query = (
+        select(Upload)
+        .where(Upload.tenant == DEFAULT_TENANT, Upload.sha256 == sha256, Upload.status == "stored")
+        .order_by(Upload.id.desc())
+        .limit(limit)
+    )
+    if before_id is not None:
+        query = query.where(Upload.id < before_id)
+    return list(session.scalars(query))

@@ -8,8 +8,9 @@ from typing import Literal
 from inspector.options.definition import EVERYWHERE, Way, option
 
 _LONGEST_S = 30 * 86400
-_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "trojai")
-"""Ways that may name pictures; a service takes them as an upload, which `submit` does not send."""
+_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "submit", "trojai")
+"""Ways that may name pictures of this machine; the service takes them as an upload, which `submit`
+sends."""
 
 
 @dataclass(frozen=True)

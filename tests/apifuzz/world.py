@@ -22,7 +22,15 @@ from app.db.base import Base
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.inspections.lease import claim
-from app.models import Artifact, Dispatch, Inspection, Upload, WebhookDelivery, WebhookEndpoint
+from app.models import (
+    Artifact,
+    Dispatch,
+    Inspection,
+    PolicyVersion,
+    Upload,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from app.settings import Settings
 from app.uploads.service import part_ranges
 from tests.support.checkpoints import coop_state, save_dassl
@@ -55,6 +63,7 @@ class Known:
     """To endpoints of single inspections, which are left, so that they can be sent again."""
     hashes: list[str]
     artifacts: list[str]
+    policies: list[str]
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,8 @@ def _seed_ended(service: _Customer, receiver: str, folder: Path) -> None:
     service.store(checkpoint.name, checkpoint.read_bytes())
     for number in range(_ENDPOINTS):
         service.post("/v1/webhook_endpoints", {"url": f"{receiver}/{number}"})
+    for name in ("strict", "lenient", "strict"):
+        service.post("/v1/policies", {"name": name})
     closed = f"http://127.0.0.1:{free_port()}/"
     ends = [
         service.submit_bytes({"verdict": "backdoored"}, repair=True, webhook={"url": receiver}),
@@ -271,4 +282,5 @@ def _known(data_dir: Path, url: str | None) -> Known:
             ),
             hashes=column(Upload.sha256),
             artifacts=column(Artifact.name),
+            policies=column(PolicyVersion.name),
         )

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx2
 
-from app.client.api import Json
+from app.client import Json
 from tests.chaos.record import Record
 
 _TIMEOUT_S = 30

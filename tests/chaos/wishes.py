@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
+from app.client.gate.orders import read_manifest
 from app.demo import BACKDOORED, CLEAN, SAMPLES
 from app.inspections.policy import Verdict
-from app.submit import read_manifest
 from tests.support.checkpoints import coop_state, save_dassl
 
 _BIG_BYTES = 66 << 20

@@ -14,7 +14,7 @@ import pytest
 
 from app import cli
 from app.client import Client
-from app.submit import read_classes, read_manifest
+from app.client.gate.orders import read_classes, read_manifest
 from inspector.errors import ManifestError
 from inspector.manifest import parse_class_list
 
@@ -86,11 +86,14 @@ def test_a_service_that_does_not_answer_is_an_error(
     assert run(monkeypatch, *arguments) == 2
 
 
-def test_two_class_lists_are_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    manifest = tmp_path / "m.json"
-    manifest.write_text("{}")
-    more = ["--url", "http://x", "--manifest", str(manifest)]
-    assert run(monkeypatch, *submit_arguments(tmp_path, *more)) == 4
+def test_a_class_list_that_is_none_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--url", "http://x"]
+    arguments = submit_arguments(tmp_path, *more)
+    (tmp_path / "classes.txt").write_text("a\n\nb\n")
+    assert run(monkeypatch, *arguments) == 4
+    assert "line 2 is empty" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_both_command_lines_read_a_class_list_alike(tmp_path: Path, text: str) -
         with pytest.raises(ValueError, match=re.escape(why)):
             read_classes(path)
     else:
-        assert read_classes(path)["classnames"] == wanted
+        assert read_classes(path) == wanted
 
 
 def test_what_answers_may_be_no_service(
@@ -118,6 +121,8 @@ def test_what_answers_may_be_no_service(
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<html>")
+
+        do_GET = do_POST
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -176,4 +181,4 @@ def test_links_are_followed_below_the_url_that_was_given(
 ) -> None:
     with Client(base) as client:
         assert client.url_of(link) == opened
-        assert client._path_of(link) == path
+        assert client._http.path_of(link) == path

@@ -89,7 +89,7 @@ def test_open_paths_need_no_token(locked: Ledger, path: str) -> None:
     [
         ("/healthz", "GET, HEAD"),
         ("/docs", "GET, HEAD"),
-        ("/v1/uploads", "POST"),
+        ("/v1/uploads", "GET, HEAD, POST"),
         ("/v1/inspections", "GET, HEAD, POST"),
         (f"/v1/inspections/insp_{ID}/cancel", "POST"),
         ("/v1/webhook_endpoints", "GET, HEAD, POST"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.models import Inspection
 from tests.support.ledger import CLASSES, Ledger, settings_in
 
 
@@ -25,6 +26,18 @@ def test_create_answers_202_and_can_be_read_at_once(ledger: Ledger) -> None:
     assert seen.json()["labels"] == {"team": "x"}
 
 
+@pytest.mark.parametrize("stated", [{}, {"manifest": {"method": "coop"}}, {"manifest": {}}])
+def test_names_that_nobody_states_are_left_to_the_file(
+    ledger: Ledger, stated: dict[str, Any]
+) -> None:
+    upload = ledger.upload(b"some bytes")
+    body = {"upload_id": upload["id"], "backbone": "pocket"} | stated
+    row = ledger.api.post("/v1/inspections", json=body).json()
+    with ledger.context.database.read() as session:
+        asked = session.get_one(Inspection, row["id"]).request
+    assert asked["manifest"] == (stated.get("manifest") or {"method": "auto"})
+
+
 def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
     upload = ledger.upload(b"some bytes")
     body = {"sha256": upload["sha256"], "backbone": "pocket", "classes": CLASSES}
@@ -38,10 +51,10 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
     [
         {"upload_id": None},
         {"sha256": "0" * 64},
-        {"classes": None},
         {"classes": []},
         {"manifest": {"classnames": ["a"]}},
-        {"classes": None, "manifest": {"method": "auto"}},
+        {"classes": None, "manifest": {"method": "auto", "classnames": None}},
+        {"classes": None, "manifest": {"method": "auto", "classnames": [1]}},
         {"backbone": "/etc/passwd"},
         {"backbone": "../secret"},
         {"backbone": ""},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.inspections.policy import FailOn, Result, Verdict, exit_code, result_of
+from app.client.gate.exits import exit_code
+from app.inspections.policy import FailOn, Result, Verdict, result_of
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,19 @@ def _expire(ledger: Ledger, upload_id: str) -> None:
 def test_unknown_uploads_are_404(ledger: Ledger, path: str) -> None:
     answer = ledger.api.request("PUT" if "parts" in path else "GET", path, content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_copies_are_found_by_hash_and_only_while_their_bytes_are_here(ledger: Ledger) -> None:
+    first, second = (ledger.upload(DATA, filename=name) for name in ("a.pth", "b.pth"))
+    begin(ledger, DATA, sha256=first["sha256"])
+    asked = {"sha256": first["sha256"]}
+    page = ledger.api.get("/v1/uploads", params=asked | {"limit": 1}).json()
+    assert [one["id"] for one in page["items"]] == [second["id"]]
+    token = {"page_token": page["next_page_token"]}
+    rest = ledger.api.get("/v1/uploads", params=asked | token).json()
+    assert [one["id"] for one in rest["items"]] == [first["id"]]
+    with ledger.context.database.begin() as session:
+        session.execute(update(Upload).values(status="purged"))
+    assert ledger.api.get("/v1/uploads", params=asked).json()["items"] == []
+    assert ledger.api.get("/v1/uploads").status_code == 422
+    assert ledger.api.get("/v1/uploads?sha256=A").status_code == 422
