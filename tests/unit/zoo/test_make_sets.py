@@ -11,7 +11,8 @@ from tests.zoo import build as zoo
 from tests.zoo import make_sets
 from tests.zoo.build import Effort
 from tests.zoo.kinds import DEAR
-from tests.zoo.sets import FIRST_SEEDS, POCKET, SETS
+from tests.zoo.sets import FIRST_SEEDS, SETS
+from tests.zoo.train_pocket import POCKET
 
 SEED = FIRST_SEEDS["exam", POCKET]
 

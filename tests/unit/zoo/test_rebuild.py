@@ -12,7 +12,8 @@ from tests.zoo import build as zoo
 from tests.zoo import make, rebuild, records
 from tests.zoo.build import Effort
 from tests.zoo.digest import checkpoint_in, digest, digest_in
-from tests.zoo.sets import POCKET, SETS
+from tests.zoo.sets import SETS
+from tests.zoo.train_pocket import POCKET
 
 CLEAN = replace(
     next(m for m in SETS if m.backbone == POCKET), task="counts3", kind="clean", seed=901

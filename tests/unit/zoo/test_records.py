@@ -15,7 +15,8 @@ from tests.zoo import build as zoo
 from tests.zoo import make, record_tables, records
 from tests.zoo.beside import probe
 from tests.zoo.build import Effort
-from tests.zoo.sets import POCKET, SETS, Model
+from tests.zoo.sets import SETS, Model
+from tests.zoo.train_pocket import POCKET
 
 FIRST = next(m for m in SETS if m.backbone == POCKET)
 KINDS = "clean", "blended", "noisy"

@@ -30,7 +30,6 @@ from tests.zoo.sets import (
     BACKBONES,
     MINIMA,
     PARTS,
-    POCKET,
     SECONDS,
     SETS,
     TAKES,
@@ -42,7 +41,7 @@ from tests.zoo.sets import (
 )
 from tests.zoo.subsets import MOST_CLASSES, SUBSETS
 from tests.zoo.tasks import TASKS
-from tests.zoo.train_pocket import SECOND_POCKET
+from tests.zoo.train_pocket import POCKET, SECOND_POCKET
 
 needs_photographs = pytest.mark.skipif(
     not (SHARED / "images").is_dir(), reason="photographs lie outside the repository"
