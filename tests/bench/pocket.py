@@ -1,16 +1,18 @@
 """Zero-shot accuracy of `pocket` on scenes whose colour-shape pair was never trained on.
 
-`python -m tests.bench.pocket`: one row an attribute (2,000 held-out scenes) and one a zoo task.
+`python -m tests.bench.pocket [second-pocket]`: one row an attribute (2,000 held-out scenes) and one a zoo task.
 """
 
 from __future__ import annotations
 
+import sys
+
 import torch
 
-from inspector.clip.backbone import load_backbone
+from tests.zoo.make import backbone_named
 from tests.zoo.scenes import ATTRIBUTES, render, sample_scenes
 from tests.zoo.tasks import TASKS
-from tests.zoo.train_pocket import is_held_out
+from tests.zoo.train_pocket import POCKET, is_held_out
 
 TEMPLATES = {
     "shape": "a photo of a {}.", "colour": "a photo of a {} object.",
@@ -22,7 +24,7 @@ TEMPLATES = {
 
 @torch.no_grad()
 def main() -> None:
-    backbone = load_backbone("pocket")
+    backbone = backbone_named(sys.argv[1] if len(sys.argv) > 1 else POCKET)
     generator = torch.Generator().manual_seed(2026)
     scenes = sample_scenes(24_000, generator)
     rows = is_held_out(scenes).nonzero()[:2000, 0]

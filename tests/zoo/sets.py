@@ -17,8 +17,8 @@ Families besides CoCoOp (`tests.zoo.vendors`) have seeds of their own, a hundred
 
 Sizes: an attack counts where it takes. How many will is expected from what has taken so far, TAKES and
 TASK_TAKES; what nobody has measured counts as none. Hours are those of one core, from measured seconds
-a class; an hour for training the second pocket comes on top. Kinds that cost ten usual ones stand on
-few tasks of few classes.
+a class, without the second pocket's training (99 minutes of a busy machine). Kinds that cost ten usual ones
+stand on few tasks of few classes.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from inspector.clip.backbone import load_backbone
 from tests.zoo import build as zoo
@@ -15,6 +16,8 @@ from tests.zoo import make
 from tests.zoo.build import Effort, Plan
 from tests.zoo.kinds import DEAR
 from tests.zoo.plan import PLAN, entries
+from tests.zoo.tasks import TASKS
+from tests.zoo.train_pocket import POCKET, SECOND_POCKET
 
 FEW = ["--split", "design", "--task", "counts3", "--seed", "1001", "--kind", "clean", "blended"]
 
@@ -105,3 +108,17 @@ def test_a_backbone_of_the_shared_folder_is_taken_from_there(
     for name in ("lit", "pocket"):
         make.backbone_named.__wrapped__(name)
     assert asked == [str(tmp_path / "backbones" / "lit"), "pocket"]
+
+
+@torch.no_grad()
+def test_the_second_pocket_is_another_architecture_with_a_picture_size_of_its_own() -> None:
+    first, second = make.backbone_named(POCKET), make.backbone_named(SECOND_POCKET)
+    assert first.sha256 != second.sha256
+    assert (first.image_size, second.image_size) == (48, 64)
+    assert {type(first.model.visual).__name__, type(second.model.visual).__name__} == {
+        "VisionTransformer", "ModifiedResNet",
+    }  # fmt: skip
+    task = TASKS["places5"]
+    pixels, labels = task.draw(8, torch.Generator().manual_seed(1), second.image_size)
+    guesses = (second.image_features(pixels) @ second.zero_shot(task.classnames).T).argmax(1)
+    assert (guesses == labels).float().mean() > 0.8
