@@ -41,7 +41,6 @@ _BOUND: dict[str, tuple[str, float]] = {
     "query.sha256": ("hashes", 0.5),
     "query.page_token": ("tokens", 0.4),
     "header.prefer": ("preferences", 0.4),
-    "body.policy": ("policies", 0.8),
     "body.inspection_id": ("inspections", 0.7),
     "body.backbone": ("backbones", 0.8),
     "body.url": ("urls", 0.7),
@@ -51,7 +50,8 @@ _BOUND: dict[str, tuple[str, float]] = {
     "body.member": ("selectors", 0.3),
     "body.state": ("selectors", 0.3),
 }
-"""Where a value of which list is sent, and how often; else it is made up."""
+"""Where a value of which list is sent, and how often; else it is made up. Fields that exclude one another are not here
+(`policy` and `document`, `upload_id` and `sha256`): a list's value would also stand where null was meant."""
 
 _REFUSALS = [400, 401, 404, 405, 409, 413, 415, 422]
 """Of data that do not fit; schemathesis' own list has 403 and 5xx, and lacks 413 for a size too large."""
