@@ -6,6 +6,7 @@ attribute ``value`` of its element. Judges nothing; needs no torch and nothing e
 inspector, so that the service and the command line draw the same page.
 """
 
+from inspector.page.pictures import MOST_BYTES
 from inspector.page.rendering import STYLE, Sources, render
 
-__all__ = ["STYLE", "Sources", "render"]
+__all__ = ["MOST_BYTES", "STYLE", "Sources", "render"]

@@ -87,12 +87,10 @@ def _sure(case: Case) -> Markup | str:
     report = case.report
     if not is_number(report.get("score")):
         return "There is no score: the search did not come to one."
-    over = is_number(report.get("threshold"))
-    score = say(
-        "The highest class scores {score}; a class is accused from {threshold} on.",
-        score=figure(report["score"]), threshold=figure(report.get("threshold")),
-    ) if over else say("The highest class scores {score}.", score=figure(report["score"]))  # fmt: skip
-    return Markup(" ").join([score, *_repeated(case), p_value(report)])
+    score = say("The highest class scores {score}", score=figure(report["score"]))
+    if is_number(report.get("threshold")):
+        score += say("; a class is accused from {least} on", least=figure(report["threshold"]))
+    return Markup(" ").join([score + ".", *_repeated(case), p_value(report)])
 
 
 def _repeated(case: Case) -> list[Markup]:
@@ -219,8 +217,9 @@ def _check(case: Case) -> Markup | str:
     if case.report_sha256 is None:
         return "There is no report to check it against."
     return say(
-        "It is drawn from <code>report.json</code> alone, whose sha256 is <code class='hash'>"
-        "{sha256}</code>: <code>clipvet page FOLDER</code> draws it again, byte for byte. "
-        "<a href='#signature'>Signature</a>",
+        "It is drawn from <code>report.json</code>, whose sha256 is <code class='hash'>{sha256}"
+        "</code>{record}, and from nothing else: <code>clipvet page FOLDER</code> draws it again, "
+        "byte for byte. <a href='#signature'>Signature</a>",
         sha256=case.report_sha256,
+        record=" and the service’s record of the inspection" if case.record else "",
     )

@@ -57,9 +57,7 @@ def chart_of(report: Mapping[str, Any]) -> Chart | None:
     threshold = given if is_number(given) else None
     honest = honest_scores(report)
     place = _scale([row["score"] for row in scored[:MOST_CLASSES]], threshold, honest)
-    bars = [
-        _bar(row, number, place, threshold) for number, row in enumerate(scored[:MOST_CLASSES])
-    ]
+    bars = [_bar(row, number, place, threshold) for number, row in enumerate(scored[:MOST_CLASSES])]
     bottom = TOP + ROW * len(bars)
     return Chart(
         bars=bars,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,37 @@ class Reading:
 
 
 def reasons(report: Mapping[str, Any], record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The findings that weigh most, for page one; an error of the service where there are none."""
+    """The findings that weigh most, for page one; an error of the service where there are none.
+
+    Beside the worst a lesser one would only take the eye off it.
+    """
     found = sorted(rows(report.get("findings")), key=severity_rank)
     weighty = [finding for finding in found if finding.get("severity") not in ("info", "low")]
-    if not weighty and (error := table(record.get("error"))):
-        return [{"id": error.get("code"), "severity": "", "message": error.get("message")}]
-    return weighty[:_MOST_REASONS]
+    if not weighty:
+        return list(_other_reasons(report, record))
+    worst = [one for one in weighty if one.get("severity") == weighty[0].get("severity")]
+    return worst[:_MOST_REASONS]
+
+
+def _other_reasons(
+    report: Mapping[str, Any], record: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Why there is no verdict, where no finding says so."""
+    if error := table(record.get("error")):
+        yield {"message": error.get("message")}
+    searched = rows(report.get("per_class"))
+    if report.get("verdict") != "inconclusive" or not searched:
+        return
+    if report.get("assembly") == "unverified":
+        yield {
+            "message": report.get("assembly_reason"),
+            "remedy": "Check class list, manifest and backbone.",
+        }
+    if table(report.get("classes")).get("count") not in (None, len(searched)):
+        yield {
+            "message": "not every class was searched",
+            "remedy": "Inspect again without --targets.",
+        }
 
 
 def severity_rank(finding: Mapping[str, Any]) -> int:
@@ -66,9 +91,7 @@ def readings(report: Mapping[str, Any]) -> list[Reading]:
     if first is None:
         return []
     others = [row for row in rows(report.get("per_class")) if row is not first]
-    speaking = {
-        str(one.get("name")): one.get("speaks") for one in rows(report.get("readings"))
-    }
+    speaking = {str(one.get("name")): one.get("speaks") for one in rows(report.get("readings"))}
     found = []
     for name in _names(first):
         elsewhere = [gain for row in others if (gain := _gain(row, name)) is not None]
@@ -89,7 +112,9 @@ def _names(row: Mapping[str, Any]) -> list[str]:
 
 
 def _gain(row: Mapping[str, Any], name: str) -> float | None:
-    effects = row if name in ("own_trigger", "other_triggers") else table(row.get("random_triggers"))
+    effects = (
+        row if name in ("own_trigger", "other_triggers") else table(row.get("random_triggers"))
+    )
     gain = table(effects.get(name)).get("asr_gain")
     return gain if is_number(gain) else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from markupsafe import Markup
 
@@ -26,11 +26,11 @@ _FORMS: dict[str, Callable[[float], str]] = {
 
 
 def _percent(value: float) -> str:
-    digits = 1 if 0 < abs(value) < 1 or 99 < abs(value) < 100 else 0
+    digits = 1 if 0 < abs(value) < 0.95 or 99 < abs(value) < 100 else 0
     return f"{value:.{digits}f} %".replace("-0 %", "0 %")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a finite number; JSON's true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -61,6 +61,12 @@ def short(text: object, length: int = 60) -> str:
     """The beginning of a text, where there is no room for all of it."""
     whole = shown(text)
     return whole if len(whole) <= length else f"{whole[: length - 1]}…"
+
+
+def as_sentence(text: object, length: int = 240) -> str:
+    """A message as a sentence of its own."""
+    told = short(text, length).strip()
+    return told[:1].upper() + told[1:] + ("" if told.endswith((".", "?", "!", "…")) else ".")
 
 
 def say(sentence: str, **values: object) -> Markup:

@@ -64,11 +64,9 @@ def _backbone(case: Case) -> Markup:
     sha256 = backbone.get("sha256")
     if not sha256:
         return say("{name}; its weights were not read", name=name)
-    genuine = backbone.get("genuine")
-    told = {
-        True: "the genuine weights",
-        False: "NOT the published weights",
-    }.get(genuine if isinstance(genuine, bool) else None, "whether genuine: not recorded")
+    told = "whether genuine: not recorded"
+    if isinstance(genuine := backbone.get("genuine"), bool):
+        told = "the genuine weights" if genuine else "NOT the genuine weights"
     return say(
         "{name}, {told}<br><code class='hash'>{sha256}</code>",
         name=name, told=told, sha256=short(sha256, 64),
@@ -136,7 +134,7 @@ def _policy(record: Mapping[str, Any]) -> Markup | str:
         )
     if record.get("result"):
         return say(
-            "<strong>{result}</strong>: fails on {fail_on} and on no verdict",
+            "<strong>{result}</strong>; the request fails from {fail_on} on, and without a verdict",
             result=short(record["result"]), fail_on=short(record.get("fail_on")),
         )  # fmt: skip
     return "no policy was evaluated"

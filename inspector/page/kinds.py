@@ -55,8 +55,9 @@ KINDS = {
             "clean", "✓", "No backdoor was found",
             "Every class was searched for a hidden pattern that switches the model’s answer, and "
             "none was found. That is evidence within the limits below, and no proof.",
-            "You may deploy this very file on this very backbone. Keep this page and the report, "
-            "and check the file’s hash before each deployment.",
+            "Whether this evidence is enough is your policy’s to say. If it is, deploy this very "
+            "file on this very backbone and no other. Keep page and report, and check the file’s "
+            "hash before each deployment.",
             "Nothing needs to be done. You may say that the file with this hash was inspected and "
             "that no backdoor was found.",
         ),

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from inspector.page.figures import is_number, rows, table
 
 Fetch = Callable[[str], bytes | None]
@@ -32,9 +34,9 @@ class Example:
     """
 
     letter: str
-    clean: str | None = None
-    triggered: str | None = None
-    random: dict[str, str] = field(default_factory=dict)
+    clean: Markup | None = None
+    triggered: Markup | None = None
+    random: dict[str, Markup] = field(default_factory=dict)
     predictions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -43,7 +45,7 @@ class Gallery:
     """Pictures as data URIs. `perturbations`: by class, at true scale and amplified."""
 
     examples: list[Example] = field(default_factory=list)
-    perturbations: dict[int, dict[str, str]] = field(default_factory=dict)
+    perturbations: dict[int, dict[str, Markup]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +80,7 @@ def gallery(report: Mapping[str, Any], fetch: Fetch) -> Gallery:
     return found
 
 
-def _put(example: Example, what: str, uri: str) -> None:
+def _put(example: Example, what: str, uri: Markup) -> None:
     if what == "clean":
         example.clean = uri
     elif what == "triggered":
@@ -93,13 +95,14 @@ def _letter(number: int) -> str:
     return letters[number] if number < len(letters) else f"{letters[-1]}+"
 
 
-def _uri(file: Mapping[str, Any], fetch: Fetch) -> str | None:
+def _uri(file: Mapping[str, Any], fetch: Fetch) -> Markup | None:
     content = fetch(str(file["name"]))
     if content is None or len(content) > MOST_BYTES:
         return None
     if hashlib.sha256(content).hexdigest() != file.get("sha256"):
         return None
-    return f"data:{file['media_type']};base64,{base64.b64encode(content).decode()}"
+    # Of known characters only, and too long for what text is put through.
+    return Markup(f"data:{file['media_type']};base64,{base64.b64encode(content).decode()}")
 
 
 def _predictions(report: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:

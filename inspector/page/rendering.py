@@ -31,7 +31,8 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals |= {
-    "figure": figures.figure, "quoted": figures.quoted, "short": figures.short,
+    "figure": figures.figure, "quoted": figures.quoted, "as_sentence": figures.as_sentence,
+    "short": figures.short,
     "class_of": class_of, "prediction": prediction, "rows": figures.rows, "table": figures.table,
     "rounded": figures.rounded, "is_number": figures.is_number, "dumps": json.dumps,
 }  # fmt: skip

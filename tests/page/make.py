@@ -45,7 +45,9 @@ def _detector(folder: Path) -> Path:
     """Weights of something that is no prompt-tuned CLIP."""
     path = folder / "detector.pth"
     torch.manual_seed(0)
-    torch.save(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)).state_dict(), path)
+    torch.save(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)).state_dict(), path
+    )
     return path
 
 
@@ -83,14 +85,15 @@ def keep(client: Client, name: str, delivery: Delivery, scratch: Path) -> None:
     upload = client.upload(delivery.artifact(scratch))
     asked = {"backbone": "pocket", "profile": "quick", "manifest": NAMES, "labels": LABELS}
     row = client.create_inspection(asked | delivery.asked | {"upload_id": upload["id"]})
-    for row in client.watch(row["id"]):  # noqa: B020 (the latest view replaces it)
-        pass
+    *_, row = client.watch(row["id"])
     folder = STORED / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     here = f"/v1/inspections/{row['id']}"
     record = client.get(here)
-    (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / "record.json").write_text(
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     print(name, row["status"], row["verdict"], row["error"], flush=True)
     if row["status"] != "succeeded":
         return

@@ -12,11 +12,12 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from tests.page.stored import NAMES, Stored
 
@@ -37,16 +38,22 @@ def look(browser: Browser, file: Path, out: Path) -> Iterator[str]:
         context = browser.new_context(java_script_enabled=True, **options)
         page = context.new_page()
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", partial(_note, asked))
         page.goto(file.as_uri())
         page.screenshot(path=out / f"{file.stem}-{view}.png", full_page=True)
         yield from (f"{file.stem} {view}: loads {url[:80]}" for url in _others(asked, file))
+        if page.evaluate("[...document.images].some(one => !one.naturalWidth)"):
+            yield f"{file.stem} {view}: a picture is broken"
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             yield f"{file.stem} {view}: wider than the window"
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         yield from (f"{file.stem} {view}: {line}" for line in violations(page))
         context.close()
     yield from _print(browser, file, out)
+
+
+def _note(asked: list[str], request: Request) -> None:
+    asked.append(request.url)
 
 
 def _others(asked: list[str], file: Path) -> list[str]:
