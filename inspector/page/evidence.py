@@ -123,3 +123,9 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     """The report's sentences."""
     given = report.get("limits")
     return [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+
+
+def sandbox(report: Mapping[str, Any]) -> str:
+    """The strongest layer of the sandbox in which the file was read."""
+    layers = report.get("sandbox")
+    return str(layers[0]) if isinstance(layers, list) and layers else "unknown kind"

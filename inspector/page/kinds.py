@@ -191,5 +191,5 @@ def _without_verdict(report: Mapping[str, Any], ids: set[str]) -> str:
         return "out-of-time"
     if ids & UNSUPPORTED and not report.get("per_class"):
         return "unsupported"
-    stages = {stage.get("name"): stage.get("status") for stage in rows(report.get("stages"))}
+    stages = {str(stage.get("name")): stage.get("status") for stage in rows(report.get("stages"))}
     return "unreadable" if stages.get("read") == "failed" else "inconclusive"

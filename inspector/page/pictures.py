@@ -61,7 +61,7 @@ def gallery(report: Mapping[str, Any], fetch: Fetch) -> Gallery:
     for file in rows(report.get("artifacts"))[:_MOST]:
         name = str(file.get("name"))
         one, other = _PERTURBATION.fullmatch(name), _EXAMPLE.fullmatch(name)
-        if file.get("media_type") not in _TYPES or not (one or other):
+        if str(file.get("media_type")) not in _TYPES or not (one or other):
             continue
         uri = _uri(file, fetch)
         if uri is None:

@@ -62,7 +62,7 @@ def render(sources: Sources) -> str:
         ValueError: the report is no JSON object.
     """
     loaded = None if sources.report is None else json.loads(sources.report)
-    if loaded is not None and not isinstance(loaded, dict):
+    if sources.report is not None and not isinstance(loaded, dict):
         raise ValueError("a report is a JSON object")
     report: Mapping[str, Any] = loaded or {}
     kind = kind_of(loaded)
@@ -83,6 +83,7 @@ def render(sources: Sources) -> str:
         chart=chart_of(report),
         gallery=gallery(report, sources.fetch),
         leader=evidence.leader(report),
+        sandbox=evidence.sandbox(report),
         readings=evidence.readings(report),
         ranked=evidence.ranked(report),
         sweeps=figures.rows(report.get("confirmation")),
