@@ -85,13 +85,5 @@ def _write_pdf(html: str, path: Path) -> None:
         weasyprint = importlib.import_module("weasyprint")  # An extra, which most do not have.
     except ImportError as problem:
         raise RequestError("pdf", "needs WeasyPrint: pip install 'clipvet[pdf]'") from problem
-    weasyprint.HTML(string=html, url_fetcher=_inside(weasyprint)).write_pdf(path)
-
-
-def _inside(weasyprint: Any) -> Any:
-    def fetch(url: str, *arguments: Any, **options: Any) -> Any:
-        if not url.startswith("data:"):
-            raise ValueError("a page loads nothing")
-        return weasyprint.default_url_fetcher(url, *arguments, **options)
-
-    return fetch
+    inside = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
+    weasyprint.HTML(string=html, url_fetcher=inside).write_pdf(path)

@@ -36,7 +36,7 @@ TAGS = {
     "h1", "h2", "h3", "html", "li", "main", "ol", "p", "pre", "section", "span", "strong", "summary", "svg",
     "table", "tbody", "td", "text", "th", "thead", "time", "title", "tr", "tspan", "ul",
 }  # fmt: skip
-ODD = [None, True, -1, 0, 1e308, 5, "7", [], {}, [1], {"a": 1}, [None], [[]], "", 10**30]
+ODD: list[Any] = [None, True, -1, 0, 1e308, 5, "7", [], {}, [1], {"a": 1}, [None], [[]], "", 10**30]
 
 
 def changed(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -234,7 +234,7 @@ def with_more(name: str, **more: Any) -> Seen:
 
 
 def test_what_an_exam_measured_is_told_with_its_counts() -> None:
-    rates = {
+    rates: dict[str, Any] = {
         "basis": "exam 7: quick, CoCoOp, built-in probes, 6 classes",
         "false_alarms": {"count": 3, "of": 211, "low": 0.004, "high": 0.041},
         "misses": {"count": 9, "of": 104, "low": 0.045, "high": 0.157},
