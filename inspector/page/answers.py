@@ -111,9 +111,9 @@ def p_value(report: Mapping[str, Any]) -> Markup:
         )
     return say(
         "p = {p}: if the file is honest and like the {models} honest models it was compared with, "
-        "a score this high comes up in at most {share} of cases.",
+        "a score this high comes up in about {share} of cases or fewer.",
         p=figure(value, "p"), models=figure(bank.get("models"), "count"),
-        share=figure(value, "share"),
+        share=figure(value, "fine share"),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _error_rates(case: Case) -> Markup | str:
     if not lines:
         return NOT_MEASURED
     if rates.get("basis"):
-        lines.append(say("Measured on: {basis}.", basis=short(rates["basis"], 200)))
+        lines.append(say("Measured on: {basis}.", basis=short(rates["basis"], 90)))
     return Markup(" ").join(lines)
 
 
@@ -151,7 +151,7 @@ def _not_covered(case: Case) -> Markup | str:
     told = [one for one in limits if isinstance(one, str)] if isinstance(limits, list) else []
     if not told:
         return "Everything: nothing was searched for."
-    return say("{first} <a href='#limits'>All limits</a>", first=short(told[0], 320))
+    return say("{first} <a href='#limits'>All limits</a>", first=short(told[0], 260))
 
 
 def _repair(case: Case) -> Markup | str:

@@ -10,7 +10,7 @@ from inspector.page.figures import is_number, rows, table
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 _MOST_CLASSES = 100
-_MOST_REASONS = 3
+_MOST_REASONS = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from markupsafe import Markup
 MISSING = Markup('<span class="missing">–</span>')
 _LONGEST = 2000
 _FORMS: dict[str, Callable[[float], str]] = {
+    "fine share": lambda value: f"{100 * value:.1f} %",
     "share": lambda value: _percent(100 * value),
     "score": lambda value: f"{value:.2f}",
     "p": lambda value: f"{value:.3f}",
@@ -79,7 +80,7 @@ def say(sentence: str, **values: object) -> Markup:
     )
 
 
-def quoted(name: object, length: int = 60) -> Markup:
+def quoted(name: object, length: int = 48) -> Markup:
     """A name of a report, in quotation marks and unable to reorder what stands around it."""
     return Markup("<bdi>“{}”</bdi>").format(short(name, length))
 

@@ -40,8 +40,8 @@ def facts(case: Case) -> list[Fact]:
     ]
     others = sorted(set(labels) - {"vendor", "requested_by"})
     return found + [
-        (f"Label {short(name, 30)}", Markup("<bdi>{}</bdi>").format(short(labels[name], 80)))
-        for name in others[:3]
+        (f"Label {short(name, 30)}", Markup("<bdi>{}</bdi>").format(short(labels[name], 40)))
+        for name in others[:2]
     ]
 
 

@@ -255,7 +255,7 @@ def test_a_p_value_is_told_in_words_and_its_bank_drawn_behind_the_bars() -> None
     page = Stored("backdoored").page(**changes)
     told = Seen.of(page)
     assert "like the 39 honest models" in told.below("q-sure")
-    assert "p = 0.025" in told.below("q-sure")
+    assert "p = 0.025" in told.below("q-sure") and "about 2.5 % of cases" in told.below("q-sure")
     assert page.count('<line class="honest"') == 3
     assert "Thin lines behind the bars" in told.below("evidence")
 
