@@ -19,6 +19,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
+from inspector.page import Sources, render
 from tests.page.stored import NAMES, Stored
 
 WIDE, NARROW = {"width": 1100, "height": 1400}, {"width": 380, "height": 800}
@@ -84,6 +85,24 @@ def _print(browser: Browser, file: Path, out: Path) -> Iterator[str]:
     context.close()
 
 
+def crowded() -> str:
+    """A page whose names and sentences are all far too long."""
+    stored, words = Stored("repaired"), "words " * 400
+    report, record = stored.report, stored.record
+    for part in ("artifact", "target"):
+        report[part]["name"] = words
+    report["backbone"]["id"] = report["limits"][0] = words
+    finding = {"id": "x", "severity": "high", "message": words, "remedy": words}
+    rate = {"count": 1, "of": 200, "low": 0.0, "high": 0.03}
+    report |= {
+        "findings": [finding] * 5,
+        "engine": {"version": "0.1.0", "sha256": "a" * 64, "rule": words},
+        "error_rates": {"basis": words, "false_alarms": rate, "misses": rate},
+    }
+    record["labels"] = dict.fromkeys(("vendor", "requested_by", "a", "b", "c"), words)
+    return render(Sources(json.dumps(report), record, stored.fetch))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
@@ -101,6 +120,9 @@ def main(arguments: list[str] | None = None) -> int:
             file = (given.out / f"{name}.html").resolve()
             file.write_text(Stored(name).page(), "utf-8")
             wrong += look(browser, file, given.out)
+        file = (given.out / "crowded.html").resolve()
+        file.write_text(crowded(), "utf-8")
+        wrong += _print(browser, file, given.out)
         browser.close()
     print(json.dumps({"pages": given.names, "wrong": wrong}, indent=1))
     return 1 if wrong else 0
