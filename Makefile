@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # itself chooses by its backbone's size (inspector/threads.py).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check client house serve exam bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness chaos acceptance clean
+.PHONY: help demo test check client house serve exam bench-detect bench-baselines bench-repair bench-speed bench-threads fuzz fuzz-api witness screenshots chaos acceptance clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -96,6 +96,14 @@ fuzz-api: $(VENV)/development  ## requests drawn from the OpenAPI document, sent
 witness: RUNS ?= 100000
 witness: $(VENV)/development  ## files by chance, opened by torch, timm and open_clip and by us, resumable (RUNS=100000)
 	$(BIN)/python -m tests.witness --runs $(RUNS)
+
+$(VENV)/pages: requirements-pages.txt $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-pages.txt
+	touch $@
+
+SHOTS ?= var/screenshots
+screenshots: $(VENV)/pages  ## the report's page of every kind, wide, narrow, dark and printed; needs Debian's chromium (SHOTS=folder)
+	$(BIN)/python -m tests.page.screenshots $(SHOTS)
 
 SEED ?= 1
 INSPECTIONS ?= 500

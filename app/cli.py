@@ -1,7 +1,7 @@
 """The console script ``clipvet``. Never imports torch: what needs it is another process.
 
 ``serve api worker migrate purge submit verify bom keys`` live here; ``inspect scan index logits
-repair calibrate trojai`` become ``python -m inspector`` with the same arguments. Exit codes: 0
+repair calibrate page trojai`` become ``python -m inspector`` with the same arguments. Exit codes: 0
 pass, 1 fail, 2 error, 3 inconclusive, 4 usage, 5 timeout. Each command imports what it needs by
 itself: the service's stack takes longer to load than a static scan takes in all.
 """
@@ -31,6 +31,7 @@ INSPECTOR_COMMANDS = {
     "logits": "what the assembled classifier answers to given pixels",
     "repair": "make a repaired checkpoint",
     "calibrate": "make a calibration for a backbone and a family",
+    "page": "draw the page of a stored report again",
     "trojai": "the TrojAI container's command line",
 }
 

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
+def policy_of(style: str, *more: str) -> str:
+    """The Content-Security-Policy of a page with this one style; ``more`` is allowed besides."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    allowed = ["default-src 'none'", *more, f"style-src 'sha256-{digest}'"]
+    denied = ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+    return "; ".join([*allowed, *denied])
+
+
 @dataclass(frozen=True, slots=True)
 class Pages:
     """Templates of one package, and the style that all of them carry."""
 
     templates: Environment
     style: str
-
-    def policy(self, *more: str) -> str:
-        """The Content-Security-Policy of a page with this style; ``more`` is allowed besides."""
-        digest = base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
-        allowed = ["default-src 'none'", *more, f"style-src 'sha256-{digest}'"]
-        denied = ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
-        return "; ".join([*allowed, *denied])
 
 
 def pages_of(package: str, style: str) -> Pages:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from app.description.document import operations
-from app.html import pages_of
+from app.html import pages_of, policy_of
 
 _pages = pages_of("app.description", "docs.css")
 
 HEADERS = {
-    "Content-Security-Policy": _pages.policy(),
+    "Content-Security-Policy": policy_of(_pages.style),
 }
 
 

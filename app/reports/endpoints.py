@@ -56,9 +56,11 @@ def get_report_json(inspection_id: str, context: ContextDep) -> Response:
 def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
     """The report as one page to read, save or mail."""
     with context.database.read() as session:
+        row = service.finished(session, inspection_id)
         report = service.report_body(session, inspection_id)
+        record = InspectionView.of(row, context.base_url).model_dump(mode="json")
         items = service.artifacts(session, inspection_id)
-    text = page.render(report.body, items, lambda item: _read_all(context, item))
+    text = page.render(report.body, record, items, lambda item: _kept(context, item))
     return HTMLResponse(text, headers=page.HEADERS)
 
 
@@ -125,5 +127,8 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         stream.close()
 
 
-def _read_all(context: Context, item: Artifact) -> bytes:
-    return b"".join(_chunks(_open(context, item)))
+def _kept(context: Context, item: Artifact) -> bytes | None:
+    try:
+        return b"".join(_chunks(_open(context, item)))
+    except NotFound:
+        return None

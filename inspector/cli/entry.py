@@ -18,6 +18,7 @@ from inspector.cli.exits import ERROR, INCONCLUSIVE, INTERRUPTED, USAGE
 from inspector.cli.index import index
 from inspector.cli.inspection import inspect, repair
 from inspector.cli.logits import logits
+from inspector.cli.page import page
 from inspector.cli.scan import scan
 from inspector.cli.screen import note
 from inspector.cli.trojai import trojai
@@ -39,7 +40,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
     epilog="Exit codes: 0 pass, 1 fail, 2 error, 3 inconclusive, 4 usage.",
 )
-for _command in (inspect, scan, index, logits, repair, calibrate, trojai):
+for _command in (inspect, scan, index, logits, repair, calibrate, page, trojai):
     cli.command()(_command)
 
 # Typer may or may not carry its own copy of click.

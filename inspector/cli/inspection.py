@@ -33,6 +33,7 @@ from inspector.cli.options import (
     resolve_device,
     work_folder,
 )
+from inspector.cli.page import write_page
 from inspector.cli.screen import note, progress_bar, show_json, show_report
 from inspector.files import write_json
 from inspector.options import Options, Policy, Selection
@@ -40,7 +41,10 @@ from inspector.options.command_line import taking
 from inspector.request import Request
 
 Out = Annotated[
-    Path | None, typer.Option(file_okay=False, help="Folder to keep the report and pictures in.")
+    Path | None,
+    typer.Option(
+        file_okay=False, help="Folder to keep the report, as JSON and as a page, and pictures in."
+    ),
 ]
 Calibration = Annotated[
     Path | None,
@@ -86,6 +90,8 @@ def inspect(
         report, judged = run(order, folder)
         if options.repair and out is not None:
             _write_container(order, judged, folder)
+        if out is not None:
+            write_page(folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(exit_of_report(report, policy.fail_on))
 
@@ -118,6 +124,7 @@ def repair(
     with work_folder(out) as folder:
         report, judged = run(order, folder)
         written = _write_container(order, judged, folder)
+        write_page(folder)
     show_json(report) if as_json else show_report(report)
     raise typer.Exit(_exit_of_repair(report, written))
 

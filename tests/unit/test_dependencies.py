@@ -23,6 +23,7 @@ LOCKS = {
     "requirements.txt": (),
     "requirements-test.txt": ("test", "check"),
     "requirements-fuzz.txt": ("fuzz",),
+    "requirements-pages.txt": ("pdf", "screenshots"),
 }
 _PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)([^\n]*(?:\n +[^\n]+)*)", re.MULTILINE)
 _OURS = re.compile(r"# via clipvet \(pyproject\.toml\)|#   clipvet \(pyproject\.toml\)")

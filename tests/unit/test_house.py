@@ -9,8 +9,10 @@ import pytest
 
 from tests.house import House, house
 
-CEILING = {"rooms": 21, "floors": 10, "arrows": 70}
-"""Of inspector; lowered whenever the house becomes simpler, never raised without a reason told here."""
+CEILING = {"rooms": 22, "floors": 10, "arrows": 71}
+"""Of inspector; lowered whenever the house becomes simpler, never raised without a reason told here.
+
+The page is a room of its own since the service and the command line draw the same one."""
 
 
 def build(folder: Path, name: str, **modules: str) -> House:

@@ -161,7 +161,8 @@ def test_out_keeps_the_report(
 ) -> None:
     out = tmp_path / "kept" / "here"
     assert clipvet("inspect", artifact, "--backbone", "pocket", "--out", out).code == 0
-    assert [path.name for path in out.iterdir()] == ["report.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json"]
+    assert "No backdoor was found" in (out / "report.html").read_text("utf-8")
 
 
 def test_a_file_that_runs_code_and_one_that_is_none(
@@ -176,6 +177,8 @@ def test_a_file_that_runs_code_and_one_that_is_none(
         ended = clipvet("inspect", path, "--backbone", "pocket", "--json", "--out", out)
         assert ended.code == code
         assert json.loads(ended.out) == json.loads((out / "report.json").read_text())
+        headline = "This file runs code" if path is evil else "Do not treat the file as safe"
+        assert headline in (out / "report.html").read_text("utf-8")
     request = pipeline.requests[0]
     assert (request["backbone"], request["seed"]) == ("pocket", 0)
     json.dumps(request)
@@ -193,6 +196,8 @@ def test_repair_writes_the_vendors_own_container(
     out = tmp_path / "out"
     ended = clipvet(*command, artifact.parent.parent, "--backbone", "pocket", "--out", out)
     assert ended.code == code
+    page = (out / "report.html").read_text("utf-8")
+    assert ("a repaired copy passed the check" in page) is succeeds
     written = torch.load(out / "repaired-model.pth.tar-5", weights_only=False)
     original = torch.load(artifact, weights_only=False)
     assert not written["state_dict"]["ctx"].any()
