@@ -148,7 +148,7 @@ def test_no_tensor_library_is_loaded(module: str) -> None:
     assert not loaded & {"torch", "numpy", "open_clip", "inspector.clip"}
     if module.startswith("app"):
         inspector = {name for name in loaded if name.startswith("inspector.")}
-        assert {name.split(".")[1] for name in inspector} <= {"names", "options"}
+        assert {name.split(".")[1] for name in inspector} <= {"names", "options", "page"}
         assert "worker" not in loaded
 
 
