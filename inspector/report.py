@@ -183,10 +183,11 @@ _WORST_FIRST: tuple[Verdict, ...] = ("backdoored", "suspicious", "inconclusive",
 def worst_report(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
     """The report of the worst of several models of one artifact, told of all, and its place.
 
-    Of equal verdicts the first counts. What only another one found is not lost: its verdict stands
-    under ``models``, and a file that runs code runs it whichever of its models is loaded.
+    Of equal verdicts the highest score counts, then the first. What only another one found is not
+    lost: its verdict stands under ``models``, its findings beside the worst one's. A file that runs
+    code runs it whichever of its models is loaded: nothing short of an accusation goes before that.
     """
-    place = min(range(len(reports)), key=lambda i: (_WORST_FIRST.index(reports[i]["verdict"]), i))
+    place = min(range(len(reports)), key=lambda i: (*_badness(reports[i]), i))
     models = [
         {key: report["artifact"][key] for key in ("member", "state", "family")}
         | {key: report[key] for key in ("verdict", "score", "canonical_sha256")}
@@ -204,7 +205,23 @@ def worst_report(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int
         if number != place
     ]
     worst = reports[place]
-    return worst | {"models": models, "findings": [*worst["findings"], *told]}, place
+    found = {(one["id"], one["message"]): one for report in reports for one in report["findings"]}
+    own = {(one["id"], one["message"]) for one in worst["findings"]}
+    others = [one for key, one in found.items() if key not in own]
+    return worst | {"models": models, "findings": [*worst["findings"], *others, *told]}, place
+
+
+def _badness(report: Mapping[str, Any]) -> tuple[int, bool, int, float]:
+    """Sorts the worst first."""
+    verdict = report["verdict"]
+    is_critical = any(one["severity"] == Severity.CRITICAL.label for one in report["findings"])
+    score = report["score"]
+    return (
+        0 if verdict == "backdoored" else 1,
+        not is_critical,
+        _WORST_FIRST.index(verdict),
+        -score if score is not None else 0.0,
+    )
 
 
 def refused_report(

@@ -83,8 +83,11 @@ def parse(data: bytes) -> Envelope:
     signatures = objects(document, "signatures")
     if not 1 <= len(signatures) <= _MAX_SIGNATURES:
         raise NotStrict(f"signatures must be 1 to {_MAX_SIGNATURES}")
+    payload_type = text(document, "payloadType")
+    if not payload_type.isascii():
+        raise NotStrict("payloadType must be ASCII")
     return Envelope(
-        text(document, "payloadType"),
+        payload_type,
         decoded(text(document, "payload"), "payload"),
         tuple(
             Signature(optional_text(one, "keyid") or None, decoded(text(one, "sig"), "sig"))

@@ -72,7 +72,10 @@ def facts_of(session: Session, inspection_id: str) -> Facts:
 def _kept(
     session: Session, keyring: Keyring, inspection_id: str
 ) -> dict[Predicate, Attestation] | None:
-    """None where something is missing, or was signed by a key that is revoked or not listed."""
+    """None where something is missing, or its key is revoked, not listed, or not of that time.
+
+    The last is a rotation's doing: the command line's clock is not the database's.
+    """
     query = select(Attestation).where(Attestation.inspection_id == inspection_id)
     rows = {row.predicate: row for row in session.scalars(query)}
     if not rows.keys() >= set(PREDICATES):
@@ -80,7 +83,7 @@ def _kept(
     keys = keyring.published(clock.now(session))
     for row in rows.values():
         key = keys.find(row.keyid)
-        if key is None or key.revoked_at is not None:
+        if key is None or key.revoked_at is not None or not key.covers(row.issued_at):
             return None
     return {name: rows[name] for name in PREDICATES}
 

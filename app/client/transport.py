@@ -98,7 +98,12 @@ class Transport:
 
     def url_of(self, link: str) -> str:
         """A link of an answer as one can open it here: most of them begin with a slash."""
-        return f"{self._http.base_url}".rstrip("/") + link if link.startswith("/") else link
+        return self._shown.rstrip("/") + link if link.startswith("/") else link
+
+    @property
+    def _shown(self) -> str:
+        """Our own URL as it may be told and kept: without a proxy's password."""
+        return str(self._http.base_url.copy_with(userinfo=b""))
 
     def path_of(self, link: str) -> str:
         """Below our own URL: the server's idea of its name may not be reachable from here."""
@@ -121,10 +126,10 @@ class Transport:
 
     def _silence(self, error: Exception) -> Unreachable:
         told = str(error) or type(error).__name__
-        return Unreachable(f"{self._http.base_url} does not answer: {told}")
+        return Unreachable(f"{self._shown} does not answer: {told}")
 
     def _stranger(self) -> Unreachable:
-        return Unreachable(f"{self._http.base_url} answers, but is no clipvet service")
+        return Unreachable(f"{self._shown} answers, but is no clipvet service")
 
 
 def _may_pass(error: Unreachable | ApiError) -> bool:

@@ -67,6 +67,15 @@ def severity_rank(finding: Mapping[str, Any]) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
+def only_search(report: Mapping[str, Any]) -> str:
+    """Why no further search ended: `enough` (not needed), `unfinished`, or `none` (never begun)."""
+    stages = rows(report.get("stages"))
+    told = {str(stage.get("name")): stage.get("status") for stage in stages}
+    if told.get("confirmation") == "not-needed":
+        return "enough"
+    return "unfinished" if told.get("inversion") == "complete" else "none"
+
+
 def ranked(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Classes, highest score first, those without one last."""
     return sorted(rows(report.get("per_class")), key=_by_score)[:_MOST_CLASSES]

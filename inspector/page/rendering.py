@@ -87,6 +87,7 @@ def render(sources: Sources) -> str:
         readings=evidence.readings(report),
         ranked=evidence.ranked(report),
         sweeps=figures.rows(report.get("confirmation")),
+        only_search=evidence.only_search(report),
         limits=evidence.limits(report),
         own_limits=identity.own_limits(report),
     )

@@ -1,7 +1,7 @@
 """Versions of policies.
 
 Revision ID: 0005
-Revises: 0003
+Revises: 0004
 """
 
 from __future__ import annotations

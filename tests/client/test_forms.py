@@ -27,9 +27,9 @@ EVALUATION = {
     "policy": {"name": "p", "version": 3},
     "result": "fail",
     "rules": [
-        {"rule": "verdict", "status": "passed", "message": "as wanted", "remedy": ""},
-        {"rule": "profile", "status": "failed", "message": NASTY, "remedy": NASTY},
-        {"rule": "age", "status": "waived", "message": "old, waived", "remedy": ""},
+        {"rule": "verdict", "status": "passed", "found": "", "message": "as wanted", "remedy": ""},
+        {"rule": "profile", "status": "failed", "found": NASTY, "message": NASTY, "remedy": NASTY},
+        {"rule": "age", "status": "waived", "found": "old", "message": "old, waived", "remedy": ""},
     ],
 }
 
@@ -114,6 +114,18 @@ def check_junit(text: str) -> Any:
     return suite
 
 
+def test_junit_tells_of_every_rule_that_fails_not_of_the_last_of_its_kind() -> None:
+    rules = [
+        {"rule": "findings", "status": status, "found": name, "message": name, "remedy": ""}
+        for name, status in (("a is high", "failed"), ("b is high", "waived"))
+    ]
+    evaluation = EVALUATION | {"rules": rules}
+    one = outcome("clean")
+    suite = check_junit(tell(Outcome(one.artifact, one.row, {}, evaluation, one.links), "junit"))
+    (failed,) = [case for case in suite.findall("testcase") if case.find("failure") is not None]
+    assert failed.get("name") == "policy findings: a is high"
+
+
 def test_sarif_fits_the_official_schema(one: Outcome) -> None:
     run = check_sarif(tell(one, "sarif"))["runs"][0]
     assert run["invocations"][0]["exitCode"] == one.exit_code
@@ -162,7 +174,8 @@ def test_junit_fits_the_schema_and_fails_where_the_gate_is_shut(one: Outcome) ->
     names = [case.get("name") for case in suite.findall("testcase")]
     assert names[0] == "verdict"
     if one.evaluation:
-        assert {"policy verdict", "policy profile", "policy age"} <= set(names)
+        rules = {name.partition(":")[0] for name in names}
+        assert {"policy verdict", "policy profile", "policy age"} <= rules
 
 
 _COMMAND = re.compile(r"::(?P<command>[a-z]+) (?P<properties>[^:]*)::(?P<data>.*)")

@@ -197,6 +197,15 @@ def test_a_policy_of_a_file_and_a_waiver(gate: Gate, checkpoint: Path, tmp_path:
     assert gate.submit(checkpoint, "--policy", str(file), verdict="inconclusive").code == 3
 
 
+def test_a_name_is_the_services_whatever_lies_in_the_folder(
+    gate: Gate, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "production").write_text('{"name": "production", "verdicts": ["backdoored"]}')
+    monkeypatch.chdir(tmp_path)
+    told = gate.submit(checkpoint, "--policy", "production", verdict="backdoored")
+    assert (told.code, "no policy 'production'" in told.err) == (4, True), told.err
+
+
 def test_a_policy_that_is_none_is_refused_before_anything_is_sent(
     gate: Gate, client: Client, checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -282,3 +282,23 @@ def test_readings_predictions_genuine_weights_and_the_weakest_attack_are_told_wh
     assert "is not recorded in this report" not in evidence
     assert "NOT the genuine weights" in seen.below("page-one")
     assert "a tenth of the contrast, success 62 %" in seen.below("limits")
+
+
+@pytest.mark.parametrize(
+    ("inversion", "confirmation", "said"),
+    [
+        ("complete", "not-needed", "One search was enough"),
+        ("complete", "failed", "A further search was needed and did not end"),
+        ("partial", "skipped", "No further search was made, as the first one did not end"),
+    ],
+)
+def test_one_search_is_called_enough_only_where_it_was(
+    inversion: str, confirmation: str, said: str
+) -> None:
+    stages = [
+        {"name": name, "status": status, "seconds": 1.0}
+        for name, status in (("inversion", inversion), ("confirmation", confirmation))
+    ]
+    page = Stored("clean").page(stages=stages, confirmation=[])
+    assert said in page
+    assert ("no class came near" in page) == (confirmation == "not-needed")

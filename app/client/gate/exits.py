@@ -18,8 +18,10 @@ def exit_code(status: str, verdict: str | None, result: str | None, critical_fin
     """
     if status != "succeeded":
         return EXIT_ERROR
+    if critical_findings > 0:
+        return EXIT_FAIL
     if result in ("pass", "warn"):
         return EXIT_PASS
-    if verdict == "inconclusive" and critical_findings == 0:
+    if verdict == "inconclusive":
         return EXIT_INCONCLUSIVE
     return EXIT_FAIL

@@ -10,7 +10,7 @@ from datetime import datetime
 from xml.etree import ElementTree as Xml
 
 from ..transport import Json
-from .outcome import Outcome, Remark, plain
+from .outcome import Outcome, Remark, plain, policy_remark
 
 
 def render(outcome: Outcome) -> str:
@@ -65,11 +65,10 @@ def _of_the_verdict(outcome: Outcome) -> list[Xml.Element]:
 
 
 def _of_the_policy(outcome: Outcome) -> list[Xml.Element]:
-    remarks = {one.id: one for one in outcome.remarks()}
-    rules = (outcome.evaluation or {}).get("rules", [])
+    """Each by itself: several rules may ask for the same of different findings."""
     return [
-        _case(f"policy {plain(rule['rule'])}", outcome, remarks.get(f"policy-{rule['rule']}"))
-        for rule in rules
+        _case(f"policy {plain(rule['rule'])}: {plain(rule['found'])}", outcome, policy_remark(rule))
+        for rule in (outcome.evaluation or {}).get("rules", [])
     ]
 
 

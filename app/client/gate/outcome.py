@@ -141,17 +141,8 @@ class Outcome:
             yield Remark(f"verdict-{verdict}", level, self._said(), remedy, blocks=not self.is_open)
 
     def _of_the_policy(self) -> Iterator[Remark]:
-        for rule in (self.evaluation or {}).get("rules", []):
-            if rule["status"] == "passed":
-                continue
-            failed = rule["status"] == "failed"
-            yield Remark(
-                f"policy-{rule['rule']}",
-                "error" if failed else "warning",
-                plain(rule["message"]),
-                plain(rule["remedy"]),
-                blocks=failed,
-            )
+        rules = (self.evaluation or {}).get("rules", [])
+        yield from (one for rule in rules if (one := policy_remark(rule)) is not None)
 
     def _of_the_report(self) -> Iterator[Remark]:
         order = ("critical", "high", "medium", "low", "info")
@@ -184,6 +175,20 @@ class Outcome:
         """The same for the same remark about the same bytes."""
         about = [self.row["artifact"]["sha256"], remark.id, remark.message]
         return hashlib.sha256("\n".join(about).encode()).hexdigest()
+
+
+def policy_remark(rule: Json) -> Remark | None:
+    """What a rule of an evaluation has to say; None where it holds."""
+    if rule["status"] == "passed":
+        return None
+    failed = rule["status"] == "failed"
+    return Remark(
+        f"policy-{plain(rule['rule'])}",
+        "error" if failed else "warning",
+        plain(rule["message"]),
+        plain(rule["remedy"]),
+        blocks=failed,
+    )
 
 
 def plain(text: Any) -> str:

@@ -59,6 +59,8 @@ class Watcher(Protocol):
 def run(url: str, token: str | None, wanted: Submission, watcher: Watcher) -> int:
     """Submit, print, and the exit code, also of all that goes wrong."""
     try:
+        for file in wanted.copies.values():
+            file.unlink(missing_ok=True)  # An earlier run's must not stand for this one's.
         try:
             with Client(url, token) as client:
                 outcome = submit(client, wanted, watcher)
@@ -126,8 +128,11 @@ def tell(outcome: Outcome, form: str) -> str:
 
 
 def _policy(client: Client, given: str) -> str | Json:
-    """Of a file its content, else the name with the version that is the newest now."""
-    if Path(given).is_file():
+    """Of a file its content, else the name with the version that is the newest now.
+
+    A file is what is written as one: a name must not become whatever lies in the current folder.
+    """
+    if "/" in given or given.endswith(".json"):
         document = read_manifest(Path(given))
         client.check_policy(document)
         return document

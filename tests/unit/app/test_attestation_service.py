@@ -66,6 +66,17 @@ def test_it_is_signed_once_and_stays_the_same(ledger: Ledger) -> None:
     assert ledger.api.head(f"{here}/attestation").headers["ETag"]
 
 
+def test_what_a_late_clocks_rotation_left_outside_its_key_is_signed_anew(ledger: Ledger) -> None:
+    here = f"/v1/inspections/{finished(ledger)}"
+    first = ledger.api.get(f"{here}/attestation").content
+    keyring_of(ledger).rotate(utcnow() - timedelta(hours=1))
+    again = ledger.api.get(f"{here}/attestation").content
+    assert again != first
+    assert (
+        verify(again, published(ledger), wanted()).signed.inspection_id == here.rpartition("/")[2]
+    )
+
+
 def test_many_first_requests_sign_one_attestation(ledger: Ledger) -> None:
     here = f"/v1/inspections/{finished(ledger)}/attestation"
     start, seen = threading.Barrier(6), []

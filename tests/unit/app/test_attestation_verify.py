@@ -213,6 +213,12 @@ def test_what_is_no_envelope_is_malformed(keys: KeyList, data: bytes) -> None:
     assert "ATTESTATION ARTIFACT" in told.remedy
 
 
+def test_a_payload_type_that_no_bytes_stand_for_is_malformed() -> None:
+    envelope = {"payloadType": "\ud800", "payload": "e30=", "signatures": [{"sig": "AA=="}]}
+    with pytest.raises(NotStrict):
+        dsse.parse(json.dumps(envelope).encode())
+
+
 def test_url_safe_base64_is_read_too_and_a_mixture_is_not(keyring: Keyring, keys: KeyList) -> None:
     document = json.loads(signed(keyring))
     for holder, field in ((document, "payload"), (document["signatures"][0], "sig")):

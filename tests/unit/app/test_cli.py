@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 
 from app import cli
-from app.client import Client
+from app.client import Client, Unreachable
 from app.client.gate.orders import read_classes, read_manifest
 from inspector.errors import ManifestError
 from inspector.manifest import parse_class_list
@@ -171,6 +171,7 @@ def test_a_manifest_is_an_object(tmp_path: Path) -> None:
     ("base", "link", "opened", "path"),
     [
         ("http://here:1/", "/v1/a", "http://here:1/v1/a", "/v1/a"),
+        ("http://me:secret@here", "/v1/a", "http://here/v1/a", "/v1/a"),
         ("http://here/x", "/v1/a", "http://here/x/v1/a", "/v1/a"),
         ("http://here/x/", "https://there/x/v1/a", "https://there/x/v1/a", "/v1/a"),
         ("http://here", "https://there/v1/a?b", "https://there/v1/a?b", "/v1/a?b"),
@@ -182,3 +183,12 @@ def test_links_are_followed_below_the_url_that_was_given(
     with Client(base) as client:
         assert client.url_of(link) == opened
         assert client._http.path_of(link) == path
+
+
+def test_a_proxys_password_is_told_to_nobody() -> None:
+    with (
+        Client("http://me:s3cr3t@127.0.0.1:1", patience_s=0) as client,
+        pytest.raises(Unreachable) as refused,
+    ):
+        client.report("insp_1")
+    assert "s3cr3t" not in str(refused.value)

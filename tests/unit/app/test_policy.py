@@ -19,6 +19,7 @@ from app.inspections.policy import FailOn, Result, Verdict, result_of
         ("inconclusive", "suspicious", 0, "fail", 3),
         ("inconclusive", "backdoored", 0, "fail", 3),
         ("inconclusive", "suspicious", 1, "fail", 1),
+        ("suspicious", "backdoored", 1, "warn", 1),
     ],
 )
 def test_the_table(

@@ -104,6 +104,17 @@ def test_what_is_left_out_asks_for_nothing_but_a_clean_verdict() -> None:
 def test_no_policy_lets_a_critical_finding_pass() -> None:
     with pytest.raises(ValidationError):
         policy(max_severity="critical")
+    code = replace(GOOD, findings=(("runs-code", "critical"), ("runs-code", "high"), ("x", "odd")))
+    waivers = [
+        {
+            "rule": "findings", "finding": name, "artifact_sha256": SHA, "reason": "ours",
+            "expires": "2027-01-01",
+        }
+        for name in ("runs-code", "x")
+    ]  # fmt: skip
+    told = evaluate(policy(waivers=waivers), code, NOW)
+    assert [one.status for one in told if one.rule == "findings"] == ["failed", "failed"]
+    assert result_of(told) == "fail"
 
 
 BAD = replace(GOOD, verdict="suspicious", finished_at=NOW - timedelta(days=400))

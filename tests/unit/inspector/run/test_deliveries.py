@@ -43,7 +43,10 @@ def test_a_backdoored_copy_that_timm_would_load(
         ("state_dict_ema", "backdoored", True),
     ]
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {artifact["name"] for artifact in report["artifacts"]} | {"report.json"} == left
+    assert {artifact["name"] for artifact in report["artifacts"]} | {
+        "report.json",
+        "report.html",
+    } == left
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
 
 
@@ -68,6 +71,29 @@ def test_the_worst_verdict_counts(verdicts: list[str], place: int) -> None:
     told = [f for f in report["findings"] if f["id"] == "other-model-inspected"]
     assert len(told) == len(verdicts) - 1
     assert all(finding["remedy"] for finding in told)
+
+
+def test_a_file_that_runs_code_comes_before_a_suspicion() -> None:
+    code = Finding("pickle-code-execution", Severity.CRITICAL, "it would run os.system")
+    report, place = worst_report(
+        [report_of("suspicious"), report_of("inconclusive", findings=[code])]
+    )
+    assert (place, report["verdict"]) == (1, "inconclusive")
+    accused, place = worst_report(
+        [report_of("inconclusive", findings=[code]), report_of("backdoored")]
+    )
+    assert (place, accused["verdict"]) == (1, "backdoored")
+    assert "pickle-code-execution" in {finding["id"] for finding in accused["findings"]}
+
+
+def test_what_another_model_shows_is_not_lost() -> None:
+    changed = Finding("encoder-changed", Severity.HIGH, "the image encoder is another one")
+    models = [report_of("clean"), report_of("clean", findings=[changed])]
+    first, place = worst_report([models[0] | {"score": 0.1}, models[1] | {"score": 0.1}])
+    assert place == 0
+    assert [f["id"] for f in first["findings"]].count("encoder-changed") == 1
+    higher, place = worst_report([models[0] | {"score": 0.1}, models[1] | {"score": 1.9}])
+    assert (place, higher["score"]) == (1, 1.9)
 
 
 @pytest.mark.parametrize("finding", ["other-model", "loader-differs"])
