@@ -173,11 +173,7 @@ def submit_command(
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option(
-            "--policy",
-            metavar="NAME|FILE",
-            help="Judge by it, not by --fail-on. A file has a / or ends in .json.",
-        ),
+        typer.Option("--policy", metavar="NAME|FILE.json", help="Judge by it, not by --fail-on."),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="On stdout.")] = "table",
     write: Annotated[

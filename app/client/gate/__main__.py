@@ -41,9 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--manifest", type=Path, help="JSON manifest of the vendor")
     parser.add_argument("--profile", help="quick, standard, paper or thorough")
     parser.add_argument("--fail-on", help="suspicious (the default) or backdoored")
-    parser.add_argument(
-        "--policy", metavar="NAME|FILE", help="judge by a policy; a file has a / or ends in .json"
-    )
+    parser.add_argument("--policy", metavar="NAME|FILE.json", help="judge by a policy instead")
     parser.add_argument("--probes", default="builtin", metavar="DIR|ZIP|builtin")
     parser.add_argument("--in-distribution", action="store_true", default=None)
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
