@@ -6,6 +6,7 @@ are packed again from what is installed here, so that no test needs the network.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -47,8 +48,9 @@ def install(wheel: Path, shelf: Path, folder: Path) -> Path:
     python = folder / "venv" / "bin" / "python"
     # The pip that is here: to install another one first would take longer than all the rest.
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
-    command = [*pip, "install", "--quiet", "--no-index", "--find-links", str(shelf)]
-    subprocess.run([*command, str(wheel)], check=True)
+    # Nothing but the shelf is asked.
+    offline = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf)}
+    subprocess.run([*pip, "install", "--quiet", str(wheel)], check=True, env=offline)
     return python
 
 
