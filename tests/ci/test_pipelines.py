@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,22 @@ def shell(command: list[str], runner: Runner, environment: dict[str, str]) -> Ra
 
 
 @pytest.fixture
-def runner(tmp_path: Path, shelf: Path, checkpoint: Path) -> Runner:
+def runner(tmp_path: Path, shelf: Path, checkpoint: Path) -> Iterator[Runner]:
     (tmp_path / "model.pth").write_bytes(checkpoint.read_bytes())
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne\n")
-    return Runner(tmp_path, shelf)
+    _shadow(tmp_path)
+    yield Runner(tmp_path, shelf)
+    assert not list(tmp_path.rglob("owned"))
+
+
+def _shadow(checkout: Path) -> None:
+    """Whoever writes the checkout puts modules and a gate of his own where ours may be looked for."""
+    for name in ("json", "venv", "pip", "sitecustomize"):
+        (checkout / f"{name}.py").write_text("open('owned', 'w').close()\n")
+    gate = checkout / ".clipvet" / "bin" / "clipvet-gate"
+    gate.parent.mkdir(parents=True)
+    gate.write_text("#!/bin/sh\ntouch owned\n")
+    gate.chmod(0o755)
 
 
 def ordered(runner: Runner, **orders: Any) -> str:
