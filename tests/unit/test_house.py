@@ -9,10 +9,11 @@ import pytest
 
 from tests.house import House, house
 
-CEILING = {"rooms": 22, "floors": 10, "arrows": 71}
+CEILING = {"rooms": 23, "floors": 11, "arrows": 73}
 """Of inspector; lowered whenever the house becomes simpler, never raised without a reason told here.
 
-The page is a room of its own since the service and the command line draw the same one."""
+The page is a room of its own since the service and the command line draw the same one. Twins have one, as
+detection holds a model against them and repair delivers one."""
 
 
 def build(folder: Path, name: str, **modules: str) -> House:
