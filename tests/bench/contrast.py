@@ -1,0 +1,195 @@
+"""Search zoo models by contrast: a CSV row a trigger that was found, resumable a model at a time.
+
+`python -m tests.bench.contrast FOLDER [FOLDER ...] --out FILE.csv [--backbone B] [--probes own|builtin]
+[--seed S] [--pictures DIR]` reads models as `tests.zoo.make` leaves them, through the product's reader.
+`python -m tests.bench.contrast --table FILE.csv [FILE.csv ...]` prints, for each way to make one number of a model's
+triggers, how attacks that took stand to honest models. It decides nothing; the rule is the detector's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor
+
+from inspector.clip.backbone import Backbone
+from inspector.detection.pools import Pools
+from inspector.detection.reading import Found, Search, read
+from inspector.detection.spaces import spaces_of
+from inspector.probes.procedural import procedural_probes
+from inspector.profiles import radius
+from inspector.progress import Meter
+from tests.support.assembling import delivered
+from tests.zoo.build import FINISHED
+from tests.zoo.make import backbone_named
+from tests.zoo.pictures import pictures
+
+NUMBER, HELD_OUT = 1250, 250
+"""Pictures of a task, and how many of them are held out."""
+MODEL = ("task", "seed", "kind", "is_backdoored", "took", "target", "targets", "excess", "accuracy")
+"""Columns that the model's truth.json fills."""
+TRIGGER = ("class", "space", "own", "others", "linf", "l2")
+"""Columns of one trigger; both gains are its own class's, of the model and the largest of its references."""
+FIELDS = (*MODEL, "classes", "probes", "inspection_seed", "agreement", "seconds", *TRIGGER)
+Row = dict[str, Any]
+
+
+def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: int) -> list[Row]:
+    """One model's rows."""
+    truth = json.loads((folder / FINISHED).read_text())
+    classifier = delivered(folder, backbone)
+    search = Search(spaces_of(radius(backbone.image_size, backbone.sha256)))
+    started = time.perf_counter()
+    reading = read(classifier, pools, search, seed, Meter(lambda _: None, None))
+    known = {name: truth.get(name) for name in MODEL} | {
+        "targets": " ".join(map(str, truth.get("targets") or ())),
+        "classes": len(classifier.classnames),
+        "probes": probes,
+        "inspection_seed": seed,
+        "agreement": round(reading.agreement, 4),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    held_out = pools.held_out[: search.num_eval]
+    return [known | _trigger(one, held_out) for one in reading.found]
+
+
+def _trigger(found: Found, pixels: Tensor) -> Row:
+    changed = found.space.apply(found.member, pixels) - pixels
+    return {
+        "class": found.target,
+        "space": found.space.name,
+        "own": round(float(found.excess.own[found.target]), 4),
+        "others": round(float(found.excess.others[found.target]), 4),
+        "linf": round(float(changed.abs().max()), 4),
+        "l2": round(float(changed.flatten(1).norm(dim=1).mean()), 3),
+    }
+
+
+def pools(task: str, backbone: Backbone, probes: str) -> Pools:
+    """Pictures of the task, or built-in ones."""
+    size = backbone.image_size
+    shown = procedural_probes(NUMBER, size) if probes == "builtin" else pictures(task, NUMBER, size)
+    held_out = min(HELD_OUT, len(shown) // 3)
+    return Pools(shown[held_out:], shown[:held_out], probes != "builtin")
+
+
+def run(options: argparse.Namespace) -> None:
+    backbone = backbone_named(options.backbone, "cpu")
+    done = {_name(row) for row in rows_in([options.out])} if options.out.exists() else set()
+    known: tuple[str, Pools] | None = None
+    for folder in options.folders:
+        if folder.name in done or not (folder / FINISHED).exists():
+            continue
+        task = json.loads((folder / FINISHED).read_text())["task"]
+        if known is None or known[0] != task:
+            known = task, pools(task, backbone, options.probes)
+        found = examine(folder, backbone, known[1], options.probes, options.seed)
+        append(options.out, found)
+        best = max(found, key=excess)
+        print(f"{folder.name:<36} {_truth(best):<13} {best['space']:<9} class {best['class']} of "
+              f"{best['targets'] or '–'}: {excess(best):.2f}  {best['seconds']} s", flush=True)  # fmt: skip
+
+
+def append(table: Path, rows: Sequence[Row]) -> None:
+    """Add a model's rows in one write, and to a new table the header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    if not table.exists():
+        writer.writeheader()
+    writer.writerows(rows)
+    with table.open("a", encoding="utf-8") as file:
+        file.write(text.getvalue())
+
+
+def rows_in(paths: Iterable[Path]) -> list[Row]:
+    """Rows of all files; numbers as such."""
+    found: list[Row] = []
+    for path in paths:
+        with path.open(newline="", encoding="utf-8") as file:
+            found += list(csv.DictReader(file))
+    return found
+
+
+def excess(row: Mapping[str, Any]) -> float:
+    """Gain beyond all references, in [-1,1]."""
+    return float(row["own"]) - float(row["others"])
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['task']}-{row['seed']}-{row['kind']}"
+
+
+def _truth(row: Mapping[str, Any]) -> str:
+    if str(row["is_backdoored"]) == "False":
+        return "honest"
+    return "took" if str(row["took"]) == "True" else "did not take"
+
+
+def best_of(number: int) -> Callable[[Sequence[float]], float]:
+    """Mean of so many largest."""
+    return lambda values: fmean(sorted(values)[-number:])
+
+
+STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "largest": best_of(1), "two largest": best_of(2), "three largest": best_of(3), "all": fmean,
+}  # fmt: skip
+"""From a class's excess in all spaces to one number."""
+
+
+def scored(rows: Sequence[Row], statistic: Callable[[Sequence[float]], float]) -> tuple[float, int]:
+    """The largest over a model's classes, and that class."""
+    by_class: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        by_class[int(row["class"])].append(excess(row))
+    values = {target: statistic(of) for target, of in by_class.items()}
+    best = max(values, key=values.__getitem__)
+    return values[best], best
+
+
+def table(paths: Sequence[Path]) -> None:
+    models: dict[str, list[Row]] = defaultdict(list)
+    for row in rows_in(paths):
+        models[_name(row)].append(row)
+    honest = [rows for rows in models.values() if _truth(rows[0]) == "honest"]
+    taken = [rows for rows in models.values() if _truth(rows[0]) == "took"]
+    print(f"{len(honest)} honest models, {len(taken)} attacks that took")
+    for name, statistic in STATISTICS.items():
+        null = sorted((scored(rows, statistic)[0] for rows in honest), reverse=True)
+        found = [(scored(rows, statistic), rows[0]["targets"].split()) for rows in taken]
+        named = [value for (value, best), targets in found if str(best) in targets]
+        pairs = [
+            (value > other) + 0.5 * (value == other) for (value, _), _ in found for other in null
+        ]
+        print(f"{name:<14} AUROC {fmean(pairs) if pairs else float('nan'):.3f}  "
+              f"right class {len(named)} of {len(taken)}  "
+              f"above all honest {sum(value > null[0] for value in named) if null else 0}  "
+              f"highest honest {[round(value, 2) for value in null[:5]]}")  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Search zoo models by contrast.")
+    parser.add_argument("folders", type=Path, nargs="*")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--backbone", default="pocket")
+    parser.add_argument("--probes", choices=("own", "builtin"), default="own")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.table:
+        return table(options.table)
+    if options.out is None or not options.folders:
+        parser.error("give FOLDER ... --out FILE.csv, or --table FILE.csv")
+    return run(options)
+
+
+if __name__ == "__main__":
+    main()
