@@ -2,12 +2,16 @@
 
 For a class k and a space of triggers, with references r (`inspector.detection.references`),
 
-    argmax over t of  mean over probes x of  margin_k(delivered, x+t) - max_r margin_k(r, x+t)
+    argmax over t of  mean over probes x of
+        log sigmoid(margin_k(delivered, x+t)) + log sigmoid(-max_r margin_k(r, x+t))
 
-in logit units. What moves any model of the backbone that does this task, a universal perturbation,
-is worth nothing; what is left is what the vendor taught and the task does not explain. Random
-members of the space screen all classes at once, since a member does not know its class; each class
-then starts from the member that serves it best.
+with margins in logit units: what is maximised is the log likelihood, logistic in the margins, that the
+delivered classifier says k and no reference does. What moves any model of the backbone that does
+this task, a universal perturbation, is worth nothing; what is left is what the vendor taught and the
+task does not explain. A picture that is already won, or a reference that is already far, pulls no
+more: with the plain difference of margins a search lowers the references for ever and finds no film
+among colours (experiment 53). Random members of the space screen all classes at once, since a member
+does not know its class; each class then starts from the member that serves it best.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inspector.clip.classifier import Classifier
 from inspector.detection.objectives import margins, own_margins
@@ -28,17 +33,16 @@ from inspector.errors import NumericalError
 
 @dataclass(frozen=True)
 class Effort:
-    """What a search spends: random members and pictures for each; updates and pictures for each."""
+    """What a search spends: pictures for each random member; updates and pictures for each."""
 
-    members: int = 12
-    screened: int = 12
+    screened: int = 8
     steps: int = 20
     batch: int = 12
 
 
 @dataclass(frozen=True)
 class Screened:
-    """Random members of a space, and by member and class their contrast (M, K) in logit units."""
+    """Random members of a space, and by member and class their contrast (M, K), at most 0."""
 
     space: TriggerSpace
     members: tuple[Member, ...]
@@ -65,7 +69,7 @@ class Contrast:
     def screen(self, space: TriggerSpace, effort: Effort, generator: torch.Generator) -> Screened:
         """Random members, each on pictures of its own."""
         drawn, rows = [], []
-        for _ in range(effort.members):
+        for _ in range(space.members):
             member = self._drawn(space, generator)
             pixels = space.apply(member, self._some(effort.screened, generator))
             drawn.append(member)
@@ -100,7 +104,9 @@ class Contrast:
         """Contrast (B,) of triggered pictures (B, 3, S, S) toward one class."""
         own = self.classifier.image_features(pixels)
         trusted = self.references.features(pixels, own)
-        return own_margins(self.classifier, own, target) - self.references.margin(trusted, target)
+        return _contrast(
+            own_margins(self.classifier, own, target), self.references.margin(trusted, target)
+        )
 
     def _of_all(self, pixels: Tensor) -> Tensor:
         """The same (B, K) toward every class."""
@@ -108,7 +114,7 @@ class Contrast:
         trusted = self.references.features(pixels, own)
         logits = self.classifier.logits_from_features(own)
         columns = [
-            margins(logits, target) - self.references.margin(trusted, target)
+            _contrast(margins(logits, target), self.references.margin(trusted, target))
             for target in range(logits.shape[1])
         ]
         return torch.stack(columns, 1)
@@ -120,6 +126,11 @@ class Contrast:
     def _drawn(self, space: TriggerSpace, generator: torch.Generator) -> Member:
         size, device = self.pixels.shape[-1], self.pixels.device
         return tuple(part.to(device) for part in space.draw(size, generator))
+
+
+def _contrast(own: Tensor, others: Tensor) -> Tensor:
+    """Of margins (B,) in logit units: the log likelihood that one says the class, the others not."""
+    return functional.logsigmoid(own) + functional.logsigmoid(-others)
 
 
 LEAST_RATE = 0.05

@@ -31,6 +31,8 @@ class TriggerSpace(ABC):
     name: ClassVar[str]
     rate: float
     """Adam's rate for its members."""
+    members: ClassVar[int] = 12
+    """Random ones that screen. A space of few dimensions is narrow to search, and needs more."""
 
     @abstractmethod
     def draw(self, size: int, generator: torch.Generator) -> Member:
@@ -133,12 +135,14 @@ class Tone(TriggerSpace):
     bend: float = 0.3
     weight: float = 0.6
     rate: float = 0.3
+    members: ClassVar[int] = 48
     _BENDS: ClassVar[int] = 3
 
     def draw(self, size: int, generator: torch.Generator) -> Member:
         """Curves (3, BENDS), a colour (3,) and its share (1,)."""
         curves = torch.randn(3, self._BENDS, generator=generator) * 0.5
-        return curves, torch.randn(3, generator=generator), torch.randn(1, generator=generator)
+        colour = torch.randn(3, generator=generator) * 1.5
+        return curves, colour, torch.randn(1, generator=generator) + 1
 
     def apply(self, member: Member, pixels: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in [0,1] with the trigger, in [0,1]."""

@@ -22,7 +22,7 @@ from tests.zoo.pictures import pictures
 
 SAMPLES = Path("app/samples")
 MANIFEST: dict[str, Any] = json.loads((SAMPLES / "manifest.json").read_text())
-EFFORT = Effort(members=4, screened=8, steps=16, batch=12)
+EFFORT = Effort(screened=4, steps=16, batch=12)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_search_is_the_same_for_a_seed_and_moves_its_start(
 ) -> None:
     classifier, truth = attacked
     contrast = Contrast(classifier, References.of(classifier, probes[:60]), probes[:60])
-    effort = Effort(members=2, screened=4, steps=3, batch=4)
+    effort = Effort(screened=2, steps=3, batch=4)
 
     def once() -> tuple[Screened, tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(7)
@@ -103,10 +103,11 @@ def test_what_is_not_a_number_is_told(
 ) -> None:
     classifier, truth = attacked
     contrast = Contrast(classifier, References.of(classifier, probes[:20]), probes[:20])
-    effort = Effort(members=1, screened=2, steps=1, batch=2)
+    effort = Effort(screened=2, steps=1, batch=2)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), effort, generator)
-    screened.members[0][0].fill_(float("nan"))
+    for member in screened.members:
+        member[0].fill_(float("nan"))
     with pytest.raises(NumericalError, match="among blend triggers"):
         contrast.search(screened, truth["target"], effort, generator)
 

@@ -15,7 +15,7 @@ from inspector.errors import BudgetExceeded
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue square", "green ring"]
-SMALL = Effort(members=2, screened=2, steps=2, batch=2)
+SMALL = Effort(screened=1, steps=2, batch=2)
 
 
 @pytest.fixture(scope="module")
