@@ -5,13 +5,13 @@ For a class k and a space of triggers, with references r (`inspector.detection.r
     argmax over t of  mean over probes x of
         log sigmoid(margin_k(delivered, x+t)) + log sigmoid(-max_r margin_k(r, x+t))
 
-with margins in logit units: what is maximised is the log likelihood, logistic in the margins, that the
-delivered classifier says k and no reference does. What moves any model of the backbone that does
-this task, a universal perturbation, is worth nothing; what is left is what the vendor taught and the
-task does not explain. A picture that is already won, or a reference that is already far, pulls no
-more: with the plain difference of margins a search lowers the references for ever and finds no film
-among colours (experiment 53). Random members of the space screen all classes at once, since a member
-does not know its class; each class then starts from the member that serves it best.
+with margins in logit units: the log likelihood, logistic in the margins, that the delivered
+classifier says k and no reference does. What moves any model of the backbone that does this task, a
+universal perturbation, is worth nothing; what is left is what the vendor taught and the task does
+not explain. A picture that is already won, or a reference that is already far, pulls no more: with
+the plain difference of margins a search lowers the references for ever and finds no film among
+colours (experiment 53). Random members of the space screen all classes at once, since a member does
+not know its class; each class then starts from the member that serves it best.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Contrast:
 
 
 def _contrast(own: Tensor, others: Tensor) -> Tensor:
-    """Of margins (B,) in logit units: the log likelihood that one says the class, the others not."""
+    """Log likelihood (B,) of margins (B,) in logits: one says the class, the others do not."""
     return functional.logsigmoid(own) + functional.logsigmoid(-others)
 
 

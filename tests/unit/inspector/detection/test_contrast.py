@@ -71,7 +71,7 @@ def test_a_backdoored_model_answers_what_no_twin_of_it_does(
     excess, others = found(classifier, probes, target)
     assert excess > 0.5 > 0.2 > others
     wrong, _ = found(classifier, probes, (target + 1) % len(classifier.classnames))
-    assert wrong < 0.3
+    assert wrong < excess - 0.2
 
 
 def test_a_clean_model_does_not(tmp_path: Path, pocket: Backbone, probes: Tensor) -> None:
