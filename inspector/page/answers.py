@@ -183,14 +183,21 @@ def _who(case: Case) -> Markup | str:
     asked = _label(record, "requested_by")
     by = say("Asked by {who}", who=quoted(asked)) if asked else Markup("Nobody’s name was given")
     return say(
-        "{by}; asked {created}, finished {finished}; inspection <code>{id}</code>.",
-        by=by, created=date(record.get("created_at")), finished=date(record.get("finished_at")),
+        "{by}; asked {created}, {finished}; inspection <code>{id}</code>.",
+        by=by, created=date(record.get("created_at")), finished=finished(record),
         id=short(record.get("id")),
     )  # fmt: skip
 
 
 def _label(record: Mapping[str, Any], name: str) -> object:
     return table(record.get("labels")).get(name)
+
+
+def finished(record: Mapping[str, Any]) -> Markup:
+    """When it ended, if it has."""
+    if "finished_at" in record and record["finished_at"] is None:
+        return Markup("not finished yet")
+    return say("finished {date}", date=date(record.get("finished_at")))
 
 
 def date(value: object) -> Markup:

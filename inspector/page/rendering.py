@@ -65,7 +65,7 @@ def render(sources: Sources) -> str:
     if sources.report is not None and not isinstance(loaded, dict):
         raise ValueError("a report is a JSON object")
     report: Mapping[str, Any] = loaded or {}
-    kind = kind_of(loaded)
+    kind = kind_of(loaded, sources.record)
     sha256 = None if sources.report is None else _sha256(sources.report)
     case = Case(kind, report, sources.record, sha256)
     accuses = kind.name in ACCUSING
