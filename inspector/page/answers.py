@@ -184,7 +184,8 @@ def _who(case: Case) -> Markup | str:
     by = say("Asked by {who}", who=quoted(asked)) if asked else Markup("Nobody’s name was given")
     return say(
         "{by}; asked {created}, {finished}; inspection <code>{id}</code>.",
-        by=by, created=date(record.get("created_at")), finished=finished(record),
+        by=by, created=date(record.get("created_at")),
+        finished=say("finished {date}", date=end) if (end := ended(record)) else "not finished yet",
         id=short(record.get("id")),
     )  # fmt: skip
 
@@ -193,11 +194,11 @@ def _label(record: Mapping[str, Any], name: str) -> object:
     return table(record.get("labels")).get(name)
 
 
-def finished(record: Mapping[str, Any]) -> Markup:
-    """When it ended, if it has."""
+def ended(record: Mapping[str, Any]) -> Markup | None:
+    """When it ended; None where it has not."""
     if "finished_at" in record and record["finished_at"] is None:
-        return Markup("not finished yet")
-    return say("finished {date}", date=date(record.get("finished_at")))
+        return None
+    return date(record.get("finished_at"))
 
 
 def date(value: object) -> Markup:
