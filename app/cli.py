@@ -179,6 +179,10 @@ def submit_command(
     write: Annotated[
         list[str] | None, typer.Option(metavar="FORMAT=FILE", help="Write this form, too.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", file_okay=False, help="Save report, files and signature."),
+    ] = None,
     token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
 ) -> None:
     """Send a checkpoint to a running service and, with --wait, exit by its verdict."""
@@ -196,10 +200,10 @@ def submit_command(
             "webhook": webhook and orders.webhook(webhook),
         }
         wanted = Submission(
-            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge
+            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge, out
         )
-        if not wait and (judge or wanted.copies or format_ not in ("table", "json")):
-            raise ValueError("--policy, --write and this --format need --wait")
+        if not wait and (judge or out or wanted.copies or format_ not in ("table", "json")):
+            raise ValueError("--policy, --write, --out and this --format need --wait")
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     raise typer.Exit(submit(url, token, wanted))
