@@ -221,6 +221,13 @@ def _same(case: Case) -> Markup | str:
     )
 
 
+def _besides(record: Mapping[str, Any]) -> str:
+    if not record:
+        return ""
+    policy = ", the policy’s evaluation" if table(record.get("policy")) else ""
+    return f"{policy} and the service’s record of the inspection"
+
+
 def _check(case: Case) -> Markup | str:
     if case.report_sha256 is None:
         return "There is no report to check it against."
@@ -229,5 +236,5 @@ def _check(case: Case) -> Markup | str:
         "</code>{record}, and from nothing else: <code>clipvet page FOLDER</code> draws it again, "
         "byte for byte. <a href='#signature'>Signature</a>",
         sha256=case.report_sha256,
-        record=" and the service’s record of the inspection" if case.record else "",
+        record=_besides(case.record),
     )

@@ -152,3 +152,35 @@ def test_the_document_tells_of_both_forms(ledger: Ledger) -> None:
             assert set(responses[status]["content"]) == {"application/problem+json", "text/html"}
     other = document["paths"]["/v1/inspections/{inspection_id}"]["get"]["responses"]["404"]
     assert set(other["content"]) == {"application/problem+json"}
+
+
+def test_a_page_under_a_policy_tells_every_rule(ledger: Ledger) -> None:
+    identifier = finished(ledger)
+    path = f"/v1/inspections/{identifier}/report.html"
+    waiver = {"rule": "profile", "reason": "an exception, ticket 7", "expires": "2099-12-31"}
+    document: dict[str, Any] = {"name": "production", "profiles": ["thorough"], "min_engine": "9"}
+    for more in ({"min_engine": None, "profiles": None}, {"waivers": [waiver]}):
+        assert ledger.api.post("/v1/policies", json=document | more).status_code == 201
+    plain = opened(ledger, path).text
+    seen = Seen.of(opened(ledger, f"{path}?policy=production").text)
+    assert "fail under “production”, version 2" in seen.below("page-one")
+    assert "the policy’s evaluation" in seen.below("q-check")
+    told = seen.below("policy")
+    for piece in (
+        "profile",
+        "waived",
+        "an exception, ticket 7",
+        "engine",
+        "failed",
+        "Update the service",
+    ):
+        assert piece in told
+    first = Seen.of(opened(ledger, f"{path}?policy=production&version=1").text)
+    assert "pass under “production”, version 1" in first.below("page-one")
+    assert opened(ledger, path).text == plain
+    explained(opened(ledger, f"{path}?policy=nobody"), 404, "not_found")
+    explained(opened(ledger, f"{path}?policy=..%2F"), 422, "invalid_request")
+    evaluated = {"inspection_id": identifier, "policy": "production"}
+    answer = ledger.api.post("/v1/evaluations", json=evaluated).json()
+    for rule in answer["rules"]:
+        assert rule["found"] in told
