@@ -118,7 +118,7 @@ def submit(client: Client, wanted: Submission, watcher: Watcher) -> Outcome:
             evaluation = client.evaluate(row["id"], policy)
         if wanted.out is not None:
             client.download_all(row["id"], wanted.out)
-    return Outcome(wanted.artifact, row, report, evaluation, _links(client, row))
+    return Outcome(wanted.artifact, row, report, evaluation, _links(client, row, evaluation))
 
 
 def tell(outcome: Outcome, form: str) -> str:
@@ -156,8 +156,13 @@ def _make_empty(folder: Path) -> None:
         raise ValueError(f"--out {folder} is not empty; give a new folder")
 
 
-def _links(client: Client, row: Json) -> dict[str, str]:
-    return {name: client.url_of(link) for name, link in row["links"].items()}
+def _links(client: Client, row: Json, evaluation: Json | None = None) -> dict[str, str]:
+    """Of the page the one under the policy, where the service keeps that."""
+    links = {name: client.url_of(link) for name, link in row["links"].items()}
+    policy = (evaluation or {}).get("policy", {})
+    if policy.get("version"):
+        links["report_html"] += f"?policy={policy['name']}&version={policy['version']}"
+    return links
 
 
 def _fail(wanted: Submission, message: str, code: int) -> int:
