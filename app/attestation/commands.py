@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.attestation.judging import Judge
     from app.attestation.keyring import Keyring
     from app.attestation.published import KeyList, PublicKey
-    from app.attestation.verifying import Refused, Verified
+    from app.attestation.verifying import Refused, Verified, Wanted
     from app.policies.rules import RuleResult
 
 _Result = TypeVar("_Result")
@@ -38,8 +38,7 @@ keys = typer.Typer(
 
 def verify(
     attestation: Annotated[
-        Path,
-        typer.Argument(help="A DSSE envelope, or several, one a line.", **_EXISTING),
+        Path, typer.Argument(help="A DSSE envelope, or several, one a line.", **_EXISTING)
     ],
     artifact: Annotated[
         Path, typer.Argument(help="The very file that is to be deployed.", **_EXISTING)
@@ -68,8 +67,7 @@ def verify(
         ),
     ] = None,
     any_verdict: Annotated[
-        bool,
-        typer.Option("--any-verdict", help="Exit 0 for every genuine attestation."),
+        bool, typer.Option("--any-verdict", help="Exit 0 for every genuine attestation.")
     ] = False,
     format_: Format = "table",
 ) -> None:
@@ -78,8 +76,7 @@ def verify(
     Of several an accusation counts until a stronger inspection takes it back, else the strongest
     newest. Exit 1 for an attestation that proves nothing about the file, and says why.
     """
-    from app.attestation.verifying import Refused, Wanted
-    from app.attestation.verifying import verify as check
+    from app.attestation.verifying import Wanted
 
     trusted, now = _read_keys(keys_file), datetime.now(UTC)
     body = None if report is None else _read(report)
@@ -92,17 +89,23 @@ def verify(
         report_sha256=None if body is None else hashlib.sha256(body).hexdigest(),
         suits=None if judge is None else judge.passes,
     )
-    try:
-        verified = check(_read(attestation), trusted, wanted)
-        rules = [] if judge is None else judge.rules(verified.signed)
-    except Refused as reason:
-        _tell_refusal(reason, format_)
-        raise typer.Exit(EXIT_FAIL) from None
-    signed = verified.signed
+    verified = _verified(_read(attestation), trusted, wanted, format_)
+    signed, rules = verified.signed, [] if judge is None else judge.rules(verified.signed)
     result = signed.result if judge is None else judge.result(signed)
     _tell_verified(verified, result, rules, format_)
     code = exit_code("succeeded", signed.verdict, result, signed.critical)
     raise typer.Exit(EXIT_PASS if any_verdict else code)
+
+
+def _verified(data: bytes, trusted: KeyList, wanted: Wanted, format_: str) -> Verified:
+    from app.attestation.verifying import Refused
+    from app.attestation.verifying import verify as check
+
+    try:
+        return check(data, trusted, wanted)
+    except Refused as reason:
+        _tell_refusal(reason, format_)
+        raise typer.Exit(EXIT_FAIL) from None
 
 
 def bom(
