@@ -47,6 +47,13 @@ cli = typer.Typer(
 )
 
 Format = Literal["table", "json", "sarif", "junit", "github"]
+Seconds = Annotated[
+    float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", file_okay=False, help="Save report, files and signature."),
+]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
@@ -168,9 +175,7 @@ def submit_command(
         typer.Option(metavar="URL", help="Tell it the end; secret: CLIPVET_WEBHOOK_SECRET."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdict.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(min=0, help="Seconds to wait at most; exit 5 after.")
-    ] = None,
+    timeout: Seconds = None,
     judge: Annotated[
         str | None,
         typer.Option("--policy", metavar="NAME|FILE.json", help="Judge by it, not by --fail-on."),
@@ -179,6 +184,7 @@ def submit_command(
     write: Annotated[
         list[str] | None, typer.Option(metavar="FORMAT=FILE", help="Write this form, too.")
     ] = None,
+    out: OutFolder = None,
     token: Annotated[str | None, typer.Option(envvar="CLIPVET_API_TOKEN")] = None,
 ) -> None:
     """Send a checkpoint to a running service and, with --wait, exit by its verdict."""
@@ -196,10 +202,10 @@ def submit_command(
             "webhook": webhook and orders.webhook(webhook),
         }
         wanted = Submission(
-            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge
+            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge, out
         )
-        if not wait and (judge or wanted.copies or format_ not in ("table", "json")):
-            raise ValueError("--policy, --write and this --format need --wait")
+        if not wait and (judge or out or wanted.copies or format_ not in ("table", "json")):
+            raise ValueError("--policy, --write, --out and this --format need --wait")
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     raise typer.Exit(submit(url, token, wanted))

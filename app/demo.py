@@ -1,12 +1,15 @@
 """``python -m app.demo``: the whole service shown on two checkpoints.
 
 The samples in ``app/samples`` were made by ``python -m tests.zoo.build OUT things6 clean 601`` and
-``... things6 badclip 601``; ``truth.json`` beside each says what was measured on them.
+``... things6 badclip 601``; ``truth.json`` beside each says what was measured on them. A buyer has
+unlabelled pictures of what the model is for: ``pictures.zip`` holds 192 of that task, by ``python
+-m tests.zoo.pictures OUT things6 --number 192``, which no model was tuned on.
 
 Starts ``clipvet serve`` on a free port, uploads both over REST, shows progress, receives and
-verifies the signed webhooks, downloads reports, pictures and the repaired file, and fails unless
-everything came out as it should. A client like any other: it knows nothing that REST does not say.
-``KEEP=1`` leaves the service up until Ctrl-C.
+verifies the signed webhooks, downloads reports, pictures and the repaired file, verifies the signed
+verdicts offline, and fails unless everything came out as it should. A client like any other: it
+knows nothing that REST does not say. ``KEEP=1`` leaves the service up until Ctrl-C and opens the
+report in a browser, if there is one.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,18 +32,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from app.client import Busy, Client, Unreachable
 from app.client.gate.orders import read_manifest
+from app.client.gate.outcome import Outcome, plain
 from app.client.receiver import WebhookReceiver
 
 console = Console(soft_wrap=True, highlight=False)
 
 _START_S = 60
+KEYS = "keys.json"
+_IF_CLEAN = "Read on its page what this does not cover; then deploy this very file and no other."
 SAMPLES = Path(__file__).parent / "samples"
 CLEAN = SAMPLES / "clean" / "model.pth.tar-31"
 BACKDOORED, TARGET = SAMPLES / "backdoored" / "model.pth.tar-25", 2
+PICTURES = SAMPLES / "pictures.zip"
 
 
 @dataclass(frozen=True)
@@ -146,10 +153,9 @@ def collect(client: Client, expected: Expectation, row: dict[str, Any], out: Pat
         shown.must(claim=False, otherwise=f"ended as {row['status']}: {row['error']}")
         return shown
     here = f"/v1/inspections/{row['id']}"
-    for name in ("report.json", "report.html"):
-        client.download(f"{here}/{name}", folder / name)
-    for item in client.get(f"{here}/artifacts")["items"]:
-        client.download(f"{here}/artifacts/{item['name']}", folder / item["name"])
+    client.download_report(row["id"], folder)
+    client.download_artifacts(row["id"], folder)
+    client.download(f"{here}/attestation", folder / "attestation.json")
     shown = Shown(expected, row, json.loads((folder / "report.json").read_text()), folder)
     target = (shown.report.get("target") or {}).get("index")
     shown.must(row["verdict"] == expected.verdict, f"verdict {row['verdict']}")
@@ -159,75 +165,92 @@ def collect(client: Client, expected: Expectation, row: dict[str, Any], out: Pat
     if expected.repair:
         shown.must(bool(shown.report.get("repair")), "no repair in the report")
         shown.must((folder / "repaired").exists(), "no repaired file")
+    shown.must(_verifies(expected, folder), "its signed verdict was not verified")
     return shown
 
 
-def print_results(results: list[Shown]) -> None:
-    """Verdicts, target, excess success, repair, and where everything lies."""
-    table = Table("checkpoint", "verdict", "result", "target", "excess ASR", "seconds")
-    for shown in results:
-        summary, target = shown.row["summary"] or {}, shown.report.get("target")
-        excess, seconds = (
-            summary.get("excess_asr"),
-            (shown.report.get("budget") or {}).get("seconds"),
-        )
-        table.add_row(
-            shown.expected.name,
-            str(shown.row["verdict"] or shown.row["status"]),
-            str(shown.row["result"]),
-            f"{target['index']} {target['name']}" if target else "–",
-            f"{excess:.1%}" if isinstance(excess, float) else "–",
-            f"{seconds:.0f}" if isinstance(seconds, int | float) else "–",
-        )
-    console.print(table)
-    for shown in results:
-        if shown.report.get("repair"):
-            console.print(f"repair of {shown.expected.name}:")
-            for line in _lines(shown.report["repair"]):
-                console.print(f"  {line}", markup=False)
-        for path in sorted(shown.folder.iterdir()):
-            console.print(f"  {path}", markup=False)
+def _verifies(expected: Expectation, folder: Path) -> bool:
+    """As an auditor does it, with files alone."""
+    command = [sys.executable, "-m", "app", "verify", "--format", "json", "--any-verdict"]
+    given = ["--keys", str(folder.parent / KEYS), "--report", str(folder / "report.json")]
+    files = [str(folder / "attestation.json"), str(expected.artifact)]
+    ran = subprocess.run([*command, *given, *files], stdout=subprocess.PIPE, check=False)
+    return ran.returncode == 0 and json.loads(ran.stdout)["verdict"] == expected.verdict
 
 
-def _lines(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _lines(item, f"{prefix}{key}.")
-        elif isinstance(item, float):
-            yield f"{prefix}{key}: {item:.4g}"
-        elif not isinstance(item, list) or len(item) <= 8:
-            yield f"{prefix}{key}: {item}"
+def tell(shown: Shown) -> None:
+    """What was found, how well the attack works, what to do, and where the report is."""
+    outcome = Outcome(Path(shown.expected.artifact.name), shown.row, shown.report)
+    lines = [outcome.headline, *_measured(shown)]
+    blocking = [one.remedy for one in outcome.remarks() if one.blocks]
+    lines.append(f"What to do: {blocking[0] if blocking else _IF_CLEAN}")
+    lines.append(f"Report: {shown.folder / 'report.html'}")
+    for name, line in zip([f"{shown.expected.name}:", *[""] * len(lines)], lines, strict=False):
+        console.print(f"{name:<12}{plain(line)}", markup=False)
+
+
+def _measured(shown: Shown) -> Iterator[str]:
+    report, target = shown.report, shown.report.get("target")
+    if isinstance(report.get("score"), float):
+        least = f"a class is accused from {report['threshold']:.2f} on"
+        yield f"The highest score of a class is {report['score']:.2f}; {least}."
+    for row in report.get("per_class") or []:
+        if target and row["index"] == target["index"]:
+            yield (
+                f"The trigger that was found turns {row['asr']:.0%} of "
+                f"{report['probes']['held_out']} other pictures into “{target['name']}”; without "
+                f"it {row['base_asr']:.0%} are called so.{_planted(shown.expected)}"
+            )
+    if repair := report.get("repair"):
+        left = max(repair["after"]["excess_asr_of_the_old_trigger"], 0.0)
+        word = "passed" if repair["succeeded"] else "did not pass"
+        yield (
+            f"The repaired copy {word} the check: that trigger now turns {left:.0%} of them beyond "
+            f"what none does, and both models agree on {repair['agreement']:.0%}."
+        )
+
+
+def _planted(expected: Expectation) -> str:
+    """What the sample's maker measured with the trigger that is in it, where that is told."""
+    truth = expected.artifact.with_name("truth.json")
+    if not truth.is_file():
+        return ""
+    return f" The one that was planted turns {json.loads(truth.read_text())['asr']:.0%}."
 
 
 def check_webhooks(receiver: WebhookReceiver, results: list[Shown]) -> None:
-    """Each inspection must have been announced, signed."""
+    """Each inspection must have been announced, signed, with the verdict that REST tells."""
     for shown in results:
         event = receiver.wait_for(shown.row["id"], timeout_s=30)
+        told = event and event["data"]["verdict"]
         shown.must(event is not None, "no verified webhook arrived")
-        if event is not None:
-            console.print(
-                f"webhook received and verified: {event['type']} for {shown.expected.name}, "
-                f"verdict {event['data']['verdict']}"
-            )
+        shown.must(told == shown.row["verdict"], f"the webhook says {told}")
     for result in results[:1]:
         result.must(not receiver.refused, f"{receiver.refused} webhooks with a wrong signature")
 
 
-def show(client: Client, expectations: list[Expectation], body: dict[str, Any], out: Path) -> int:
-    """Run both, print, judge; the exit code."""
+def show(
+    client: Client, expectations: list[Expectation], body: dict[str, Any], out: Path
+) -> list[Shown]:
+    """Run all, print, judge; the last line says whether everything is as it should be."""
+    (out / KEYS).write_text(json.dumps(client.get("/v1/signing_keys")))
     with WebhookReceiver() as receiver:
         results = []
         for expected in expectations:
             row = inspect_one(client, expected, body, receiver)
             results.append(collect(client, expected, row, out))
         check_webhooks(receiver, results)
-    print_results(results)
+    for shown in results:
+        tell(shown)
     wrong = [line for shown in results for line in shown.wrong]
     for line in wrong:
         console.print(f"NOT AS EXPECTED: {line}", markup=False)
     if not wrong:
-        console.print("everything is as expected")
-    return 1 if wrong else 0
+        console.print(
+            f"Everything is as expected; {len(results)} webhooks arrived and {len(results)} signed "
+            "verdicts were verified offline (clipvet verify)."
+        )
+    return results
 
 
 def main(
@@ -236,6 +259,9 @@ def main(
     manifest: Annotated[Path, typer.Option(exists=True, help="Class names of both.")] = (
         SAMPLES / "manifest.json"
     ),
+    probes: Annotated[
+        Path, typer.Option(exists=True, help="Unlabelled pictures of what the models are for.")
+    ] = PICTURES,
     target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = TARGET,
     backbone: str = "pocket",
     profile: str = "quick",
@@ -248,22 +274,28 @@ def main(
         Expectation("clean", clean, "clean", None, repair=False),
         Expectation("backdoored", backdoored, "backdoored", target, repair=True),
     ]
-    body = {
-        "backbone": backbone,
-        "manifest": read_manifest(manifest),
-        "profile": profile,
-        "seed": seed,
-    }
     with running_service(out) as url, Client(url) as client:
-        console.print(f"service at {url}, log in {out / 'service.log'}")
-        code = show(client, expectations, body, out)
+        body = {
+            "backbone": backbone,
+            "manifest": read_manifest(manifest),
+            "profile": profile,
+            "seed": seed,
+            "probes": client.upload(probes)["id"],
+            "in_distribution": True,
+        }
+        results = show(client, expectations, body, out)
         if os.environ.get("KEEP"):
-            console.print(f"still up at {url}/docs; Ctrl-C ends it")
-            _sleep_until_interrupted()
-    raise typer.Exit(code)
+            _keep(f"{url}/v1/inspections/{results[-1].row['id']}/report.html")
+    raise typer.Exit(int(any(shown.wrong for shown in results)))
 
 
-def _sleep_until_interrupted() -> None:
+def _keep(address: str) -> None:
+    """Leave the service up, with the report before whoever looks at the screen."""
+    console.print(f"The service is still up; Ctrl-C ends it. Report: {address}", markup=False)
+    # Without a screen a browser of the terminal would take this one.
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(map(os.environ.get, screens)):
+        webbrowser.open(address)
     try:
         signal.pause()
     except KeyboardInterrupt:

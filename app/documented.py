@@ -56,13 +56,18 @@ def header(name: str, *, is_required: bool) -> dict[str, Any]:
     }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For ``responses`` of a route: these statuses, each with a problem document."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+def problems(*statuses: int, is_page: bool = False) -> dict[int | str, dict[str, Any]]:
+    """For ``responses`` of a route: these statuses, each with a problem document.
+
+    Args:
+        is_page: people open the route, too, and are told the same as HTML.
+    """
+    content: dict[str, Any] = {
+        PROBLEM: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
+    }
+    if is_page:
+        content["text/html"] = {"schema": {"type": "string"}}
     return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {PROBLEM: {"schema": schema}},
-        }
+        status: {"description": HTTPStatus(status).phrase, "content": dict(content)}
         for status in statuses
     }

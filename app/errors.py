@@ -9,6 +9,7 @@
     ├── UnsupportedMediaType     415
     ├── Unprocessable            422   (code names the rule)
     ├── InsufficientStorage      507
+    ├── Busy                     503
     ├── SigningUnavailable       503
     └── StoreUnavailable         503
 
@@ -96,6 +97,16 @@ class StoreUnavailable(AppError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
+        self.headers = {"Retry-After": "10"}
+
+
+class Busy(AppError):
+    """Others are being served; ``Retry-After`` asks for another try in 10 s."""
+
+    status, code, title = 503, "busy", "Others are being served"
+
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
         self.headers = {"Retry-After": "10"}
 
 

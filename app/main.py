@@ -16,6 +16,7 @@ from app.db.session import Database
 from app.dependencies import Context
 from app.gate import Authentication, Methods
 from app.inspections.endpoints import router as inspections_router
+from app.pages.endpoints import router as pages_router
 from app.policies.endpoints import router as policies_router
 from app.readiness import Readiness
 from app.reports.endpoints import router as reports_router
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         uploads_router,
         inspections_router,
         reports_router,
+        pages_router,
         attestation_router,
         policies_router,
         webhooks_router,

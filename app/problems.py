@@ -18,9 +18,10 @@ from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import trouble
 from app.db.ids import new_id
 from app.db.session import AWAY
 from app.documented import PROBLEM
@@ -130,8 +131,11 @@ def problem(
     *,
     title: str | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> JSONResponse:
-    """One problem document. ``code`` is stable; ``detail`` is for people and may change."""
+) -> Response:
+    """One problem document. ``code`` is stable; ``detail`` is for people and may change.
+
+    A browser that opened a page is told the same as a page.
+    """
     body = dict(extra or {}) | {
         "type": f"urn:clipvet:problem:{code}",
         "title": title or code.replace("_", " ").capitalize(),
@@ -141,7 +145,23 @@ def problem(
         "code": code,
         "request_id": getattr(request.state, "request_id", None),
     }
-    return JSONResponse(body, status, media_type=PROBLEM)
+    if not is_page(request.scope["path"]):
+        return JSONResponse(body, status, media_type=PROBLEM)
+    headers = {"Vary": "Accept"}
+    if is_browser(request):
+        return HTMLResponse(trouble.render(body), status, headers | trouble.HEADERS)
+    return JSONResponse(body, status, headers, media_type=PROBLEM)
+
+
+def is_page(path: str) -> bool:
+    """Whether people open it, and not programs alone."""
+    return path.endswith((".html", ".pdf"))
+
+
+def is_browser(request: Request) -> bool:
+    """Whether whoever asks says that they read HTML; a program that takes anything does not."""
+    asked = request.headers.get("accept", "").lower()
+    return any(one.partition(";")[0].strip() == "text/html" for one in asked.split(","))
 
 
 def answer_of(request: Request, error: AppError) -> Response:

@@ -111,6 +111,8 @@ def summarise(report: dict[str, Any]) -> dict[str, Any]:
     ids = [str(item.get("id")) for item in findings if item.get("severity") == "critical"]
     return {key: report.get(key) for key in copied} | {
         "family": (report.get("artifact") or {}).get("family"),
+        "engine": (report.get("engine") or {}).get("version"),
+        "backbone_sha256": (report.get("backbone") or {}).get("sha256"),
         "excess_asr": _target_excess(report),
         "finding_counts": dict(sorted(counts.items())),
         "critical_findings": ids[:20],

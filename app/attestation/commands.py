@@ -19,9 +19,11 @@ import typer
 from app.client.gate.exits import EXIT_ERROR, EXIT_FAIL, EXIT_PASS, exit_code
 
 if TYPE_CHECKING:
+    from app.attestation.judging import Judge
     from app.attestation.keyring import Keyring
     from app.attestation.published import KeyList, PublicKey
-    from app.attestation.verifying import Refused, Verified
+    from app.attestation.verifying import Refused, Verified, Wanted
+    from app.policies.rules import RuleResult
 
 _Result = TypeVar("_Result")
 Format = Annotated[Literal["table", "json"], typer.Option("--format")]
@@ -36,8 +38,7 @@ keys = typer.Typer(
 
 def verify(
     attestation: Annotated[
-        Path,
-        typer.Argument(help="A DSSE envelope, or several, one a line.", **_EXISTING),
+        Path, typer.Argument(help="A DSSE envelope, or several, one a line.", **_EXISTING)
     ],
     artifact: Annotated[
         Path, typer.Argument(help="The very file that is to be deployed.", **_EXISTING)
@@ -59,35 +60,52 @@ def verify(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Also: that this is the report."),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Judge by this policy, not by what was signed."
+        ),
+    ] = None,
     any_verdict: Annotated[
-        bool,
-        typer.Option("--any-verdict", help="Exit 0 for every genuine attestation."),
+        bool, typer.Option("--any-verdict", help="Exit 0 for every genuine attestation.")
     ] = False,
     format_: Format = "table",
 ) -> None:
     """Check a signed verdict about a file, offline; then exit by the verdict that was signed.
 
-    Exit 1 for an attestation that proves nothing about the file, and says why.
+    Of several an accusation counts until a stronger inspection takes it back, else the strongest
+    newest. Exit 1 for an attestation that proves nothing about the file, and says why.
     """
-    from app.attestation.verifying import Refused, Wanted
+    from app.attestation.verifying import Wanted
+
+    trusted, now = _read_keys(keys_file), datetime.now(UTC)
+    body = None if report is None else _read(report)
+    sha256 = _sha256(artifact)
+    judge = None if policy is None else _judge(_read(policy), body, sha256, now)
+    wanted = Wanted(
+        artifact_sha256=sha256,
+        now=now,
+        max_age=None if max_age is None else timedelta(days=max_age),
+        report_sha256=None if body is None else hashlib.sha256(body).hexdigest(),
+        suits=None if judge is None else judge.passes,
+    )
+    verified = _verified(_read(attestation), trusted, wanted, format_)
+    signed, rules = verified.signed, [] if judge is None else judge.rules(verified.signed)
+    result = signed.result if judge is None else judge.result(signed)
+    _tell_verified(verified, result, rules, format_)
+    code = exit_code("succeeded", signed.verdict, result, signed.critical)
+    raise typer.Exit(EXIT_PASS if any_verdict else code)
+
+
+def _verified(data: bytes, trusted: KeyList, wanted: Wanted, format_: str) -> Verified:
+    from app.attestation.verifying import Refused
     from app.attestation.verifying import verify as check
 
-    trusted = _read_keys(keys_file)
-    wanted = Wanted(
-        artifact_sha256=_sha256(artifact),
-        now=datetime.now(UTC),
-        max_age=None if max_age is None else timedelta(days=max_age),
-        report_sha256=None if report is None else _sha256(report),
-    )
     try:
-        verified = check(_read(attestation), trusted, wanted)
+        return check(data, trusted, wanted)
     except Refused as reason:
         _tell_refusal(reason, format_)
         raise typer.Exit(EXIT_FAIL) from None
-    _tell_verified(verified, format_)
-    signed = verified.signed
-    code = exit_code("succeeded", signed.verdict, signed.result, signed.critical)
-    raise typer.Exit(EXIT_PASS if any_verdict else code)
 
 
 def bom(
@@ -235,7 +253,16 @@ def _tell_refusal(reason: Refused, format_: str) -> None:
     print(f"next step: {reason.remedy}", file=sys.stderr)
 
 
-def _tell_verified(verified: Verified, format_: str) -> None:
+def _judge(policy: bytes, report: bytes | None, sha256: str, now: datetime) -> Judge:
+    from app.attestation.judging import Judge
+
+    try:
+        return Judge.of(policy, report, sha256, now)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--policy") from error
+
+
+def _tell_verified(verified: Verified, result: str, rules: list[RuleResult], format_: str) -> None:
     from app.attestation.published import written
 
     signed = verified.signed
@@ -243,7 +270,8 @@ def _tell_verified(verified: Verified, format_: str) -> None:
     told: dict[str, Any] = {
         "genuine": True,
         "verdict": signed.verdict,
-        "result": signed.result,
+        "result": result,
+        "rules": [f"{one.rule} {one.status}: {one.message}" for one in rules],
         "critical_findings": about.get("criticalFindings"),
         "target": about.get("target"),
         "score": about.get("score"),
@@ -257,6 +285,10 @@ def _tell_verified(verified: Verified, format_: str) -> None:
         "report_sha256": signed.report_sha256,
         "predicate_type": signed.predicate_type,
         "keyid": verified.key.keyid,
+        "other_verdicts": [
+            f"{one.verdict} on {written(one.finished_at)} by {one.inspection_id}"
+            for one in verified.others
+        ],
         "lines_left_out": verified.ignored,
     }
     if format_ == "json":
@@ -264,7 +296,10 @@ def _tell_verified(verified: Verified, format_: str) -> None:
         return
     print("The attestation is genuine: about this file, and signed by a key on your list.")
     for name, value in told.items():
-        if value not in (None, [], 0, True):
+        if name in ("rules", "other_verdicts"):
+            for line in value:
+                print(f"{name.replace('_', ' ').removesuffix('s'):18} {_printable(line)}")
+        elif value not in (None, [], 0, True):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             print(f"{name.replace('_', ' '):18} {_printable(text)}")
 

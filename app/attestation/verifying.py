@@ -7,6 +7,7 @@ no network, no database and no torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from app.attestation import dsse
 from app.attestation.dsse import Envelope
 from app.attestation.published import KeyList, PublicKey, written
 from app.attestation.reading import Signed, UnknownPredicate, read_statement
+from app.attestation.standing import accusation, relied_on
 from app.attestation.strictjson import NotStrict
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -42,23 +44,30 @@ class Wanted:
     now: datetime
     max_age: timedelta | None = None
     report_sha256: str | None = None
+    suits: Callable[[Signed], bool] | None = None
+    """Of several verdicts that accuse nobody, one that a policy passes is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was signed, by which key, and how many lines of a bundle were none of ours."""
+    """What was signed, by which key, and how many lines of a bundle were none of ours.
+
+    ``others`` are genuine verdicts about the same file that do not count beside this one.
+    """
 
     signed: Signed
     key: PublicKey
     ignored: int = 0
+    others: tuple[Signed, ...] = ()
 
 
 def verify(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
     """One envelope, or a bundle of them with one a line.
 
-    Of a bundle the latest verdict that is good counts; a bundle as a whole is signed by nobody, so
-    lines that are not good, or about something else, prove nothing and are left out (in-toto,
-    spec/v1/bundle.md).
+    A bundle as a whole is signed by nobody, so lines that are not good, or about something else,
+    prove nothing and are left out (in-toto, spec/v1/bundle.md). Of several verdicts the one counts
+    that :mod:`app.attestation.standing` names: an accusation, however old it is and whichever
+    report is asked for, until a stronger inspection takes it back.
 
     Raises:
         Refused: in every other case.
@@ -73,6 +82,13 @@ def verify(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
 
 def verify_envelope(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
     """One envelope. Raises ``Refused``."""
+    verified = _genuine(data, keys, wanted)
+    _check_relied_on(verified.signed, wanted)
+    return verified
+
+
+def _genuine(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
+    """Well signed and about this file."""
     try:
         envelope = dsse.parse(data)
     except NotStrict as error:
@@ -88,7 +104,6 @@ def verify_envelope(data: bytes, keys: KeyList, wanted: Wanted) -> Verified:
         raise _malformed(f"the signed statement: {error}") from None
     _check_time(signed, key, wanted.now)
     _check_subject(signed, wanted)
-    _check_age(signed, wanted)
     return Verified(signed, key)
 
 
@@ -97,15 +112,30 @@ def _of_bundle(lines: list[bytes], keys: KeyList, wanted: Wanted) -> Verified:
     reasons: list[Refused] = []
     for line in lines:
         try:
-            good.append(verify_envelope(line, keys, wanted))
+            good.append(_genuine(line, keys, wanted))
         except Refused as reason:
             reasons.append(reason)
-    verdicts = [one for one in good if one.signed.verdict is not None]
-    if not verdicts:
+    verdicts = [one.signed for one in good if one.signed.verdict is not None]
+    counts = accusation(verdicts) or _relied_on(verdicts, wanted, reasons)
+    if counts is None:
         told = sorted(reasons, key=lambda reason: reason.code in _OF_OTHERS)
         raise told[0] if told else _unknown("the bundle holds no verdict")
-    latest = max(verdicts, key=lambda one: one.signed.finished_at)
-    return Verified(latest.signed, latest.key, len(lines) - len(good))
+    key = next(one.key for one in good if one.signed is counts)
+    others = [one for one in verdicts if one.inspection_id != counts.inspection_id]
+    return Verified(counts, key, len(lines) - len(good), tuple(others))
+
+
+def _relied_on(verdicts: list[Signed], wanted: Wanted, reasons: list[Refused]) -> Signed | None:
+    """The verdict that counts where nothing is accused; why others do not leads the reasons."""
+    left: list[Signed] = []
+    for one in verdicts:
+        try:
+            _check_relied_on(one, wanted)
+        except Refused as reason:
+            reasons.insert(0, reason)
+        else:
+            left.append(one)
+    return relied_on(left, wanted.suits)
 
 
 def _is_envelope(line: bytes) -> bool:
@@ -189,6 +219,9 @@ def _check_subject(signed: Signed, wanted: Wanted) -> None:
             f"it is about another file: {about[:400]}, and this one is {wanted.artifact_sha256}",
             f"Do not deploy this file on that verdict. {_INSPECT_AGAIN}",
         )
+
+
+def _check_relied_on(signed: Signed, wanted: Wanted) -> None:
     if wanted.report_sha256 not in (None, signed.report_sha256):
         raise Refused(
             "other_report",
@@ -196,9 +229,6 @@ def _check_subject(signed: Signed, wanted: Wanted) -> None:
             f"{signed.report_sha256}",
             f"Download /v1/inspections/{signed.inspection_id}/report.json again, byte for byte.",
         )
-
-
-def _check_age(signed: Signed, wanted: Wanted) -> None:
     age = wanted.now - signed.finished_at
     if wanted.max_age is not None and age > wanted.max_age:
         raise Refused(

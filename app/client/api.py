@@ -264,6 +264,20 @@ class Client:
             saved.append(self.download(path, folder / name, sha256=sha256, overwrite=overwrite))
         return saved
 
+    def download_all(self, inspection_id: str, folder: Path) -> list[Path]:
+        """What an auditor keeps, in a folder that is there and empty.
+
+        Report and page, the files that the inspection left, ``attestation.json`` (the signed
+        verdict) and ``record.json``, from which ``clipvet page`` draws the page again.
+        """
+        here = f"/v1/inspections/{inspection_id}"
+        return [
+            self.download(here, folder / "record.json"),
+            *self.download_report(inspection_id, folder),
+            *self.download_artifacts(inspection_id, folder),
+            self.download(f"{here}/attestation", folder / "attestation.json"),
+        ]
+
     # Policies
 
     def add_policy(self, document: Mapping[str, Any]) -> Json:

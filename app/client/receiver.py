@@ -6,7 +6,9 @@
 
 ``listen`` keeps what arrives with a good signature of Standard Webhooks 1.0 and a timestamp of the
 last five minutes, by the sha256 of the inspected file. ``check`` hashes the very file that is to be
-deployed and lets it through only on a verdict about these bytes. Exit codes: 0 let through, 1
+deployed and lets it through only on a verdict about these bytes. Of several an accusation counts
+until a stronger inspection finds the file clean, or somebody removes the verdicts; else the newest
+of the strongest. Exit codes: 0 let through, 1
 blocked by the verdict, 4 wrong usage, 5 no verdict (in the time of ``--wait``).
 """
 
@@ -23,7 +25,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +40,9 @@ _MAX_BODY_BYTES = 64 * 1024
 _SILENCE_S = 10
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PASSING = ("pass", "warn")
+_THOROUGHNESS = {"quick": 0, "standard": 1, "thorough": 2}
+"""Another profile is compared with itself only."""
+_RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
 _LOOK_S = 0.5
 
 
@@ -128,34 +133,35 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Kept:
-    """The newest verdict about each file, as one JSON file by sha256 in a folder."""
+    """The verdicts about each file, as one JSON list by its sha256 in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
 
     def take(self, event: Event) -> None:
-        """Keep a verdict, unless a newer one is here: events may come late, or twice."""
+        """Keep a verdict, once: events may come late, or twice."""
         sha256 = event["data"].get("artifact_sha256")
         if event.get("type") != "inspection.completed" or not _is_sha256(sha256):
             return
         with self._lock:
             before = self.about(sha256)
-            if before is not None and _moment(before) >= _moment(event):
+            if event in before:
                 return
             self._folder.mkdir(parents=True, exist_ok=True)
             partial = self._folder / f".{sha256}.{os.getpid()}"
-            partial.write_text(json.dumps(event, indent=2), encoding="utf-8")
+            partial.write_text(json.dumps([*before, event], indent=2), encoding="utf-8")
             partial.replace(self._folder / f"{sha256}.json")
 
-    def about(self, sha256: str) -> Event | None:
-        """The verdict about these bytes, if there is one."""
+    def about(self, sha256: str) -> list[Event]:
+        """The verdicts about these bytes, as they came."""
         try:
             text = (self._folder / f"{sha256}.json").read_text(encoding="utf-8")
         except FileNotFoundError:
-            return None
-        event: Event = json.loads(text)
-        return event if event["data"]["artifact_sha256"] == sha256 else None
+            return []
+        kept = json.loads(text)
+        events: list[Event] = kept if isinstance(kept, list) else [kept]
+        return [event for event in events if event["data"]["artifact_sha256"] == sha256]
 
 
 def _is_sha256(value: object) -> bool:
@@ -175,10 +181,71 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def counts(events: Sequence[Event], oldest: datetime | None = None) -> Event | None:
+    """The verdict that counts of several about the same bytes; None where there is none.
+
+    An accusation does so however old it is, unless a stronger inspection took it back; else the
+    newest that is not too old and that no other such one is stronger than.
+    """
+    accused = [one for one in events if accuses(one) and not _is_taken_back(one, events)]
+    if accused:
+        return max(accused, key=_moment)
+    calm = [one for one in events if not accuses(one)]
+    fresh = [one for one in calm if oldest is None or _moment(one) >= oldest]
+    left = [one for one in fresh if not any(_is_stronger(other, one) for other in fresh)]
+    return max(left or calm, key=_moment, default=None)
+
+
+def accuses(event: Event) -> bool:
+    """Whether it says something against the file, rather than too little."""
+    data = event["data"]
+    is_refused = data.get("result") == "fail" and data.get("verdict") != "inconclusive"
+    return is_refused or bool(data.get("critical_findings"))
+
+
+def _is_taken_back(event: Event, events: Sequence[Event]) -> bool:
+    return any(
+        one["data"].get("verdict") == "clean"
+        and not accuses(one)
+        and _moment(one) > _moment(event)
+        and _is_stronger(one, event)
+        for one in events
+    )
+
+
+def _is_stronger(one: Event, other: Event) -> bool:
+    """As thorough, as new and as well informed, and more in one of these.
+
+    What a service did not say cannot be compared.
+    """
+    mine, theirs = _strength(one["data"]), _strength(other["data"])
+    if mine is None or theirs is None or mine == theirs or mine[0] != theirs[0]:
+        return False
+    if mine[1] != theirs[1]:
+        ranks = _THOROUGHNESS.get(mine[1]), _THOROUGHNESS.get(theirs[1])
+        if None in ranks or _THOROUGHNESS[mine[1]] < _THOROUGHNESS[theirs[1]]:
+            return False
+    return mine[2] >= theirs[2] and mine[3] >= theirs[3]
+
+
+def _strength(data: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...], bool] | None:
+    backbone, profile, engine = (data.get(key) for key in ("backbone_sha256", "profile", "engine"))
+    if not (isinstance(backbone, str) and isinstance(profile, str) and isinstance(engine, str)):
+        return None
+    if not _RELEASE.fullmatch(engine):
+        return None
+    release = tuple(int(number) for number in engine.split("."))
+    return backbone, profile, release, data.get("in_distribution") is True
+
+
 def decide(event: Event, oldest: datetime | None) -> str | None:
     """Why a file with this verdict is blocked; None where it is let through."""
     data = event["data"]
-    if data.get("status") != "succeeded" or data.get("result") not in _PASSING:
+    if (
+        data.get("status") != "succeeded"
+        or data.get("result") not in _PASSING
+        or data.get("critical_findings")
+    ):
         return f"the verdict is {data.get('verdict')}, the result {data.get('result')}"
     if oldest is not None and _moment(event) < oldest:
         return f"the verdict is of {event['timestamp']}, which is too old"
@@ -254,7 +321,7 @@ def check(arguments: argparse.Namespace) -> int:
         print(f"receiver: {error}", file=sys.stderr)
         return USAGE
     kept, ends_at = Kept(arguments.keep), time.monotonic() + arguments.wait
-    while (event := kept.about(sha256)) is None:
+    while not (events := kept.about(sha256)):
         if time.monotonic() >= ends_at:
             print(f"blocked: no verdict about {arguments.file} (sha256 {sha256}) has arrived")
             return NO_VERDICT
@@ -262,14 +329,20 @@ def check(arguments: argparse.Namespace) -> int:
     oldest = None
     if arguments.max_age_days is not None:
         oldest = datetime.now(UTC) - timedelta(days=arguments.max_age_days)
+    event = counts(events, oldest)
+    assert event is not None
     why = decide(event, oldest)
     link = (event["data"].get("links") or {}).get("inspection")
     told = f"sha256 {sha256}, inspection {event['data'].get('inspection_id')}, {link}"
     if why is None:
         print(f"let through: {event['data']['verdict']} at {event['timestamp']} ({told})")
-        return LET_THROUGH
-    print(f"blocked: {why} ({told})")
-    return BLOCKED
+    else:
+        print(f"blocked: {why} ({told})")
+    for other in events:
+        if other is not event:
+            about = f"{other['data'].get('verdict')} at {other['timestamp']}"
+            print(f"does not count: {about}, inspection {other['data'].get('inspection_id')}")
+    return LET_THROUGH if why is None else BLOCKED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from app.description.links import links_of
 from app.documented import PROBLEM, Problem, header, problems
 from app.gate import OPEN_PATHS
+from app.problems import is_page
 from app.strict import STORABLE, STORABLE_SCHEMA
 
 Json = dict[str, Any]
@@ -42,7 +43,8 @@ def describe(app: FastAPI, *, needs_token: bool, max_upload_bytes: int) -> Json:
     for path, method, operation in operations(document):
         is_open = path in OPEN_PATHS
         operation["security"] = _security(is_open, needs_token)
-        for status, answer in problems(*_statuses(path, method, operation, is_open)).items():
+        others = _statuses(path, method, operation, is_open)
+        for status, answer in problems(*others, is_page=is_page(path)).items():
             if str(status) not in operation["responses"] or status == 422:
                 operation["responses"][str(status)] = answer
         operation["responses"] = dict(sorted(operation["responses"].items()))

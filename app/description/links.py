@@ -16,6 +16,7 @@ _OF_AN_INSPECTION = (
     "get_verdict",
     "get_report_json",
     "get_report_html",
+    "get_report_pdf",
     "list_artifacts",
     "get_attestation",
     "get_attestation_bundle",

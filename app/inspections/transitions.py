@@ -105,7 +105,8 @@ def fail(session: Session, row: Inspection, code: str, message: str) -> None:
 
 
 def webhook_data(row: Inspection) -> dict[str, Any]:
-    """Thin payload: what happened and where to look, never the report itself."""
+    """Thin payload: what happened, how strong it is, where to look; never the report itself."""
+    summary = row.summary or {}
     here = f"{row.base_url}/v1/inspections/{row.id}"
     return {
         "inspection_id": row.id,
@@ -113,6 +114,11 @@ def webhook_data(row: Inspection) -> dict[str, Any]:
         "verdict": row.verdict,
         "result": row.result,
         "artifact_sha256": row.artifact_sha256,
+        "critical_findings": summary.get("critical_findings", []),
+        "profile": row.request.get("profile"),
+        "in_distribution": row.request.get("in_distribution"),
+        "engine": summary.get("engine"),
+        "backbone_sha256": summary.get("backbone_sha256"),
         "labels": row.labels,
         "error_code": row.error_code,
         "links": {

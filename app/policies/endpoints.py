@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.db import clock
 from app.dependencies import ContextDep, IdempotencyDep
 from app.documented import carries, problems
 from app.idempotency import Answer
 from app.paging import Page, PageToken, before, cut
-from app.policies import rules, service
+from app.policies import service
 from app.policies.document import Policy
-from app.policies.schemas import EvaluationCreate, EvaluationView, Number, PolicyRef, PolicyView
-from app.reports import service as reports
+from app.policies.evaluating import under, under_kept
+from app.policies.schemas import EvaluationCreate, EvaluationView, Number, PolicyView
 from app.strict import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["policies"], route_class=StrictRoute)
@@ -65,21 +63,5 @@ def evaluate(body: EvaluationCreate, context: ContextDep) -> EvaluationView:
     """Hold a finished inspection against a policy, now: a verdict ages and a waiver ends."""
     with context.database.read() as session:
         if body.document is not None:
-            policy = body.document
-            sha256 = service.sha256_of(policy.model_dump(mode="json"))
-            ref = PolicyRef(name=policy.name, version=None, sha256=sha256)
-        else:
-            kept = service.get(session, str(body.policy), body.version)
-            policy = Policy.model_validate(kept.document)
-            ref = PolicyRef(name=kept.name, version=kept.version, sha256=kept.sha256)
-        report = reports.report_body(session, body.inspection_id)
-        row = reports.finished(session, body.inspection_id)
-        now = clock.now(session)
-    facts = rules.facts_of(
-        json.loads(report.body),
-        verdict=row.verdict or "inconclusive",
-        artifact_sha256=row.artifact_sha256,
-        finished_at=row.finished_at or row.created_at,
-    )
-    judged = rules.evaluate(policy, facts, now)
-    return EvaluationView.of(body.inspection_id, ref, facts, now, judged)
+            return under(session, body.inspection_id, body.document)
+        return under_kept(session, body.inspection_id, str(body.policy), body.version)

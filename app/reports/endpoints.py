@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
-from app.dependencies import Context, ContextDep
+from app.dependencies import ContextDep
 from app.documented import BYTES, carries, problems
 from app.errors import NotFound
 from app.inspections import service as inspections
 from app.inspections.schemas import InspectionView
-from app.models import Artifact
 from app.paging import Page, PageToken, before, cut
-from app.reports import page, service
+from app.reports import files, service
 from app.reports.schemas import ArtifactList, ArtifactView, VerdictView
-from app.storage import StoreMissing
 from app.strict import StrictRoute
 from app.uploads.schemas import Sha256
 
 router = APIRouter(prefix="/v1", tags=["reports"], route_class=StrictRoute)
 
-_CHUNK = 1 << 20
 _CLOSED_POLICY = "default-src 'none'; sandbox"
 
 
@@ -46,22 +42,6 @@ def get_report_json(inspection_id: str, context: ContextDep) -> Response:
     return Response(
         report.body, media_type="application/json", headers={"ETag": f'"{report.sha256}"'}
     )
-
-
-@router.get(
-    "/inspections/{inspection_id}/report.html",
-    response_class=HTMLResponse,
-    responses=problems(409),
-)
-def get_report_html(inspection_id: str, context: ContextDep) -> HTMLResponse:
-    """The report as one page to read, save or mail."""
-    with context.database.read() as session:
-        row = service.finished(session, inspection_id)
-        report = service.report_body(session, inspection_id)
-        record = InspectionView.of(row, context.base_url).model_dump(mode="json")
-        items = service.artifacts(session, inspection_id)
-    text = page.render(report.body, record, items, lambda item: _kept(context, item))
-    return HTMLResponse(text, headers=page.HEADERS)
 
 
 @router.get("/inspections/{inspection_id}/artifacts")
@@ -89,7 +69,7 @@ def get_artifact(inspection_id: str, name: str, context: ContextDep) -> Streamin
         "ETag": f'"{item.sha256}"',
     }
     return StreamingResponse(
-        _chunks(_open(context, item)), media_type=item.media_type, headers=headers
+        files.chunks(files.opened(context.store, item)), media_type=item.media_type, headers=headers
     )
 
 
@@ -110,25 +90,3 @@ def get_model(
         raise NotFound("no inspection of these bytes is known")
     base_url = context.base_url
     return cut([InspectionView.of(row, base_url) for row in rows], [r.id for r in rows], limit)
-
-
-def _open(context: Context, item: Artifact) -> BinaryIO:
-    try:
-        return context.store.open(item.storage_key)
-    except StoreMissing:
-        raise NotFound("this file is no longer kept", code="artifact_gone") from None
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    try:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
-    finally:
-        stream.close()
-
-
-def _kept(context: Context, item: Artifact) -> bytes | None:
-    try:
-        return b"".join(_chunks(_open(context, item)))
-    except NotFound:
-        return None

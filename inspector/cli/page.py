@@ -6,7 +6,6 @@ inspection; nothing of it is trusted.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,10 +79,9 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 
 def _write_pdf(html: str, path: Path) -> None:
-    """The page as it prints; it may load nothing but the pictures that are in it."""
+    from inspector.page import NoPrinter, pdf_of
+
     try:
-        weasyprint = importlib.import_module("weasyprint")  # An extra, which most do not have.
-    except ImportError as problem:
-        raise RequestError("pdf", "needs WeasyPrint: pip install 'clipvet[pdf]'") from problem
-    inside = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
-    weasyprint.HTML(string=html, url_fetcher=inside).write_pdf(path)
+        path.write_bytes(pdf_of(html))
+    except NoPrinter as problem:
+        raise RequestError("pdf", str(problem)) from problem

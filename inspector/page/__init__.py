@@ -7,6 +7,7 @@ inspector, so that the service and the command line draw the same page.
 """
 
 from inspector.page.pictures import MOST_BYTES
+from inspector.page.printing import NoPrinter, pdf_of
 from inspector.page.rendering import STYLE, Sources, render
 
-__all__ = ["MOST_BYTES", "STYLE", "Sources", "render"]
+__all__ = ["MOST_BYTES", "STYLE", "NoPrinter", "Sources", "pdf_of", "render"]

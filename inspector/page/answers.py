@@ -183,14 +183,22 @@ def _who(case: Case) -> Markup | str:
     asked = _label(record, "requested_by")
     by = say("Asked by {who}", who=quoted(asked)) if asked else Markup("Nobody’s name was given")
     return say(
-        "{by}; asked {created}, finished {finished}; inspection <code>{id}</code>.",
-        by=by, created=date(record.get("created_at")), finished=date(record.get("finished_at")),
+        "{by}; asked {created}, {finished}; inspection <code>{id}</code>.",
+        by=by, created=date(record.get("created_at")),
+        finished=say("finished {date}", date=end) if (end := ended(record)) else "not finished yet",
         id=short(record.get("id")),
     )  # fmt: skip
 
 
 def _label(record: Mapping[str, Any], name: str) -> object:
     return table(record.get("labels")).get(name)
+
+
+def ended(record: Mapping[str, Any]) -> Markup | None:
+    """When it ended; None where it has not."""
+    if "finished_at" in record and record["finished_at"] is None:
+        return None
+    return date(record.get("finished_at"))
 
 
 def date(value: object) -> Markup:
@@ -213,6 +221,13 @@ def _same(case: Case) -> Markup | str:
     )
 
 
+def _besides(record: Mapping[str, Any]) -> str:
+    if not record:
+        return ""
+    policy = ", the policy’s evaluation" if table(record.get("policy")) else ""
+    return f"{policy} and the service’s record of the inspection"
+
+
 def _check(case: Case) -> Markup | str:
     if case.report_sha256 is None:
         return "There is no report to check it against."
@@ -221,5 +236,5 @@ def _check(case: Case) -> Markup | str:
         "</code>{record}, and from nothing else: <code>clipvet page FOLDER</code> draws it again, "
         "byte for byte. <a href='#signature'>Signature</a>",
         sha256=case.report_sha256,
-        record=" and the service’s record of the inspection" if case.record else "",
+        record=_besides(case.record),
     )

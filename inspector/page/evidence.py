@@ -11,6 +11,15 @@ from inspector.page.figures import is_number, rows, table
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 _MOST_CLASSES = 100
 _MOST_REASONS = 2
+_AT_WORK = ("queued", "validating", "running")
+_REMEDIES = {
+    "artifact_gone": "Upload the file again: the service keeps it no longer.",
+    "stored_bytes_changed": "Upload the file again, and tell whoever runs the service that what it "
+    "had stored was altered.",
+    "sandbox_too_weak": "Whoever runs the service must give it a stronger sandbox, or ask for less "
+    "of one.",
+}
+"""What helps against an error of the service, by its code, where asking again does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,10 @@ def _other_reasons(
 ) -> Iterator[Mapping[str, Any]]:
     """Why there is no verdict, where no finding says so."""
     if error := table(record.get("error")):
-        yield {"message": error.get("message")}
+        code = error.get("code")
+        yield {"message": error.get("message"), "remedy": _REMEDIES.get(str(code))}
+    elif record.get("status") in _AT_WORK:
+        yield {"message": f"it is {record['status']}; its stage is {record.get('stage')}"}
     searched = rows(report.get("per_class"))
     if report.get("verdict") != "inconclusive" or not searched:
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from inspector.page.answers import Case, date
+from inspector.page.answers import Case, ended
 from inspector.page.figures import figure, is_number, quoted, rows, say, short, table
 
 Fact = tuple[str, Markup | str]
@@ -119,7 +119,9 @@ def _profile(case: Case) -> Markup:
 
 
 def _finished(record: Mapping[str, Any]) -> Markup | str:
-    return date(record.get("finished_at")) if record else "not recorded on a command line"
+    if not record:
+        return "not recorded on a command line"
+    return ended(record) or "not finished yet"
 
 
 def _policy(record: Mapping[str, Any]) -> Markup | str:

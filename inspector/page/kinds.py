@@ -157,15 +157,44 @@ KINDS = {
             "service.",
             "Nothing: the fault is not the vendor’s.",
         ),
+        Kind(
+            "canceled", "∅", "The inspection was canceled: nothing is known about this file",
+            "Somebody ended it before there was a verdict. That is no statement about the file.",
+            "Do not treat the file as safe. Ask again, and let the inspection come to its end.",
+            "Nothing: the file was not judged.",
+        ),
+        Kind(
+            "expired", "…", "The inspection missed its deadline: nothing is known about this file",
+            "The deadline that the request set, or the service’s own, came before a verdict did.",
+            "Do not treat the file as safe. Ask again with a later deadline, or when fewer "
+            "inspections wait.",
+            "Nothing: the file was not judged.",
+        ),
+        Kind(
+            "under-way", "…", "The inspection has not ended yet: there is no verdict",
+            "Nothing can be said about the file before the inspection has ended.",
+            "Wait, and load this page again. Do not deploy the file meanwhile.",
+            "Nothing yet.",
+        ),
     )
 }  # fmt: skip
+_WITHOUT_REPORT = {
+    "canceled": "canceled",
+    "expired": "expired",
+    "queued": "under-way",
+    "validating": "under-way",
+    "running": "under-way",
+}
+"""Kinds by the status of an inspection that left no report; any other has failed."""
 ACCUSING = frozenset({"suspicious", "backdoored", "repaired", "repair-failed"})
 """Kinds that name a class and show its trigger."""
 
 
-def kind_of(report: Mapping[str, Any] | None) -> Kind:
+def kind_of(report: Mapping[str, Any] | None, record: Mapping[str, Any]) -> Kind:
     """Of a report, or of an inspection that left none. An unknown verdict is no verdict."""
-    return KINDS["failed" if report is None else _name(report)]
+    if report is None:
+        return KINDS[_WITHOUT_REPORT.get(str(record.get("status")), "failed")]
+    return KINDS[_name(report)]
 
 
 def _name(report: Mapping[str, Any]) -> str:

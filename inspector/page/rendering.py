@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspector.page import evidence, figures, identity
-from inspector.page.answers import Case, answers, class_of, prediction
+from inspector.page.answers import Case, answers, class_of, date, prediction
 from inspector.page.chart import chart_of
 from inspector.page.kinds import ACCUSING, kind_of
 from inspector.page.pictures import Fetch, gallery
@@ -32,7 +32,7 @@ _templates = Environment(
 )
 _templates.globals |= {
     "figure": figures.figure, "quoted": figures.quoted, "as_sentence": figures.as_sentence,
-    "short": figures.short,
+    "short": figures.short, "date": date,
     "class_of": class_of, "prediction": prediction, "rows": figures.rows, "table": figures.table,
     "rounded": figures.rounded, "is_number": figures.is_number, "dumps": json.dumps,
 }  # fmt: skip
@@ -65,7 +65,7 @@ def render(sources: Sources) -> str:
     if sources.report is not None and not isinstance(loaded, dict):
         raise ValueError("a report is a JSON object")
     report: Mapping[str, Any] = loaded or {}
-    kind = kind_of(loaded)
+    kind = kind_of(loaded, sources.record)
     sha256 = None if sources.report is None else _sha256(sources.report)
     case = Case(kind, report, sources.record, sha256)
     accuses = kind.name in ACCUSING

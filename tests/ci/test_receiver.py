@@ -87,13 +87,22 @@ def test_a_real_delivery_lets_this_very_file_through_or_blocks_it(
     deployed = tmp_path / "deployed.pth"
     deployed.write_bytes(checkpoint.read_bytes())
     assert standing.check(deployed)[0] == 5
-    for verdict, code in (("clean", 0), ("backdoored", 1), ("clean", 0), ("inconclusive", 1)):
+    for verdict, profile, code in (
+        ("clean", "quick", 0),
+        ("backdoored", "quick", 1),
+        ("clean", "quick", 1),
+        ("inconclusive", "standard", 1),
+        ("clean", "standard", 0),
+        ("inconclusive", "quick", 0),
+        ("inconclusive", "standard", 1),
+    ):
         with Client(service.url) as client:
             row = client.inspect(
                 checkpoint,
                 backbone="pocket",
                 classes=list("abcde"),
                 manifest={"stand_in": {"verdict": verdict}},
+                profile=profile,
                 webhook={"url": standing.url, "secret": SECRET},
             )
         wait_for("the delivery", partial(standing.has_heard, row["id"], deployed))
@@ -131,16 +140,49 @@ def test_what_is_not_signed_by_the_service_is_refused(standing: Standing, model:
     assert standing.check(model)[0] == 0
 
 
-def test_an_older_event_changes_nothing(standing: Standing, model: Path) -> None:
+def test_a_verdict_against_the_file_stays_until_a_stronger_one_or_a_person_takes_it_back(
+    standing: Standing, model: Path
+) -> None:
     sha256, now = receiver.sha256_of(model), datetime.now(UTC)
-    bad = event(sha256, verdict="backdoored", result="fail", timestamp=now.isoformat())
-    before = event(sha256, timestamp=(now - timedelta(hours=1)).isoformat())
-    for body in (bad, before, bad):
+    known = {"backbone_sha256": "b", "engine": "0.1.0", "profile": "quick"}
+    bad = event(sha256, verdict="backdoored", result="fail", timestamp=now.isoformat(), **known)
+    before = event(sha256, timestamp=(now - timedelta(hours=1)).isoformat(), **known)
+    after = (now + timedelta(seconds=1)).isoformat()
+    silent = event(sha256, timestamp=after)
+    for body in (bad, before, bad, event(sha256, timestamp=after, **known), silent):
         assert standing.post(body) == 204
-        assert standing.check(model)[0] == 1
-    after = event(sha256, timestamp=(now + timedelta(seconds=1)).isoformat())
-    assert standing.post(after) == 204
+        code, told = standing.check(model)
+        assert (code, told.startswith("blocked: the verdict is backdoored")) == (1, True)
+    assert told.count("does not count: clean at ") == 3
+    # However old it is.
+    assert "backdoored" in standing.check(model, "--max-age-days", "0")[1]
+    assert standing.post(event(sha256, timestamp=after, **known | {"profile": "thorough"})) == 204
     assert standing.check(model)[0] == 0
+    late = now - timedelta(minutes=1)
+    weak = event(sha256, verdict="backdoored", result="fail", timestamp=late.isoformat(), **known)
+    for body, code in ((weak, 0), (weak.replace(b"quick", b"thorough"), 1)):
+        assert standing.post(body) == 204
+        assert standing.check(model)[0] == code
+    (kept,) = standing.keep.glob("*.json")
+    kept.unlink()
+    assert standing.check(model)[0] == 5
+
+
+def test_a_file_of_an_earlier_receiver_is_read(standing: Standing, model: Path) -> None:
+    sha256 = receiver.sha256_of(model)
+    standing.keep.mkdir()
+    (standing.keep / f"{sha256}.json").write_bytes(event(sha256))
+    assert standing.check(model)[0] == 0
+    assert standing.post(event(sha256, verdict="inconclusive", result="fail")) == 204
+    assert standing.check(model)[0] == 1
+
+
+def test_a_file_that_runs_code_is_blocked_whatever_the_result(
+    standing: Standing, model: Path
+) -> None:
+    code = {"critical_findings": ["pickle-code-execution"], "verdict": "inconclusive"}
+    assert standing.post(event(receiver.sha256_of(model), **code)) == 204
+    assert standing.check(model)[0] == 1
 
 
 def test_only_a_verdict_lets_through(standing: Standing, model: Path) -> None:

@@ -108,7 +108,7 @@ def test_wrong_usage(gate: Gate, checkpoint: Path, more: list[str], said: str) -
 
 def test_forms_that_need_the_end_are_refused_without_a_wait(gate: Gate, checkpoint: Path) -> None:
     given = ["--url", gate.url, "--backbone", "pocket", "--classes", str(checkpoint)]
-    for more in (["--format", "sarif"], ["--policy", "p"], ["--write", "json=x"]):
+    for more in (["--format", "sarif"], ["--policy", "p"], ["--write", "json=x"], ["--out", "x"]):
         assert gate.run("submit", str(checkpoint), *given, *more).code == 4
 
 
@@ -195,6 +195,30 @@ def test_a_folder_and_a_class_list_beside_a_manifest(
     assert told.code == 1
 
 
+@pytest.mark.parametrize("verdict", ["clean", "backdoored"])
+def test_all_that_an_auditor_keeps_is_saved(
+    gate: Gate, service: Embedded, checkpoint: Path, tmp_path: Path, verdict: str
+) -> None:
+    out = tmp_path / "new" / "out"
+    told = gate.submit(checkpoint, "--out", str(out), verdict=verdict)
+    assert told.code == (0 if verdict == "clean" else 1)
+    names = {path.name for path in out.iterdir()}
+    assert {"record.json", "report.json", "report.html", "attestation.json"} <= names
+    assert ("trigger-0.png" in names) == (verdict == "backdoored")
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(service.get("/v1/signing_keys")))
+    given = ["--keys", str(keys), "--report", str(out / "report.json")]
+    verified = gate.run("verify", str(out / "attestation.json"), str(checkpoint), *given)
+    assert verified.code == told.code
+    page = (out / "report.html").read_bytes()
+    again = [sys.executable, "-m", "app", "page", str(out)]
+    subprocess.run(again, check=True, capture_output=True)
+    assert (out / "report.html").read_bytes() == page
+    told = gate.submit(checkpoint, "--out", str(out), verdict=verdict)
+    assert (told.code, "is not empty" in told.err) == (4, True)
+    assert (out / "report.html").read_bytes() == page
+
+
 def test_the_installed_gate_needs_the_client_alone(
     installed: Path, service: Embedded, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -211,12 +235,14 @@ def test_the_installed_gate_needs_the_client_alone(
             [script, *arguments], env=environment, capture_output=True, text=True, check=False
         )
 
-    ran = run(*given, *more, "--format", "json", "--write", f"junit={tmp_path / 'x.xml'}")
+    save = ["--write", f"junit={tmp_path / 'x.xml'}", "--out", str(tmp_path / "saved")]
+    ran = run(*given, *more, "--format", "json", *save)
     assert ran.returncode == 1, ran.stderr
     row = json.loads(ran.stdout)
     assert (row["seed"], row["profile"], row["verdict"]) == (3, "quick", "backdoored")
     assert "the model is backdoored; it aims at class 0, a" in ran.stderr
     assert (tmp_path / "x.xml").read_text().startswith("<?xml")
+    assert (tmp_path / "saved" / "attestation.json").is_file()
     environment["PYTHONIOENCODING"] = "ascii"
     strange = shutil.copy(checkpoint, tmp_path / "modèle.pth")
     ran = run(str(strange), *given[1:])

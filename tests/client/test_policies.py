@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import jsonschema
 import pytest
 
@@ -178,6 +179,11 @@ def test_the_gate_goes_by_the_policy(gate: Gate, client: Client, checkpoint: Pat
     assert "  the profile is quick; wanted: standard or thorough" in told.out
     assert "  next step: Inspect the file again with --profile and one of these." in told.out
     assert "verdict-" not in told.out
+    # The page that a person is sent to says so, too.
+    (link,) = [line.split()[1] for line in told.out.splitlines() if line.startswith("report ")]
+    assert link.endswith(f"/report.html?policy=strict&version={made['version']}")
+    page = httpx2.get(link)
+    assert (page.status_code, "the profile is quick" in page.text) == (200, True)
 
 
 def test_a_policy_of_a_file_and_a_waiver(gate: Gate, checkpoint: Path, tmp_path: Path) -> None:

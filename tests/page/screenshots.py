@@ -103,10 +103,25 @@ def crowded() -> str:
     return render(Sources(json.dumps(report), record, stored.fetch))
 
 
+WITHOUT_REPORT: dict[str, dict[str, Any]] = {
+    "failed": {"error": {"code": "worker_lost", "message": "3 workers died while they had it"}},
+    "canceled": {},
+    "expired": {},
+    "running": {"stage": "inversion", "finished_at": None},
+}
+
+
+def without_report(status: str) -> str:
+    """The page of an inspection that ended so, or has not ended."""
+    nothing = {"verdict": None, "result": None, "summary": None}
+    record = Stored("clean").record | nothing | {"status": status} | WITHOUT_REPORT[status]
+    return render(Sources(None, record, lambda _: None))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("names", nargs="*", default=[*NAMES, *WITHOUT_REPORT])
     given = parser.parse_args(arguments)
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
@@ -118,7 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         for name in given.names:
             file = (given.out / f"{name}.html").resolve()
-            file.write_text(Stored(name).page(), "utf-8")
+            text = without_report(name) if name in WITHOUT_REPORT else Stored(name).page()
+            file.write_text(text, "utf-8")
             wrong += look(browser, file, given.out)
         file = (given.out / "crowded.html").resolve()
         file.write_text(crowded(), "utf-8")

@@ -137,7 +137,7 @@ REPORT = Stored("torn").report
 def test_no_finding_on_an_unread_file_makes_it_look_safe(identifier: str) -> None:
     finding = Finding(identifier, Severity.HIGH, "what was found").to_json()
     report = REPORT | {"findings": [finding]}
-    kind = kind_of(report)
+    kind = kind_of(report, {})
     assert kind.name not in (
         "clean",
         "suspicious",
@@ -178,25 +178,51 @@ KIND_OF = [
     ("not-done", REPORT | {"findings": [Finding("request-invalid", Severity.MEDIUM, "x").to_json()]}),
     ("inconclusive", Stored("clean").report | {"verdict": "a new one"}),
     ("failed", None),
+    ("canceled", None),
+    ("expired", None),
+    ("under-way", None),
 ]  # fmt: skip
+STATUSES = {
+    "failed": ["failed", "a new one"],
+    "canceled": ["canceled"],
+    "expired": ["expired"],
+    "under-way": ["queued", "validating", "running"],
+}
 
 
 @pytest.mark.parametrize(("kind", "report"), KIND_OF)
 def test_each_verdict_and_end_has_its_own_page(kind: str, report: dict[str, Any] | None) -> None:
-    assert kind_of(report).name == kind
-    record = Stored("clean").record
-    body = None if report is None else json.dumps(report)
-    if report is None:
-        record |= {
-            "status": "failed",
-            "error": {"code": "worker_lost", "message": "the worker died"},
-        }
-    seen = Seen.of(render(Sources(body, record, lambda _: None)))
-    assert KINDS[kind].headline in seen.below("q-safe")
-    assert KINDS[kind].action in seen.below("q-do")
-    assert KINDS[kind].vendor in seen.below("q-vendor")
-    if report is None:
-        assert "The worker died." in seen.below("q-do")
+    stored = Stored("clean").record
+    for status in STATUSES[kind] if report is None else ["succeeded"]:
+        record = stored | {"status": status}
+        assert kind_of(report, record).name == kind
+        body = None if report is None else json.dumps(report)
+        seen = Seen.of(render(Sources(body, record, lambda _: None)))
+        assert KINDS[kind].headline in seen.below("q-safe")
+        assert KINDS[kind].action in seen.below("q-do")
+        assert KINDS[kind].vendor in seen.below("q-vendor")
+
+
+def test_a_page_without_a_report_says_what_failed_and_how_far_it_is() -> None:
+    record = Stored("clean").record | {"result": None, "verdict": None, "summary": None}
+    error = {"code": "artifact_gone", "message": "the stored bytes are gone"}
+    failed = Seen.of(
+        render(Sources(None, record | {"status": "failed", "error": error}, lambda _: None))
+    )
+    assert "The stored bytes are gone." in failed.below("q-do")
+    assert "Upload the file again" in failed.below("q-do")
+    at_work = {"status": "running", "stage": "inversion", "finished_at": None, "progress": 0.4}
+    told = Seen.of(render(Sources(None, record | at_work, lambda _: None)))
+    assert "It is running; its stage is inversion." in told.below("q-do")
+    assert "not finished yet" in told.below("q-who")
+    for seen in (failed, told):
+        assert "no policy was evaluated" in seen.below("page-one")
+        assert stored_sha256(record) in seen.below("q-same")
+
+
+def stored_sha256(record: dict[str, Any]) -> str:
+    sha256: str = record["artifact"]["sha256"]
+    return sha256
 
 
 def test_kinds_are_told_apart_by_more_than_colour() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,6 +200,14 @@ def test_a_repair_is_told_in_words_and_one_table() -> None:
         repair["after"]["excess_asr_of_the_old_trigger"], repair["agreement"],
     ):  # fmt: skip
         assert json.dumps(figure) in shown
+
+
+@every
+def test_no_sentence_runs_into_the_next(name: str) -> None:
+    paragraphs = re.findall("<p>(.*?)</p>", Stored(name).page(), re.DOTALL)
+    assert len(paragraphs) > 4
+    for text in (re.sub("<[^>]+>", "", one) for one in paragraphs):
+        assert re.findall(r"[a-z0-9]\.[A-Z]", text) == [], text
 
 
 def test_findings_name_weakness_technique_and_remedy() -> None:

@@ -135,7 +135,10 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
     return Evidence(
         profile=request["profile"],
         seed=request["seed"],
-        backbone={"id": request["backbone"], "sha256": None},
+        backbone={
+            "id": request["backbone"],
+            "sha256": hashlib.sha256(request["backbone"].encode()).hexdigest(),
+        },
         assembly="plausible",
         assembly_reason=f"backbone at {request['backbone_at']}",
         family=reading.family,

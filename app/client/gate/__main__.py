@@ -52,6 +52,7 @@ def _parser() -> _Parser:
     parser.add_argument("--timeout", type=float, help="seconds to wait at most")
     parser.add_argument("--format", choices=orders.FORMATS, default="table")
     parser.add_argument("--write", action="append", default=[], metavar="FORMAT=FILE")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="save report, files and signature")
     parser.add_argument("--version", action="version", version=f"clipvet-gate {VERSION}")
     return parser
 
@@ -71,6 +72,7 @@ def main() -> NoReturn:
             format=given.format,
             copies=orders.copies(given.write),
             policy=given.policy,
+            out=given.out,
         )
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -31,6 +31,7 @@ class Submission:
         probes: a folder or zip of pictures; None for the built-in ones.
         copies: files to write besides, by format.
         policy: a name that the service knows, NAME@VERSION, or a file; None for ``fail_on`` alone.
+        out: a folder for all that a finished inspection leaves; new, or empty.
     """
 
     artifact: Path
@@ -41,6 +42,7 @@ class Submission:
     format: str = "table"
     copies: dict[str, Path] = field(default_factory=dict)
     policy: str | None = None
+    out: Path | None = None
 
 
 class Watcher(Protocol):
@@ -95,6 +97,8 @@ def submit(client: Client, wanted: Submission, watcher: Watcher) -> Outcome:
     """
     # Before anything is sent: a slip of the pen is no reason to wait for an inspection.
     policy = None if wanted.policy is None else _policy(client, wanted.policy)
+    if wanted.out is not None:
+        _make_empty(wanted.out)
     row = client.inspect(
         wanted.artifact, probes=wanted.probes, progress=watcher.sent, **wanted.asked
     )
@@ -112,7 +116,9 @@ def submit(client: Client, wanted: Submission, watcher: Watcher) -> Outcome:
         report = client.report(row["id"])
         if policy is not None:
             evaluation = client.evaluate(row["id"], policy)
-    return Outcome(wanted.artifact, row, report, evaluation, _links(client, row))
+        if wanted.out is not None:
+            client.download_all(row["id"], wanted.out)
+    return Outcome(wanted.artifact, row, report, evaluation, _links(client, row, evaluation))
 
 
 def tell(outcome: Outcome, form: str) -> str:
@@ -143,8 +149,20 @@ def _policy(client: Client, given: str) -> str | Json:
     return f"{known['name']}@{known['version']}"
 
 
-def _links(client: Client, row: Json) -> dict[str, str]:
-    return {name: client.url_of(link) for name, link in row["links"].items()}
+def _make_empty(folder: Path) -> None:
+    """Nothing of an earlier inspection may stand beside this one's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ValueError(f"--out {folder} is not empty; give a new folder")
+
+
+def _links(client: Client, row: Json, evaluation: Json | None = None) -> dict[str, str]:
+    """Of the page the one under the policy, where the service keeps that."""
+    links = {name: client.url_of(link) for name, link in row["links"].items()}
+    policy = (evaluation or {}).get("policy", {})
+    if policy.get("version"):
+        links["report_html"] += f"?policy={policy['name']}&version={policy['version']}"
+    return links
 
 
 def _fail(wanted: Submission, message: str, code: int) -> int:

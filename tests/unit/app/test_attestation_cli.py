@@ -116,9 +116,66 @@ def test_a_report_is_held_against_the_attestation(folder: Path, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
+    ("policy", "code", "said"),
+    [
+        ({}, 0, "verdict passed"),
+        ({"profiles": ["standard"], "backbones": ["ViT-B-16/openai"], "min_engine": "0.1"}, 0, ""),
+        ({"max_age_days": 0.001}, 1, "age failed: the verdict is "),
+        ({"profiles": ["thorough"]}, 1, "profile failed: the profile is standard"),
+        ({"backbones": ["ViT-L-14/openai"]}, 1, "backbone failed"),
+        ({"min_engine": "9"}, 1, "engine failed"),
+        ({"own_bank": True}, 1, "bank failed"),
+        ({"max_score": 0.1}, 1, "score failed"),
+        ({"min_assembly": "proved"}, 1, "assembly failed"),
+    ],
+)
+def test_a_policy_judges_what_was_signed_offline(
+    folder: Path, run: Run, policy: dict[str, Any], code: int, said: str
+) -> None:
+    (folder / "policy.json").write_text(json.dumps({"name": "p"} | policy))
+    arguments = ("verify", "clean.json", "model.pth", "--keys", "keys.json")
+    got, out, err = run(*arguments, "--policy", "policy.json")
+    assert (got, err) == (code, "")
+    assert said in out
+    told = json.loads(run(*arguments, "--policy", "policy.json", "--format", "json")[1])
+    assert told["result"] == ("pass" if code == 0 else "fail")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "policy", "code"),
+    [
+        ("suspicious", {}, 1),
+        ("suspicious", {"verdicts": ["clean", "suspicious"]}, 0),
+        ("inconclusive", {}, 3),
+        ("code", {"verdicts": ["inconclusive"]}, 1),
+    ],
+)
+def test_a_policy_takes_the_place_of_the_signed_result_but_passes_no_code(
+    folder: Path, run: Run, verdict: str, policy: dict[str, Any], code: int
+) -> None:
+    (folder / "policy.json").write_text(json.dumps({"name": "p"} | policy))
+    arguments = ("verify", f"{verdict}.json", "model.pth", "--keys", "keys.json")
+    assert run(*arguments, "--policy", "policy.json")[0] == code
+
+
+def test_what_is_not_signed_a_policy_reads_from_the_report(folder: Path, run: Run) -> None:
+    """A low finding is in the report alone."""
+    (folder / "report.json").write_bytes(report_of())
+    arguments = ("verify", "clean.json", "model.pth", "--keys", "keys.json", "--policy", "p.json")
+    for most, code in (("low", 0), ("info", 1)):
+        (folder / "p.json").write_text(json.dumps({"name": "p", "max_severity": most}))
+        got, _, err = run(*arguments)
+        assert (got, "give --report" in " ".join(err.replace("│", " ").split())) == (4, True)
+        got, out, _ = run(*arguments, "--report", "report.json")
+        assert (got, "unusual-dtype" in out) == (code, code == 1)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("clean.json", "model.pth"),
+        ("clean.json", "model.pth", "--keys", "keys.json", "--policy", "keys.json"),
+        ("clean.json", "model.pth", "--keys", "keys.json", "--policy", "model.pth"),
         ("clean.json", "model.pth", "--keys", "model.pth"),
         ("clean.json", "model.pth", "--keys", "nowhere.json"),
         ("clean.json", ".", "--keys", "keys.json"),

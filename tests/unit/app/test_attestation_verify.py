@@ -382,6 +382,52 @@ def test_of_a_bundle_the_latest_good_verdict_counts(
     assert refusal(b"\n".join(without), keys).code == "bad_signature"
 
 
+def looked_again(keyring: Keyring, verdict: str, days: int, profile: str) -> bytes:
+    """Signed about an inspection of its own, so many days later, with that profile."""
+    at = FINISHED + timedelta(days=days)
+
+    def name(told: dict[str, Any]) -> None:
+        told["predicate"]["profile"] = profile
+        told["predicate"]["inspection"]["id"] = f"insp_{profile}"
+
+    return signed(keyring, verdict, at=at, finished_at=at, edit=name)
+
+
+def test_an_accusation_counts_until_a_stronger_inspection_takes_it_back(
+    keyring: Keyring, keys: KeyList
+) -> None:
+    accused = signed(keyring, "backdoored")
+    quick = looked_again(keyring, "clean", 1, "quick")
+    doubt = looked_again(keyring, "inconclusive", 2, "thorough")
+    # Nor does it age, or go because the report of another inspection is asked for.
+    mine = hashlib.sha256(report_of()).hexdigest()
+    for wanted in (
+        WANTED,
+        replace(WANTED, max_age=timedelta(days=1.5)),
+        replace(WANTED, report_sha256=mine),
+        replace(WANTED, suits=lambda one: one.verdict == "clean"),
+    ):
+        got = verify(b"\n".join([quick, accused, doubt]), keys, wanted)
+        assert got.signed.verdict == "backdoored"
+        assert {one.inspection_id for one in got.others} == {"insp_quick", "insp_thorough"}
+    deep = looked_again(keyring, "clean", 3, "thorough")
+    got = verify(b"\n".join([quick, accused, deep]), keys, WANTED)
+    assert (got.signed.verdict, got.signed.inspection_id) == ("clean", "insp_thorough")
+
+
+def test_of_calm_verdicts_those_that_are_fresh_count_and_a_stale_one_is_told(
+    keyring: Keyring, keys: KeyList, tmp_path: Path
+) -> None:
+    deep = looked_again(keyring, "clean", 0, "thorough")
+    quick = looked_again(keyring, "clean", 2, "quick")
+    strange = signed(Keyring(tmp_path / "strange"))
+    both = b"\n".join([quick, deep, strange])
+    assert verify(both, keys, WANTED).signed.inspection_id == "insp_thorough"
+    fresh = replace(WANTED, max_age=timedelta(days=2))
+    assert verify(both, keys, fresh).signed.inspection_id == "insp_quick"
+    assert refusal(both, keys, replace(WANTED, max_age=timedelta(hours=1))).code == "stale"
+
+
 def test_an_envelope_may_be_written_over_many_lines(keyring: Keyring, keys: KeyList) -> None:
     spread = json.dumps(json.loads(signed(keyring)), indent=2).encode()
     assert verify(spread, keys, WANTED).signed.verdict == "clean"

@@ -62,7 +62,7 @@ def test_a_signature_and_a_policy_are_told_when_the_ledger_has_them() -> None:
         "rules": [
             {
                 "rule": "engine",
-                "result": "fail",
+                "status": "failed",
                 "found": "0.1.0",
                 "wanted": "0.2",
                 "remedy": "Ask again.",
