@@ -30,8 +30,8 @@ def published(ledger: Ledger) -> KeyList:
     return KeyList.parse(ledger.api.get("/v1/signing_keys").content)
 
 
-def wanted(**changes: str) -> Wanted:
-    return Wanted(SHA256, utcnow(), max_age=timedelta(days=1), **changes)
+def wanted(report_sha256: str | None = None) -> Wanted:
+    return Wanted(SHA256, utcnow(), max_age=timedelta(days=1), report_sha256=report_sha256)
 
 
 @pytest.mark.parametrize("verdict", list(RESULTS))
