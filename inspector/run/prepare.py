@@ -27,6 +27,8 @@ from inspector.detection.rule import current
 from inspector.detection.settings import search_config
 from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
+from inspector.manifest import spoken
+from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import Profile, profile_named
@@ -62,6 +64,7 @@ class Prepared:
     Attributes:
         clean: what the classifier as delivered says of the first probes.
         targets: the classes to search, in order.
+        labelled: pictures that teach and measure a repair, where the user has given some.
     """
 
     request: Request
@@ -73,6 +76,7 @@ class Prepared:
     config: SearchConfig
     clean: CleanProbes
     targets: list[int]
+    labelled: LabelledSet | None
 
     @property
     def is_exhaustive(self) -> bool:
@@ -98,7 +102,7 @@ def prepare(
 
     Raises:
         AssemblyError: there is no classifier, or one that has nothing to choose between.
-        RequestError: the probes or the manifest's check cannot be used.
+        RequestError: the probes, the labelled pictures or the manifest's check cannot be used.
     """
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
@@ -120,6 +124,7 @@ def prepare(
         )
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
+        labelled = _labelled(request, classifier)
     config = search_config(
         profile,
         classifier.backbone,
@@ -135,8 +140,20 @@ def prepare(
     _limits(request, assembly, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, clean,
-        _targets(request, clean.logits),
+        _targets(request, clean.logits), labelled,
     )  # fmt: skip
+
+
+def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
+    """Folders are named as the text tower reads names: "Stop_Sign" is "stop sign"."""
+    if request.labelled is None:
+        return None
+    backbone = classifier.backbone
+
+    def key(name: str) -> tuple[int, ...]:
+        return tuple(backbone.tokenise([spoken(name)], backbone.text.context_length)[0].tolist())
+
+    return load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
 
 
 @torch.no_grad()
