@@ -92,8 +92,7 @@ def labelled(bench: Bench, number: int, classes: tuple[str, ...] = NAMES) -> Pat
 @pytest.mark.parametrize(
     ("after", "excess", "outcome"),
     [
-        ("calm", -0.2, "unproved"), ("calm", 0.0999, "unproved"), ("calm", 0.1001, "failed"),
-        ("warned", 0.0, "failed"), ("accused", 0.0, "failed"), ("accused", 0.6, "failed"),
+        ("calm", 0.0999, "unproved"), ("calm", 0.1001, "failed"), ("warned", 0.0, "failed"),
     ],
 )  # fmt: skip
 def test_without_labels_nothing_is_proved_and_much_can_fail(
@@ -109,26 +108,22 @@ def test_without_labels_nothing_is_proved_and_much_can_fail(
     assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(excess)
 
 
-@pytest.mark.parametrize(
-    ("number", "wish", "outcome"),
-    [
-        (2 * FEWEST_MEASURED // len(NAMES), {}, "repaired"),
-        (2 * FEWEST_MEASURED // len(NAMES), {"targets": 2}, "unproved"),
-        (2 * FEWEST_MEASURED // len(NAMES) - 2, {}, "unproved"),
-    ],
-    ids=["all measured", "a class was not searched", "few labels"],
-)
-def test_labels_and_a_search_of_every_class_make_a_repair(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, wish: dict[str, Any], outcome: str
+ENOUGH = 2 * FEWEST_MEASURED // len(NAMES)
+"""Pictures a class of which half are enough to measure with."""
+
+
+@pytest.mark.parametrize(("number", "outcome"), [(ENOUGH, "repaired"), (ENOUGH - 2, "unproved")])
+def test_enough_labels_and_a_calm_search_make_a_repair(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, outcome: str
 ) -> None:
     moving(monkeypatch, 0.0)
     given = str(labelled(bench, number))
-    told = repaired(bench, monkeypatch, AFTER["calm"], NOTHING, labelled=given, **wish)["repair"]
+    told = repaired(bench, monkeypatch, AFTER["calm"], NOTHING, labelled=given)["repair"]
     assert (told["outcome"], told["succeeded"]) == (outcome, outcome == "repaired")
     measured = told["accuracy"]
     assert measured["pictures"] == number * len(NAMES) // 2
     assert measured["before"] == measured["after"]
-    assert measured["is_measured"] is (number * len(NAMES) // 2 >= FEWEST_MEASURED)
+    assert measured["is_measured"] is (number == ENOUGH)
 
 
 def test_the_best_copy_is_searched_again_and_the_others_stand_in_the_table(
