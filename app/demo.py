@@ -183,20 +183,32 @@ def print_results(results: list[Shown]) -> None:
     for shown in results:
         if shown.report.get("repair"):
             console.print(f"repair of {shown.expected.name}:")
-            for line in _lines(shown.report["repair"]):
+            for line in _told(shown.report["repair"]):
                 console.print(f"  {line}", markup=False)
         for path in sorted(shown.folder.iterdir()):
             console.print(f"  {path}", markup=False)
 
 
-def _lines(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _lines(item, f"{prefix}{key}.")
-        elif isinstance(item, float):
-            yield f"{prefix}{key}: {item:.4g}"
-        elif not isinstance(item, list) or len(item) <= 8:
-            yield f"{prefix}{key}: {item}"
+_OUTCOMES = {
+    "repaired": "the copy passed the check and may stand in for the file",
+    "unproved": "nothing speaks against the copy, but not all was measured: do not use it yet",
+    "failed": "do not use the copy",
+}
+
+
+def _told(repair: dict[str, Any]) -> Iterator[str]:
+    """Three lines: what to do, attack success, accuracy."""
+    yield f"{repair['outcome']}: {_OUTCOMES[repair['outcome']]}"
+    before, after = repair["before"], repair["after"]
+    yield (
+        f"the trigger that was found moves {after['excess_asr_of_the_old_trigger']:.1%} of "
+        f"pictures, in the delivered file {before['excess_asr']:.1%}"
+    )
+    accuracy = repair["accuracy"]
+    if accuracy is None:
+        yield "accuracy: not measured, as there are no labelled pictures"
+    else:
+        yield f"accuracy: {accuracy['after']:.1%}, of the delivered file {accuracy['before']:.1%}"
 
 
 def check_webhooks(receiver: WebhookReceiver, results: list[Shown]) -> None:
