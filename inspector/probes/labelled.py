@@ -32,6 +32,11 @@ class LabelledSet:
     labels: Tensor
     skipped: int = 0
 
+    @classmethod
+    def empty(cls) -> LabelledSet:
+        """No pictures."""
+        return cls(torch.zeros(0, 3, 1, 1), torch.zeros(0, dtype=torch.long))
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -44,7 +49,7 @@ class LabelledSet:
         return self._chosen(place % 2 == 0), self._chosen(place % 2 == 1)
 
     def without(self, pixels: Tensor) -> LabelledSet:
-        """Those that are not among (M, 3, S, S) of as many bits."""
+        """Those that are not, in 8 bits, among some (M, 3, S, S) in [0,1]."""
         known = {_key(_bits(one)) for one in pixels.cpu()}
         rows = [_key(_bits(one)) not in known for one in self.pixels]
         return self._chosen(torch.tensor(rows, dtype=torch.bool))

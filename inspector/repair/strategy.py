@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.inversion import SearchConfig
 from inspector.errors import InspectorError
@@ -40,6 +41,14 @@ class Case:
     pictures: Tensor
     labelled: Answers | None
     seed: int
+
+
+def taught_by(classifier: Classifier, pixels: Tensor, labels: Tensor) -> Answers | None:
+    """Pictures (N, 3, S, S) in [0,1] and true labels (N,) as they teach or judge; None of none."""
+    if not len(labels):
+        return None
+    device = classifier.backbone.device
+    return Answers(encoded(classifier, pixels.to(device)), labels.to(device))
 
 
 class Strategy(Protocol):

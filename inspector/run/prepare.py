@@ -7,6 +7,7 @@ breaks leaves the others' findings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
+from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
 from inspector.detection.cost import searches_of
 from inspector.detection.inversion import SearchConfig
@@ -27,7 +29,6 @@ from inspector.detection.rule import current
 from inspector.detection.settings import search_config
 from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
-from inspector.manifest import spoken
 from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.probes.procedural import procedural_probes
@@ -145,14 +146,10 @@ def prepare(
 
 
 def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
-    """Folders are named as the text tower reads names: "Stop_Sign" is "stop sign"."""
     if request.labelled is None:
         return None
     backbone = classifier.backbone
-
-    def key(name: str) -> tuple[int, ...]:
-        return tuple(backbone.tokenise([spoken(name)], backbone.text.context_length)[0].tolist())
-
+    key = partial(name_tokens, backbone)
     return load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
 
 

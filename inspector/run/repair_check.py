@@ -13,7 +13,6 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inspector.clip.batches import encoded
 from inspector.detection.cost import searches_of
 from inspector.detection.effects import encode_clean
 from inspector.detection.evidence import Outcome
@@ -21,14 +20,13 @@ from inspector.detection.seeds import derive_seed
 from inspector.probes.labelled import LabelledSet
 from inspector.repair.acceptance import Shown, outcome_of
 from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import Case, Strategy
+from inspector.repair.strategy import Case, Strategy, taught_by
 from inspector.repair.tournament import Candidate, Refusal, Tournament
 from inspector.repair.unlearn import Unlearning
 from inspector.report import Evidence, Target
 from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
 from inspector.run.stages import SearchStages
-from inspector.twins.answers import Answers
 
 REPAIRED_NAME = "repaired.safetensors"
 STRATEGIES: tuple[Strategy, ...] = (ByLabels(), ByAnswers(), Unlearning())
@@ -69,7 +67,9 @@ class RepairCheck:
     def _tournament(self, found: Outcome) -> Tournament:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
-        teaching, measuring = self._labelled()
+        teaching, measuring = (
+            taught_by(classifier, half.pixels, half.labels) for half in self._halves()
+        )
         case = Case(
             classifier, found.target, _trigger(found), prepared.config, pools.optimisation,
             teaching, derive_seed(seed, "unlearning"),
@@ -78,24 +78,11 @@ class RepairCheck:
         judging = derive_seed(seed, "repair check")
         return Tournament(case, held_out, measuring, judging, self._rounded)
 
-    def _labelled(self) -> tuple[Answers | None, Answers | None]:
+    def _halves(self) -> tuple[LabelledSet, LabelledSet]:
         """What teaches and what measures, neither with a picture that serves the other end, too."""
-        if (labelled := self._prepared.labelled) is None:
-            return None, None
         pools = self._prepared.pools
-        teaching, measuring = labelled.halves()
-        return (
-            self._answers(teaching.without(pools.held_out)),
-            self._answers(measuring.without(pools.optimisation)),
-        )
-
-    def _answers(self, labelled: LabelledSet) -> Answers | None:
-        if not len(labelled):
-            return None
-        classifier = self._prepared.classifier
-        device = classifier.backbone.device
-        features = encoded(classifier, labelled.pixels.to(device))
-        return Answers(features, labelled.labels.to(device))
+        teaching, measuring = (self._prepared.labelled or LabelledSet.empty()).halves()
+        return teaching.without(pools.held_out), measuring.without(pools.optimisation)
 
     def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the vendor's file has them."""
