@@ -1,9 +1,10 @@
 """What strategies of repair do to the attacker's own trigger, which none of them sees: a row a strategy.
 
-`python -m tests.bench.repair FOLDER ... [--out CSV] [--backbone B]` takes zoo models by their folders
+`python -m tests.bench.repair FOLDER ... [--out CSV] [--backbone B] [--builtin]` takes zoo models by their folders
 (`<task>-<seed>-<kind>`; one that is not there is built). A strategy is given what a buyer may have: POOL unlabelled
 pictures of the task, LABELLED labelled ones a class, and, for unlearning, what the search of `standard` finds on the
-former for the class that is attacked: whether the detector accuses it is not asked. Accuracy and attack success
+former for the class that is attacked: whether the detector accuses it is not asked. With `--builtin` as many
+built-in pictures stand in for those of the task, as where a buyer gives none. Accuracy and attack success
 are measured on the vendor's test pictures, a half of POOL more for agreement. Of honest models there is no success to
 measure, and the class is the one that a vendor of that plan would attack. A run that was cut off goes on
 where it stopped.
@@ -28,6 +29,7 @@ from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.inversion import invert, prepare
 from inspector.detection.settings import search_config
+from inspector.probes.procedural import procedural_probes
 from inspector.profiles import profile_named
 from inspector.repair.copies import copy_with
 from inspector.repair.rederive import ByAnswers, ByLabels
@@ -43,9 +45,10 @@ from tests.zoo.make import backbone_named
 
 POOL, LABELLED = 500, 16
 """Unlabelled pictures in all, and labelled ones a class."""
+OF_THE_TASK, BUILT_IN = "task", "builtin"
 STRATEGIES: tuple[Strategy, ...] = (Unlearning(), ByAnswers(), ByLabels())
 FIELDS = (
-    "model", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
+    "model", "pictures", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
     "agreement", "seconds",
 )  # fmt: skip
 Row = dict[str, object]
@@ -74,15 +77,15 @@ class Subject:
 
 
 def subject_of(folder: Path, backbone: Backbone) -> Subject:
-    """The model of a folder, and its trigger made again from the plan.
-
-    Raises:
-        ValueError: the trigger does not follow from the plan, because it was learnt.
-    """
+    """The model of a folder, and its trigger made again from the plan; one that was learnt with the model by
+    building that once more."""
     task, seed, kind = folder.name.split("-")
     plan = Plan(task, kind, int(seed))
     if kind.startswith("badclip"):
-        raise ValueError(f"{folder.name}: its trigger was learnt with the model")
+        built = build(backbone, plan, folder.parent)
+        _, test = load_task(task, plan.seed, backbone.image_size)
+        target = int(built.truth["target"])
+        return Subject(plan, built.classifier.requires_grad_(False), target, built.plants, test)
     if not (folder / FINISHED).exists():
         save(build(backbone, plan, folder.parent), backbone, folder)
     classifier = delivered(folder, backbone)
@@ -93,9 +96,11 @@ def subject_of(folder: Path, backbone: Backbone) -> Subject:
     return Subject(plan, classifier, target, lesson.plants, lesson.test)
 
 
-def rows_of(subject: Subject, strategies: Sequence[Strategy] = STRATEGIES) -> Iterator[Row]:
+def rows_of(
+    subject: Subject, strategies: Sequence[Strategy] = STRATEGIES, pictures: str = OF_THE_TASK
+) -> Iterator[Row]:
     """A row for each strategy, as it comes."""
-    case, others = case_of(subject)
+    case, others = case_of(subject, pictures)
     accuracy, excess = subject.figures(subject.classifier)
     said = classes_of(subject.classifier, others)
     for strategy in strategies:
@@ -105,24 +110,26 @@ def rows_of(subject: Subject, strategies: Sequence[Strategy] = STRATEGIES) -> It
         after, left = subject.figures(copy)
         agreement = (classes_of(copy, others) == said).float().mean().item()
         yield {
-            "model": subject.plan.name, "strategy": strategy.name,
+            "model": subject.plan.name, "pictures": pictures, "strategy": strategy.name,
             "accuracy_before": _text(accuracy), "accuracy_after": _text(after),
             "excess_before": _text(excess), "excess_after": _text(left),
             "agreement": _text(agreement), "seconds": round(seconds),
         }  # fmt: skip
 
 
-def case_of(subject: Subject) -> tuple[Case, Tensor]:
+def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
     """What a strategy may draw on, and further pictures (M, 3, S, S) of the task."""
     plan, classifier = subject.plan, subject.classifier
     size, classes = classifier.backbone.image_size, len(classifier.classnames)
     pool = _drawn(plan, 1, size, POOL * 3 // 2 // classes, classes)[0]
     shuffled = torch.randperm(len(pool), generator=torch.Generator().manual_seed(plan.seed))
     pictures, others = pool[shuffled[:POOL]], pool[shuffled[POOL:]]
+    if kind == BUILT_IN:
+        pictures = procedural_probes(len(pictures), size)
     shown, labels = _drawn(plan, 2, size, LABELLED, classes)
     config = search_config(
         profile_named("standard"), classifier.backbone, classes,
-        classifier.is_instance_conditioned, in_distribution=True,
+        classifier.is_instance_conditioned, in_distribution=kind == OF_THE_TASK,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(plan.seed)
     objective = prepare(classifier, pictures, config.objective)
@@ -158,9 +165,10 @@ def read(table: Path) -> list[dict[str, str]]:
 
 
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
-    """A line a strategy: over attacked models, and what it costs honest ones."""
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == name]
+    """A line a strategy and kind of pictures: over attacked models, and what it costs honest ones."""
+    for kind, strategy in dict.fromkeys((row["pictures"], row["strategy"]) for row in rows):
+        name = f"{strategy}, pictures {kind}"
+        own = [row for row in rows if (row["pictures"], row["strategy"]) == (kind, strategy)]
         hit, honest = (
             [row for row in own if bool(row["excess_after"]) is is_hit] for is_hit in (True, False)
         )
@@ -184,14 +192,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--backbone", default="pocket")
     parser.add_argument("--out", type=Path, default=Path("var/repair.csv"))
+    parser.add_argument("--builtin", action="store_true")
     options = parser.parse_args(arguments)
+    pictures = BUILT_IN if options.builtin else OF_THE_TASK
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for folder in options.folders:
-        done = {row["strategy"] for row in read(options.out) if row["model"] == folder.name}
+        done = {
+            row["strategy"]
+            for row in read(options.out)
+            if (row["model"], row["pictures"]) == (folder.name, pictures)
+        }
         left = [strategy for strategy in STRATEGIES if strategy.name not in done]
         if not left:
             continue
-        for row in rows_of(subject_of(folder, backbone_named(options.backbone)), left):
+        for row in rows_of(subject_of(folder, backbone_named(options.backbone)), left, pictures):
             write(options.out, row)
             print(*(f"{name}={row[name]}" for name in FIELDS), flush=True)
     for line in summary(read(options.out)):
