@@ -91,22 +91,15 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     apart = {*target.to_json(), "steps", "trigger"}
     figures = {key: value for key, value in row.items() if key not in apart}
     checked = {"score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0}
-    accuracy = {
-        "before": 1.0,
-        "after": 1.0,
-        "pictures": 60,
-        "loss_at_most": 0.05,
-        "is_measured": True,
-    }
     candidate = {
-        "strategy": "none", "agreement": 1.0, "accuracy_before": 1.0, "accuracy_after": 1.0,
+        "strategy": "none", "agreement": 1.0, "accuracy_before": None, "accuracy_after": None,
         "residual": 0.0, "reason": None,
     }  # fmt: skip
     return {
-        "succeeded": True,
-        "outcome": "repaired",
+        "succeeded": False,  # Nobody can give labels to a service.
+        "outcome": "unproved",
         "strategy": "none",
-        "accuracy": accuracy,
+        "accuracy": None,
         "candidates": [candidate],
         "target": target.to_json(),
         "seed": 100,
