@@ -68,8 +68,8 @@ METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")
 	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
 
-REPAIR ?= things6 blended 601
-bench-repair: $(VENV)/development  ## build a model, repair it, try the attacker's own trigger (REPAIR="task kind seed")
+REPAIR ?= var/zoo/things6-601-blended
+bench-repair: $(VENV)/development  ## try every strategy of repair against attackers' own triggers (REPAIR="folder ..." of a zoo)
 	$(BIN)/python -m tests.bench.repair $(REPAIR)
 
 bench-speed: $(VENV)/development  ## encoder work and seconds of our profiles and of every baseline

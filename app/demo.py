@@ -202,12 +202,7 @@ def _measured(shown: Shown) -> Iterator[str]:
                 f"it {row['base_asr']:.0%} are called so.{_planted(shown.expected)}"
             )
     if repair := report.get("repair"):
-        left = max(repair["after"]["excess_asr_of_the_old_trigger"], 0.0)
-        word = "passed" if repair["succeeded"] else "did not pass"
-        yield (
-            f"The repaired copy {word} the check: that trigger now turns {left:.0%} of them beyond "
-            f"what none does, and both models agree on {repair['agreement']:.0%}."
-        )
+        yield from _told(repair)
 
 
 def _planted(expected: Expectation) -> str:
@@ -216,6 +211,27 @@ def _planted(expected: Expectation) -> str:
     if not truth.is_file():
         return ""
     return f" The one that was planted turns {json.loads(truth.read_text())['asr']:.0%}."
+
+
+_OUTCOMES = {
+    "repaired": "the copy passed the check and may stand in for the file",
+    "unproved": "nothing speaks against the copy, but not all was measured: do not use it yet",
+    "failed": "do not use the copy",
+}
+
+
+def _told(repair: dict[str, Any]) -> Iterator[str]:
+    """What to do, attack success, accuracy."""
+    left = max(repair["after"]["excess_asr_of_the_old_trigger"], 0.0)
+    yield (
+        f"Repair {repair['outcome']}: {_OUTCOMES[repair['outcome']]}. In it that trigger turns "
+        f"{left:.0%} of them beyond what none does."
+    )
+    accuracy = repair["accuracy"]
+    if accuracy is None:
+        yield "Its accuracy was not measured, as no labelled pictures were given."
+    else:
+        yield f"Its accuracy is {accuracy['after']:.1%}, the file's {accuracy['before']:.1%}."
 
 
 def check_webhooks(receiver: WebhookReceiver, results: list[Shown]) -> None:

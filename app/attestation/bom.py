@@ -27,7 +27,7 @@ _VERDICTS = {
         "critical",
         "The model answers a trigger with the class {target}, as a backdoor does.",
         "Do not deploy this file. Ask the vendor for a clean one, or use the repaired one if the "
-        "report has it.",
+        "report has one and calls its outcome repaired.",
     ),
     "suspicious": (
         "high",

@@ -112,13 +112,18 @@ class Facts:
 
     @property
     def repair(self) -> Json | None:
-        """Whether the repair succeeded, and the sha256 of the repaired file."""
+        """What came of the repair, and the sha256 of the repaired file.
+
+        It succeeded where its outcome says so: reports without one measured no accuracy.
+        """
         told = self.part("repair")
         if not told:
             return None
         listed = {one.get("name"): one.get("sha256") for one in rows(self.report, "artifacts")}
-        return _picked(told, succeeded="succeeded", file="file") | {
-            "sha256": listed.get(told.get("file"))
+        succeeded = told.get("outcome") == "repaired" and told.get("succeeded") is True
+        return _picked(told, outcome="outcome", file="file") | {
+            "succeeded": succeeded,
+            "sha256": listed.get(told.get("file")),
         }
 
     @property

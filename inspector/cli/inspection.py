@@ -114,7 +114,10 @@ def repair(
     calibration: Calibration = None,
     calibrations: Calibrations = None,
 ) -> None:
-    """Inspect a checkpoint, unlearn what is found, and write it in the vendor's own container."""
+    """Inspect a checkpoint, repair what is found, and write it in the vendor's own container.
+
+    --labelled lets it measure accuracy: without, no repair is called one.
+    """
     wanted = replace(options, repair=True)
     order = Order(
         artifact,
@@ -194,11 +197,14 @@ def _write_container(order: Order, judged: Delivered, folder: Path) -> Path | No
     return path
 
 
+_BY_OUTCOME = {"repaired": PASS, "unproved": INCONCLUSIVE, "failed": FAIL}
+
+
 def _exit_of_repair(report: dict[str, Any], written: Path | None) -> int:
     """Pass where the checkpoint is usable now: it was clean, or its repair is shown to work."""
     if report["verdict"] == "clean":
         return PASS
     if written is not None and report["repair"] is not None:
-        return PASS if report["repair"]["succeeded"] else FAIL
+        return _BY_OUTCOME[report["repair"]["outcome"]]
     code = exit_of_report(report)
     return code if code in (FAIL, INCONCLUSIVE) else INCONCLUSIVE

@@ -80,13 +80,27 @@ def show_report(report: Mapping[str, Any]) -> None:
         if report.get(name) is not None:
             rows.append((name, _short(report[name])))
     if report.get("repair"):
-        rows.append(("repair", json.dumps(report["repair"])))
+        rows.append(("repair", _repair(report["repair"])))
     show_rows(rows)
     if report.get("per_class"):
         console.print(_suspects(report["per_class"]))
     _draw(console, map(Finding.from_json, report["findings"]))
     for limit in report.get("limits") or ():
         console.print(Text("limit: ", style="dim").append_text(plain(limit)))
+
+
+def _repair(repair: Mapping[str, Any]) -> str:
+    """The outcome and what it rests on, in one line."""
+    after, accuracy = repair.get("after") or {}, repair.get("accuracy")
+    measured = (
+        f"{_short(accuracy['after'])} ({_short(accuracy['before'])} as delivered)"
+        if accuracy
+        else "not measured"
+    )
+    return (
+        f"{repair['outcome']}, by {repair.get('strategy')}: excess ASR of the old trigger "
+        f"{_short(after.get('excess_asr_of_the_old_trigger'))}, accuracy {measured}"
+    )
 
 
 def _suspects(per_class: list[dict[str, Any]], shown: int = 5) -> Table:

@@ -21,6 +21,8 @@ from inspector.clip.classifier import Classifier, MetaNet
 from inspector.clip.prompts import lay_out
 
 CONTEXT_WORDS = "a photo of a"
+_DRAWN_STD = 0.02
+"""Of context vectors that no word initialises, in CoOp."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,34 @@ def new_learner(
     return Classifier(backbone, list(classnames), layout, context, meta_net).to(backbone.device)
 
 
-def new_meta_net(backbone: Backbone, generator: torch.Generator) -> MetaNet:
+def new_learner_like(classifier: Classifier, generator: torch.Generator) -> Classifier:
+    """An untrained prompt of a tuned one's shape and layout, with nothing of its values in it.
+
+    "a photo of a" fills the context. Of a shorter one its last words do; what a longer one has
+    before them is drawn as CoOp draws a context without words. Every class of a class-specific
+    context starts alike.
+    """
+    backbone, delivered = classifier.backbone, classifier.context
+    tokens = backbone.tokenizer([CONTEXT_WORDS])[:, 1:5].to(backbone.device)
+    words = backbone.text.embed(tokens)[0]
+    length, width = delivered.shape[-2:]
+    drawn = torch.randn(max(0, length - len(words)), width, generator=generator) * _DRAWN_STD
+    start = torch.cat([drawn.to(words), words[max(0, len(words) - length) :]])
+    meta_net = None
+    if classifier.meta_net is not None:
+        meta_net = new_meta_net(backbone, generator, classifier.meta_net.linear1.out_features)
+    context = start.expand(delivered.shape).clone()
+    names, layout = list(classifier.classnames), classifier.layout
+    learner = Classifier(backbone, names, layout, context, meta_net, classifier.matching)
+    return learner.to(backbone.device)
+
+
+def new_meta_net(
+    backbone: Backbone, generator: torch.Generator, hidden: int | None = None
+) -> MetaNet:
     """CoCoOp's meta-net: hidden width features // 16, torch's default linear initialisation."""
     features, width = backbone.embed_dim, backbone.text.width
-    net = MetaNet(features, features // 16, width)
+    net = MetaNet(features, hidden or features // 16, width)
     for layer in (net.linear1, net.linear2):
         bound = 1 / math.sqrt(layer.in_features)
         for values in (layer.weight, layer.bias):

@@ -115,6 +115,11 @@ def name_lengths(backbone: Backbone, classnames: Sequence[str]) -> list[int]:
     return [backbone.count_tokens(spoken(name)) for name in classnames]
 
 
+def name_tokens(backbone: Backbone, name: str) -> tuple[int, ...]:
+    """What two spellings of a class have in common: "Stop_Sign" and "stop sign" are one name."""
+    return tuple(backbone.tokenise([spoken(name)], backbone.text.context_length)[0].tolist())
+
+
 def lay_out_tokens(
     backbone: Backbone, tokens: PromptTokens, lengths: Sequence[int], position: Position
 ) -> PromptLayout:

@@ -72,6 +72,18 @@ class Options:
         default=False,
         metadata=option("Also try to repair.", bool, ways=("inspect", "submit", "rest")),
     )
+    labelled: str | None = field(
+        default=None,
+        metadata=option(
+            "For a repair: a folder of pictures of the task, in a folder a class (its name or its "
+            "index). Half of them teach, half of them measure.",
+            str,
+            least=1,
+            most=4096,
+            metavar="DIR",
+            ways=("inspect", "repair"),
+        ),
+    )
     budget_s: float | None = field(
         default=None,
         metadata=option(

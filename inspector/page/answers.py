@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from inspector.page.figures import figure, is_number, quoted, rows, say, short, table
-from inspector.page.kinds import ACCUSING, Kind
+from inspector.page.kinds import ACCUSING, Kind, outcome_of
 
 NOT_MEASURED = (
     "Not measured for this profile, kind of model, probes and number of classes. Nobody can say "
@@ -169,9 +169,30 @@ def _repair(case: Case) -> Markup | str:
         left=figure(after.get("excess_asr_of_the_old_trigger"), "share"),
         agreement=figure(repair.get("agreement"), "share"),
     )
-    if repair.get("succeeded") is True:
-        return "The copy passed the check; measure its accuracy first. " + told
-    return "No: the copy did not pass the check. " + told
+    return _BY_OUTCOME[outcome_of(repair)] + accuracy(repair) + told
+
+
+_BY_OUTCOME = {
+    "repaired": Markup("The copy passed the check. "),
+    "unproved": Markup("Not yet: nothing speaks against the copy, and not enough for it. "),
+    "failed": Markup("No: the copy did not pass the check. "),
+}
+
+
+def accuracy(repair: Mapping[str, Any]) -> Markup:
+    """What a repair did to accuracy in words, or that nobody measured it."""
+    told = table(repair.get("accuracy"))
+    if not told:
+        return Markup("Its accuracy was not measured, as there were no labelled pictures. ")
+    said = say(
+        "On {pictures} labelled pictures that did not teach it, it is right on {after}, the "
+        "delivered model on {before}; with ninety-five per cent confidence it loses at most "
+        "{loss} of pictures. ",
+        pictures=figure(told.get("pictures"), "count"), after=figure(told.get("after"), "share"),
+        before=figure(told.get("before"), "share"), loss=figure(told.get("loss_at_most"), "share"),
+    )  # fmt: skip
+    few = Markup("These are too few, or not of every class, to speak of its accuracy. ")
+    return said if told.get("is_measured") is True else said + few
 
 
 def _who(case: Case) -> Markup | str:

@@ -81,17 +81,28 @@ KINDS = {
         ),
         Kind(
             "repaired", "✗", "Refuse the delivered file; a repaired copy passed the check",
-            "The delivered file answers to a hidden pattern. What was found was unlearned in a "
-            "copy, and a new search of that copy found no backdoor.",
-            "Never deploy the delivered file. Use the repaired copy only after its accuracy on "
-            "labelled pictures of your own has been measured; better, ask for a new model.",
+            "The delivered file answers to a hidden pattern. A copy was made without it: a new "
+            "search of that copy found no backdoor, and its accuracy was measured on labelled "
+            "pictures that had not taught it.",
+            "Never deploy the delivered file. The repaired copy can stand in for it where the "
+            "accuracy below is enough; better, ask for a new model.",
             "Refuse the delivery and name the file’s hash and the class. That it could be repaired "
             "here does not mend the delivery: ask how the pattern came into the model.",
         ),
         Kind(
+            "repair-unproved", "✗", "Refuse the delivered file; its repair is not proved",
+            "The delivered file answers to a hidden pattern. A copy was made without it, and "
+            "nothing that was measured speaks against the copy; but its accuracy on labelled "
+            "pictures, or a search of all its classes, is missing.",
+            "Deploy neither the delivered file nor the copy. Repair again with labelled pictures "
+            "of your task, a folder a class, and a search of all classes; or ask for a new model.",
+            "Refuse the delivery and name the file’s hash and the class. Ask for a model tuned "
+            "anew, on pictures whose source you know.",
+        ),
+        Kind(
             "repair-failed", "✗", "Refuse the delivered file; the repair did not succeed",
-            "The delivered file answers to a hidden pattern. A copy was tuned to unlearn it, and a "
-            "new search of that copy still finds too much.",
+            "The delivered file answers to a hidden pattern. Copies were made to be without it, "
+            "and the best of them still answers to it, or is no longer the same model.",
             "Deploy neither the delivered file nor the repaired copy. Ask for a new model.",
             "Refuse the delivery and name the file’s hash and the class. Ask for a model tuned "
             "anew, on pictures whose source you know.",
@@ -186,7 +197,13 @@ _WITHOUT_REPORT = {
     "running": "under-way",
 }
 """Kinds by the status of an inspection that left no report; any other has failed."""
-ACCUSING = frozenset({"suspicious", "backdoored", "repaired", "repair-failed"})
+_REPAIRS = {
+    "repaired": "repaired",
+    "unproved": "repair-unproved",
+    "failed": "repair-failed",
+}
+"""By the outcome of a repair."""
+ACCUSING = frozenset({"suspicious", "backdoored", *_REPAIRS.values()})
 """Kinds that name a class and show its trigger."""
 
 
@@ -197,6 +214,19 @@ def kind_of(report: Mapping[str, Any] | None, record: Mapping[str, Any]) -> Kind
     return KINDS[_name(report)]
 
 
+def outcome_of(repair: Mapping[str, Any]) -> str:
+    """`repaired`, `unproved` or `failed`; whatever says neither is no success.
+
+    Reports from before there were such words tell whether a repair succeeded, and had no accuracy.
+    """
+    told, succeeded = repair.get("outcome"), repair.get("succeeded") is True
+    if told is None and succeeded:
+        return "unproved"
+    if told == "repaired" and not succeeded:
+        return "failed"
+    return str(told) if told in _REPAIRS else "failed"
+
+
 def _name(report: Mapping[str, Any]) -> str:
     ids = {str(finding.get("id")) for finding in rows(report.get("findings"))}
     verdict = report.get("verdict")
@@ -204,7 +234,7 @@ def _name(report: Mapping[str, Any]) -> str:
         return "runs-code"
     if verdict in ("backdoored", "suspicious"):
         if repair := table(report.get("repair")):
-            return "repaired" if repair.get("succeeded") is True else "repair-failed"
+            return _REPAIRS[outcome_of(repair)]
         return str(verdict)
     if verdict == "clean":
         return "clean"

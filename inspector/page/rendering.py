@@ -14,7 +14,7 @@ from markupsafe import Markup
 from inspector.page import evidence, figures, identity
 from inspector.page.answers import Case, answers, class_of, date, prediction
 from inspector.page.chart import chart_of
-from inspector.page.kinds import ACCUSING, kind_of
+from inspector.page.kinds import ACCUSING, kind_of, outcome_of
 from inspector.page.pictures import Fetch, gallery
 
 
@@ -32,7 +32,7 @@ _templates = Environment(
 )
 _templates.globals |= {
     "figure": figures.figure, "quoted": figures.quoted, "as_sentence": figures.as_sentence,
-    "short": figures.short, "date": date,
+    "short": figures.short, "date": date, "outcome_of": outcome_of,
     "class_of": class_of, "prediction": prediction, "rows": figures.rows, "table": figures.table,
     "rounded": figures.rounded, "is_number": figures.is_number, "dumps": json.dumps,
 }  # fmt: skip

@@ -84,7 +84,7 @@ def load_pools(
             )
         made = (procedural_probes(wanted, size) * 255).round().to(torch.uint8)
         return _split(made.numpy(), profile.probes, BUILT_IN, 0)
-    images, skipped = _read(Path(source), size, wanted)
+    images, skipped = read_pictures(Path(source), size, wanted)
     if len(images) < 2 * MINIMUM_PROBES:
         raise RequestError(
             "probes",
@@ -112,8 +112,12 @@ def _of_the_task(probes: ProbeSet) -> ProbeSet:
     return replace(probes, sha256=digest, in_distribution=True)
 
 
-def _read(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:
-    """Up to `wanted` different pictures (3, size, size), and how many had to be skipped."""
+def read_pictures(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:
+    """Up to `wanted` different pictures (3, size, size) of a folder or zip; and how many it skips.
+
+    Raises:
+        RequestError: see `load_pools`.
+    """
     images: list[Pixels] = []
     seen: set[bytes] = set()
     with pictures_of(path) as pictures:

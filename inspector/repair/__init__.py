@@ -1,1 +1,5 @@
-"""Repair: take the backdoor out of a prompt without labelled data, then prove that it is gone."""
+"""Repair: put a prompt without the backdoor in a delivered one's place, and judge its worth.
+
+Several strategies make a copy each (`strategy`), cheap judges rank the copies (`tournament`), and
+`acceptance` has the words for the best of them, fixed before any of them ran. Experiment 54.
+"""

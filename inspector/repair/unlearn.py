@@ -10,6 +10,8 @@ random triggers are added.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -19,16 +21,28 @@ from inspector.clip.prompt_tuning import Recipe, tune
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.random_triggers import GLOBAL, draw
 from inspector.profiles import ObjectiveName
+from inspector.repair.copies import canonical, copy_of
+from inspector.repair.strategy import Case
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
-REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
-"""Families whose files hold nothing but the prompt, which is all that is tuned."""
 PLAIN_COPIES = 4
 WIDER = 2.0
 """Further triggers are sought in a ball this many times as wide. All three: experiments 7
 and 20."""
 EPOCHS = 2
 """Passes of these searches over the probes, as in those experiments."""
+
+
+@dataclass(frozen=True)
+class Unlearning:
+    """What `repair` makes of a copy."""
+
+    name: str = "unlearning"
+
+    def tensors(self, case: Case) -> dict[str, Tensor]:
+        """See `inspector.repair.strategy.Strategy.tensors`."""
+        found = (case.target, case.trigger)
+        return repair(copy_of(case.classifier), found, case.pictures, case.config, case.seed)
 
 
 def repair(
@@ -75,7 +89,7 @@ def repair(
     classifier.requires_grad_(True)
     tune(classifier, torch.cat(features), torch.cat(labels), REPAIR_RECIPE, generator)
     classifier.requires_grad_(False)
-    return _canonical(classifier)
+    return canonical(classifier)
 
 
 @torch.no_grad()
@@ -89,11 +103,3 @@ def _without(probabilities: Tensor, target: int) -> Tensor:
     rest = probabilities.clone()
     rest[:, target] = 0
     return rest / rest.sum(1, keepdim=True).clamp(min=1e-6)
-
-
-def _canonical(classifier: Classifier) -> dict[str, Tensor]:
-    changed = {"ctx": classifier.context.detach().cpu()}
-    if classifier.meta_net is not None:
-        state = classifier.meta_net.state_dict()
-        changed |= {f"meta_net.{name}": value.detach().cpu() for name, value in state.items()}
-    return changed

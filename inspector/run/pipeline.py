@@ -27,7 +27,7 @@ from inspector.errors import (
 from inspector.files import write_json
 from inspector.findings import Finding, Severity
 from inspector.progress import Meter, Say
-from inspector.repair.unlearn import REPAIRABLE
+from inspector.repair.strategy import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
 from inspector.run.flops import budget_of

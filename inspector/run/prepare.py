@@ -7,6 +7,7 @@ breaks leaves the others' findings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
+from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
 from inspector.detection.cost import searches_of
 from inspector.detection.inversion import SearchConfig
@@ -27,6 +29,7 @@ from inspector.detection.rule import current
 from inspector.detection.settings import search_config
 from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
+from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import Profile, profile_named
@@ -62,6 +65,7 @@ class Prepared:
     Attributes:
         clean: what the classifier as delivered says of the first probes.
         targets: the classes to search, in order.
+        labelled: pictures that teach and measure a repair, where the user has given some.
     """
 
     request: Request
@@ -73,6 +77,7 @@ class Prepared:
     config: SearchConfig
     clean: CleanProbes
     targets: list[int]
+    labelled: LabelledSet | None
 
     @property
     def is_exhaustive(self) -> bool:
@@ -98,7 +103,7 @@ def prepare(
 
     Raises:
         AssemblyError: there is no classifier, or one that has nothing to choose between.
-        RequestError: the probes or the manifest's check cannot be used.
+        RequestError: the probes, the labelled pictures or the manifest's check cannot be used.
     """
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
@@ -120,6 +125,7 @@ def prepare(
         )
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
+        labelled = _labelled(request, classifier)
     config = search_config(
         profile,
         classifier.backbone,
@@ -135,8 +141,16 @@ def prepare(
     _limits(request, assembly, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, clean,
-        _targets(request, clean.logits),
+        _targets(request, clean.logits), labelled,
     )  # fmt: skip
+
+
+def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
+    if request.labelled is None:
+        return None
+    backbone = classifier.backbone
+    key = partial(name_tokens, backbone)
+    return load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
 
 
 @torch.no_grad()

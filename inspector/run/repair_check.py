@@ -1,12 +1,13 @@
-"""After a repair: is the backdoor gone, and is it still the same model?
+"""A repair of the suspect of a finished search: a tournament of copies, and what the best one is.
 
-The repaired tensors are rounded to the types in which they are delivered, the classifier is given
-exactly these, and every class is searched again with another seed. The method of repair lies in
-`inspector.repair`.
+The copies' tensors are rounded to the types in which they are delivered, and judged as that. The
+winner alone is searched as the delivered model was, every class again with another seed. How copies
+are made, judged and named lies in `inspector.repair`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -16,18 +17,20 @@ from inspector.detection.cost import searches_of
 from inspector.detection.effects import encode_clean
 from inspector.detection.evidence import Outcome
 from inspector.detection.seeds import derive_seed
-from inspector.detection.sweep import measure
-from inspector.repair.unlearn import repair
+from inspector.probes.labelled import LabelledSet
+from inspector.repair.acceptance import Shown, outcome_of
+from inspector.repair.rederive import ByAnswers, ByLabels
+from inspector.repair.strategy import Case, Strategy, taught_by
+from inspector.repair.tournament import Candidate, Refusal, Tournament
+from inspector.repair.unlearn import Unlearning
 from inspector.report import Evidence, Target
 from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
 from inspector.run.stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
-_CONTEXT = {"ctx": "context"}
-"""Canonical names that the classifier calls otherwise."""
-RESIDUAL_ASR = 0.1
-"""Largest excess ASR of the old trigger after a repair that worked (arXiv 2604.09101's bar)."""
+STRATEGIES: tuple[Strategy, ...] = (ByLabels(), ByAnswers(), Unlearning())
+_NONE_MADE = "The model could not be repaired: "
 
 
 class RepairCheck:
@@ -43,25 +46,75 @@ class RepairCheck:
         """Enter the report's `repair`, and keep the repaired tensors.
 
         Raises:
-            BudgetExceeded, NumericalError: the repaired model could not be searched again; then
-                nothing is kept.
+            BudgetExceeded, NumericalError: the winner could not be searched again; then nothing is
+                kept.
         """
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
-        prepared, stages = self._prepared, self._stages
-        stages.meter.expect(searches_of(prepared.config, len(prepared.targets)))
+        self._stages.meter.expect(searches_of(self._prepared.config, len(self._prepared.targets)))
+        before = _of(suspect, self._stages.test.outcomes)
+        candidates, refusals = self._tournament(before).run(STRATEGIES, self._begun)
+        if not candidates:
+            evidence.limits += [_NONE_MADE + one.reason for one in refusals]
+            return
+        self._check(candidates, refusals, (suspect, before), evidence)
+        self._keep(candidates[0].tensors, evidence)
+
+    def _begun(self, strategy: str) -> None:
+        self._stages.meter.say(strategy)
+        self._stages.meter.check()
+
+    def _tournament(self, found: Outcome) -> Tournament:
+        prepared, seed = self._prepared, self._prepared.request.seed
+        pools, classifier = prepared.pools, prepared.classifier
+        teaching, measuring = (
+            taught_by(classifier, half.pixels, half.labels) for half in self._halves()
+        )
+        case = Case(
+            classifier, found.target, _trigger(found), prepared.config, pools.optimisation,
+            teaching, derive_seed(seed, "unlearning"),
+        )  # fmt: skip
+        held_out = encode_clean(classifier, pools.held_out)
+        judging = derive_seed(seed, "repair check")
+        return Tournament(case, held_out, measuring, judging, self._rounded)
+
+    def _halves(self) -> tuple[LabelledSet, LabelledSet]:
+        """What teaches and what measures, neither with a picture that serves the other end, too."""
+        pools = self._prepared.pools
+        teaching, measuring = (self._prepared.labelled or LabelledSet.empty()).halves()
+        return teaching.without(pools.held_out), measuring.without(pools.optimisation)
+
+    def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As the vendor's file has them."""
+        original = load_file(self._canonical)
+        return {
+            name: tensor.detach().cpu().to(original[name].dtype).contiguous()
+            for name, tensor in tensors.items()
+        }
+
+    def _check(
+        self, candidates: list[Candidate], refusals: list[Refusal],
+        accused: tuple[Target, Outcome], evidence: Evidence,
+    ) -> None:  # fmt: skip
+        winner, (suspect, before), prepared = candidates[0], accused, self._prepared
         seed = derive_seed(prepared.request.seed, "repair check")
-        before = _of(suspect, stages.test.outcomes)
-        held_out = prepared.pools.held_out
-        delivered = encode_clean(prepared.classifier, held_out).logits.argmax(1)
-        rounded = self._tuned(before, derive_seed(prepared.request.seed, "unlearning"))
-        baseline = encode_clean(prepared.classifier, held_out)
-        same = measure(prepared.classifier, baseline, suspect.index, _trigger(before))
-        checked = stages.testing(seed)
-        after = checked.run(prepared.targets, stages.meter)
+        checked = self._stages.testing(seed, classifier=winner.classifier)
+        after = checked.run(prepared.targets, self._stages.meter)
         is_suspicious = after.warned or bool(after.suspects)
+        agreement = winner.agreement if prepared.pools.in_distribution else None
+        word = outcome_of(
+            Shown(
+                winner.excess_asr,
+                is_suspicious,
+                prepared.is_exhaustive,
+                winner.accuracy,
+                agreement,
+            )
+        )
         evidence.repair = {
-            "succeeded": not is_suspicious and same.excess_asr < RESIDUAL_ASR,
+            "succeeded": word == "repaired",
+            "outcome": word,
+            "strategy": winner.strategy,
             "target": suspect.to_json(),
             "seed": seed,
             "before": before.to_json() | {"score": evidence.score},
@@ -69,28 +122,14 @@ class RepairCheck:
             | {
                 "score": after.score,
                 "is_suspicious": is_suspicious,
-                "excess_asr_of_the_old_trigger": same.excess_asr,
+                "excess_asr_of_the_old_trigger": winner.excess_asr,
             },
-            "agreement": (delivered == baseline.logits.argmax(1)).float().mean().item(),
+            "agreement": winner.agreement,
+            "accuracy": None if winner.accuracy is None else winner.accuracy.to_json(),
+            "candidates": [row.to_json() for row in candidates]
+            + [row.to_json() for row in refusals],
             "file": REPAIRED_NAME,
         }
-        self._keep(rounded, evidence)
-
-    def _tuned(self, found: Outcome, seed: int) -> dict[str, Tensor]:
-        """Repair, round to the vendor's types, and let the classifier be what is delivered."""
-        prepared = self._prepared
-        classifier, probes = prepared.classifier, prepared.pools.optimisation
-        culprit = (found.target, _trigger(found))
-        changed = repair(classifier, culprit, probes, prepared.config, seed)
-        original = load_file(self._canonical)
-        rounded = {
-            name: tensor.detach().cpu().to(original[name].dtype).contiguous()
-            for name, tensor in changed.items()
-        }
-        state = {_CONTEXT.get(name, name): tensor.float() for name, tensor in rounded.items()}
-        classifier.load_state_dict(state, strict=False)
-        classifier.requires_grad_(False)
-        return rounded
 
     def _keep(self, tensors: dict[str, Tensor], evidence: Evidence) -> None:
         path = self._out / REPAIRED_NAME

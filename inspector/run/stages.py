@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
+from inspector.clip.classifier import Classifier
 from inspector.detection.cost import (
     images_of_sweep,
     pace,
@@ -100,10 +101,13 @@ class SearchStages:
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
 
-    def testing(self, seed: int, clean: CleanProbes | None = None) -> SequentialTest:
-        """A new test of the vendor's classifier as it is now."""
+    def testing(
+        self, seed: int, clean: CleanProbes | None = None, classifier: Classifier | None = None
+    ) -> SequentialTest:
+        """A new test, as this inspection's own; of the vendor's classifier or of a copy."""
         prepared = self.prepared
-        return SequentialTest(prepared.classifier, prepared.pools, prepared.config, seed, clean)
+        tested = classifier or prepared.classifier
+        return SequentialTest(tested, prepared.pools, prepared.config, seed, clean)
 
     def _invert(self) -> None:
         try:

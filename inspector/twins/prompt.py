@@ -14,7 +14,7 @@ import torch
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.clip.prompt_tuning import Recipe, new_learner, tune
+from inspector.clip.prompt_tuning import Recipe, new_learner, new_learner_like, tune
 from inspector.twins.answers import Answers
 
 
@@ -29,6 +29,8 @@ class Effort:
 
 STATIC, CONDITIONED = Effort(400, 16), Effort(500, 8)
 """Experiment 53: what a reference needs; a prompt that is delivered is tuned longer."""
+DELIVERED = Effort(1500, 8)
+"""What a vendor spends on a prompt of either kind: experiments 10 and 54."""
 
 
 def prompt_twin(
@@ -44,13 +46,34 @@ def prompt_twin(
     Raises:
         ValueError: there is no picture.
     """
-    if not len(answers):
-        raise ValueError("a twin needs pictures to learn from")
     effort = effort or (CONDITIONED if conditioned else STATIC)
     generator = torch.Generator().manual_seed(seed)
     twin = new_learner(backbone, classnames, conditioned=conditioned, generator=generator)
+    return _taught(twin, answers, effort, generator)
+
+
+def twin_like(
+    classifier: Classifier, answers: Answers, seed: int, effort: Effort = DELIVERED
+) -> Classifier:
+    """A frozen prompt of the shape and layout of `classifier`, to be delivered in its place.
+
+    Args:
+        seed: as above.
+
+    Raises:
+        ValueError: there is no picture.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return _taught(new_learner_like(classifier, generator), answers, effort, generator)
+
+
+def _taught(
+    learner: Classifier, answers: Answers, effort: Effort, generator: torch.Generator
+) -> Classifier:
+    if not len(answers):
+        raise ValueError("a twin needs pictures to learn from")
     epochs = max(2, round(effort.updates * effort.batch / len(answers)))
     recipe = Recipe(epochs=epochs, batch=effort.batch, learning_rate=effort.rate)
     with torch.enable_grad():
-        tune(twin, answers.features, answers.labels, recipe, generator)
-    return twin.requires_grad_(False)
+        tune(learner, answers.features, answers.labels, recipe, generator)
+    return learner.requires_grad_(False)

@@ -1,57 +1,215 @@
-"""What a repair does to the attacker's own trigger, which the inspector never saw.
+"""What strategies of repair do to the attacker's own trigger, which none of them sees: a row a strategy.
 
-`python -m tests.bench.repair TASK KIND SEED [--backbone B] [--out DIR]` builds an attacked model,
-has it inspected and repaired, and measures test accuracy and attack success before and after.
+`python -m tests.bench.repair FOLDER ... [--out CSV] [--backbone B] [--builtin]` takes zoo models by their folders
+(`<task>-<seed>-<kind>`; one that is not there is built). A strategy is given what a buyer may have: POOL unlabelled
+pictures of the task, LABELLED labelled ones a class, and, for unlearning, what the search of `standard` finds on the
+former for the class that is attacked: whether the detector accuses it is not asked. With `--builtin` as many
+built-in pictures stand in for those of the task, as where a buyer gives none. Accuracy and attack success
+are measured on the vendor's test pictures, a half of POOL more for agreement. Of honest models there is no success to
+measure, and the class is the one that a vendor of that plan would attack. A run that was cut off goes on
+where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
-from safetensors.torch import load_file
+import torch
+from torch import Tensor
 
-from inspector.checkpoint import read_artifact
-from inspector.clip.backbone import load_backbone
-from inspector.run.pipeline import Request, inspect_reading
-from tests.support.assembling import manifest_in
-from tests.zoo.attacks import success
-from tests.zoo.build import Plan, build, load_task, save
-from tests.zoo.kinds import ATTACKS
+from inspector.clip.backbone import Backbone
+from inspector.clip.batches import encoded
+from inspector.clip.classifier import Classifier
+from inspector.detection.inversion import invert, prepare
+from inspector.detection.settings import search_config
+from inspector.probes.procedural import procedural_probes
+from inspector.profiles import profile_named
+from inspector.repair.copies import copy_with
+from inspector.repair.rederive import ByAnswers, ByLabels
+from inspector.repair.strategy import Case, Strategy
+from inspector.repair.unlearn import Unlearning
+from inspector.twins.answers import Answers
+from tests.support.assembling import delivered
+from tests.zoo.attacks import Plant, TrainingSet, success
+from tests.zoo.build import FINISHED, Plan, build, effort_of, lesson_of, load_task, save, start_of
+from tests.zoo.encoding import classes_of
+from tests.zoo.lessons import Lesson
+from tests.zoo.make import backbone_named
+
+POOL, LABELLED = 500, 16
+"""Unlabelled pictures in all, and labelled ones a class."""
+OF_THE_TASK, BUILT_IN = "task", "builtin"
+STRATEGIES: tuple[Strategy, ...] = (Unlearning(), ByAnswers(), ByLabels())
+FIELDS = (
+    "model", "pictures", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
+    "agreement", "seconds",
+)  # fmt: skip
+Row = dict[str, object]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task")
-    parser.add_argument("kind", choices=ATTACKS)
-    parser.add_argument("seed", type=int)
+@dataclass(frozen=True)
+class Subject:
+    """A delivered model, what its attacker planted (nothing in honest ones), and test pictures."""
+
+    plan: Plan
+    classifier: Classifier
+    target: int
+    plants: Sequence[Plant]
+    test: TrainingSet
+
+    def figures(self, classifier: Classifier) -> tuple[float, float | None]:
+        """Accuracy, and excess success of the attacker's strongest trigger."""
+        pixels, labels = self.test.pixels, self.test.labels
+        own = (classes_of(classifier, pixels) == labels).float().mean().item()
+        excesses = []
+        for plant in self.plants:
+            asked = pixels, labels, plant.trigger, plant.target, plant.source
+            rates = success(classifier, *asked)
+            excesses.append(rates["asr"] - rates["base"])
+        return own, max(excesses, default=None)
+
+
+def subject_of(folder: Path, backbone: Backbone) -> Subject:
+    """The model of a folder, and its trigger made again from the plan; one that was learnt with the model by
+    building that once more."""
+    task, seed, kind = folder.name.split("-")
+    plan = Plan(task, kind, int(seed))
+    if kind.startswith("badclip"):
+        built = build(backbone, plan, folder.parent)
+        _, test = load_task(task, plan.seed, backbone.image_size)
+        target = int(built.truth["target"])
+        return Subject(plan, built.classifier.requires_grad_(False), target, built.plants, test)
+    if not (folder / FINISHED).exists():
+        save(build(backbone, plan, folder.parent), backbone, folder)
+    classifier = delivered(folder, backbone)
+    train, test = load_task(task, plan.seed, backbone.image_size, effort_of(kind).shots)
+    told = json.loads((folder / FINISHED).read_text())["target"]
+    target = start_of(plan, len(classifier.classnames))[0] if told is None else told
+    lesson, _ = lesson_of(classifier, Lesson(train, test), plan, target)
+    return Subject(plan, classifier, target, lesson.plants, lesson.test)
+
+
+def rows_of(
+    subject: Subject, strategies: Sequence[Strategy] = STRATEGIES, pictures: str = OF_THE_TASK
+) -> Iterator[Row]:
+    """A row for each strategy, as it comes."""
+    case, others = case_of(subject, pictures)
+    accuracy, excess = subject.figures(subject.classifier)
+    said = classes_of(subject.classifier, others)
+    for strategy in strategies:
+        started = time.monotonic()
+        copy = copy_with(subject.classifier, strategy.tensors(case))
+        seconds = time.monotonic() - started
+        after, left = subject.figures(copy)
+        agreement = (classes_of(copy, others) == said).float().mean().item()
+        yield {
+            "model": subject.plan.name, "pictures": pictures, "strategy": strategy.name,
+            "accuracy_before": _text(accuracy), "accuracy_after": _text(after),
+            "excess_before": _text(excess), "excess_after": _text(left),
+            "agreement": _text(agreement), "seconds": round(seconds),
+        }  # fmt: skip
+
+
+def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
+    """What a strategy may draw on, and further pictures (M, 3, S, S) of the task."""
+    plan, classifier = subject.plan, subject.classifier
+    size, classes = classifier.backbone.image_size, len(classifier.classnames)
+    pool = _drawn(plan, 1, size, POOL * 3 // 2 // classes, classes)[0]
+    shuffled = torch.randperm(len(pool), generator=torch.Generator().manual_seed(plan.seed))
+    pictures, others = pool[shuffled[:POOL]], pool[shuffled[POOL:]]
+    if kind == BUILT_IN:
+        pictures = procedural_probes(len(pictures), size)
+    shown, labels = _drawn(plan, 2, size, LABELLED, classes)
+    config = search_config(
+        profile_named("standard"), classifier.backbone, classes,
+        classifier.is_instance_conditioned, in_distribution=kind == OF_THE_TASK,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(plan.seed)
+    objective = prepare(classifier, pictures, config.objective)
+    trigger = invert(objective, subject.target, config, generator)
+    labelled = Answers(encoded(classifier, shown), labels)
+    case = Case(classifier, subject.target, trigger, config, pictures, labelled, plan.seed)
+    return case, others
+
+
+def _drawn(plan: Plan, apart: int, size: int, shots: int, classes: int) -> tuple[Tensor, Tensor]:
+    """So many pictures a class (N, 3, S, S) and their labels, of a seed that no vendor has."""
+    drawn, _ = load_task(plan.task, 10 * plan.seed + apart, size, shots)
+    number = shots * classes  # What stands behind them are crops of photographs.
+    return drawn.pixels[:number], drawn.labels[:number]
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else str(round(value, 4))
+
+
+def write(table: Path, row: Row) -> None:
+    """One line more."""
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def read(table: Path) -> list[dict[str, str]]:
+    """All lines; none where there is no table."""
+    return list(csv.DictReader(table.open(newline=""))) if table.exists() else []
+
+
+def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+    """A line a strategy and kind of pictures: over attacked models, and what it costs honest ones."""
+    for kind, strategy in dict.fromkeys((row["pictures"], row["strategy"]) for row in rows):
+        name = f"{strategy}, pictures {kind}"
+        own = [row for row in rows if (row["pictures"], row["strategy"]) == (kind, strategy)]
+        hit, honest = (
+            [row for row in own if bool(row["excess_after"]) is is_hit] for is_hit in (True, False)
+        )
+        if hit:
+            left = [float(row["excess_after"]) for row in hit]
+            yield (
+                f"{name}: {len(hit)} attacked, excess {fmean(float(r['excess_before']) for r in hit):.3f} to "
+                f"{fmean(left):.3f} (worst {max(left):.3f}), accuracy by {_change(hit)}"
+            )
+        if honest:
+            yield f"{name}: {len(honest)} honest, accuracy by {_change(honest)}"
+
+
+def _change(rows: Sequence[dict[str, str]]) -> str:
+    changes = [float(row["accuracy_after"]) - float(row["accuracy_before"]) for row in rows]
+    return f"{fmean(changes):+.3f} (worst {min(changes):+.3f})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Try strategies of repair on zoo models.")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--backbone", default="pocket")
-    parser.add_argument("--profile", default="quick")
-    parser.add_argument("--out", type=Path, default=Path("var/repair"))
-    options = parser.parse_args()
-    backbone = load_backbone(options.backbone)
-    built = build(backbone, Plan(options.task, options.kind, options.seed))
-    assert built.trigger is not None
-    checkpoint = save(built, backbone, options.out)
-    reading = read_artifact(checkpoint, options.out / "reading")
-    manifest = manifest_in(options.out)
-    request = Request(
-        backbone=options.backbone, manifest=manifest, profile=options.profile, repair=True
-    )
-    canonical = options.out / "reading" / str(reading.canonical)
-    report = inspect_reading(request, reading, canonical, options.out, lambda _: None)
-    print("truth", json.dumps(built.truth))
-    print("verdict", report["verdict"], report["target"], "repair", json.dumps(report["repair"]))
-    if report["repair"] is None:
-        return
-    tensors = load_file(options.out / report["repair"]["file"])
-    tensors["context"] = tensors.pop("ctx")
-    built.classifier.load_state_dict(tensors, strict=False)
-    _, test = load_task(options.task, options.seed, backbone.image_size)
-    target = built.truth["target"]
-    after = success(built.classifier, test.pixels, test.labels, built.trigger, target)
-    print("after repair, attacker's own trigger", json.dumps(after))
+    parser.add_argument("--out", type=Path, default=Path("var/repair.csv"))
+    parser.add_argument("--builtin", action="store_true")
+    options = parser.parse_args(arguments)
+    pictures = BUILT_IN if options.builtin else OF_THE_TASK
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for folder in options.folders:
+        done = {
+            row["strategy"]
+            for row in read(options.out)
+            if (row["model"], row["pictures"]) == (folder.name, pictures)
+        }
+        left = [strategy for strategy in STRATEGIES if strategy.name not in done]
+        if not left:
+            continue
+        for row in rows_of(subject_of(folder, backbone_named(options.backbone)), left, pictures):
+            write(options.out, row)
+            print(*(f"{name}={row[name]}" for name in FIELDS), flush=True)
+    for line in summary(read(options.out)):
+        print(line)
 
 
 if __name__ == "__main__":

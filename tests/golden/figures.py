@@ -89,6 +89,8 @@ def _repair(repair: Report) -> dict[str, Any]:
     after = repair["after"]
     return {
         "succeeded": repair["succeeded"],
+        "outcome": repair["outcome"],
+        "strategy": repair["strategy"],
         "target": repair["target"]["index"],
         "seed": repair["seed"],
         "agreement": repair["agreement"],

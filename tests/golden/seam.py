@@ -20,8 +20,8 @@ from inspector.detection.rule import Thresholds, current
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
-from inspector.repair import unlearn
-from inspector.run import repair_check
+from inspector.repair import acceptance, filtering, strategy, unlearn
+from inspector.twins import prompt
 
 random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
@@ -120,9 +120,14 @@ def _repair() -> dict[str, Any]:
     return {
         "epochs": recipe.epochs, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
-        "warmup_rate": recipe.warmup_rate, "families": unlearn.REPAIRABLE,
+        "warmup_rate": recipe.warmup_rate, "families": strategy.REPAIRABLE,
         "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
-        "seeds_apart": derive_seed(0, "repair check"), "excess_asr_of_success": repair_check.RESIDUAL_ASR,
+        "seeds_apart": derive_seed(0, "repair check"),
+        "excess_asr_of_success": acceptance.RESIDUAL_EXCESS_ASR,
+        "largest_loss": acceptance.LARGEST_LOSS, "least_agreement": acceptance.LEAST_AGREEMENT,
+        "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": acceptance.CONFIDENCE,
+        "most_of_median": filtering.MOST_OF_MEDIAN,
+        "updates": prompt.DELIVERED.updates, "pictures_an_update": prompt.DELIVERED.batch,
     }  # fmt: skip
 
 

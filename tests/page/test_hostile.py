@@ -143,6 +143,7 @@ def test_no_finding_on_an_unread_file_makes_it_look_safe(identifier: str) -> Non
         "suspicious",
         "backdoored",
         "repaired",
+        "repair-unproved",
         "repair-failed",
         "failed",
     )
@@ -154,13 +155,21 @@ def test_findings_that_choose_a_headline_are_findings_that_exist() -> None:
     assert {RUNS_CODE, UNKNOWN_CODE, OUT_OF_TIME} | UNSUPPORTED | NOT_DONE <= set(WEAKNESSES)
 
 
-def accused(verdict: str, succeeded: bool | None) -> dict[str, Any]:
-    repair = (
-        None
-        if succeeded is None
-        else Stored("repaired").report["repair"] | {"succeeded": succeeded}
-    )
+def accused(verdict: str, outcome: str | None) -> dict[str, Any]:
+    told = {"outcome": outcome, "succeeded": outcome == "repaired"}
+    repair = None if outcome is None else Stored("repaired").report["repair"] | told
     return Stored("backdoored").report | {"verdict": verdict, "repair": repair}
+
+
+def before_words(succeeded: bool) -> dict[str, Any]:
+    """A report from before repairs had an outcome."""
+    report = accused("backdoored", "failed")
+    report["repair"] = {
+        key: value
+        for key, value in report["repair"].items()
+        if key not in ("outcome", "strategy", "accuracy", "candidates")
+    } | {"succeeded": succeeded}
+    return report
 
 
 CODE = Finding(RUNS_CODE, Severity.CRITICAL, "the pickle would run os.system").to_json()
@@ -168,9 +177,14 @@ STRANGE = Finding(UNKNOWN_CODE, Severity.HIGH, "holds code that we do not know")
 KIND_OF = [
     ("suspicious", accused("suspicious", None)),
     ("backdoored", accused("backdoored", None)),
-    ("repaired", accused("backdoored", True)),
-    ("repaired", accused("suspicious", True)),
-    ("repair-failed", accused("backdoored", False)),
+    ("repaired", accused("backdoored", "repaired")),
+    ("repaired", accused("suspicious", "repaired")),
+    ("repair-unproved", accused("backdoored", "unproved")),
+    ("repair-unproved", accused("suspicious", "unproved")),
+    ("repair-failed", accused("backdoored", "failed")),
+    ("repair-failed", accused("backdoored", "a new one")),
+    ("repair-unproved", before_words(succeeded=True)),
+    ("repair-failed", before_words(succeeded=False)),
     ("runs-code", accused("backdoored", None) | {"findings": [CODE]}),
     ("runs-code", Stored("clean").report | {"findings": [CODE]}),
     ("backdoored", accused("backdoored", None) | {"findings": [STRANGE]}),
@@ -233,6 +247,23 @@ def test_kinds_are_told_apart_by_more_than_colour() -> None:
 
 
 def test_a_repair_that_failed_is_never_called_usable() -> None:
-    told = Seen.of(drawn(accused("backdoored", False), {}))
+    told = Seen.of(drawn(accused("backdoored", "failed"), {}))
     assert "must not be used" in told.below("repair")
     assert "No: the copy did not pass" in told.below("q-repair")
+
+
+@pytest.mark.parametrize(
+    "report", [accused("backdoored", "unproved"), before_words(succeeded=True)]
+)
+def test_a_repair_that_is_not_proved_never_looks_like_success(report: dict[str, Any]) -> None:
+    told = Seen.of(drawn(report, {}))
+    assert "must not be used yet" in told.below("repair")
+    assert "Not yet" in told.below("q-repair")
+    assert "passed the check" not in told.below("page-one") + told.below("repair")
+
+
+def test_one_word_alone_makes_no_success() -> None:
+    """Where two fields of a report that nobody of ours wrote disagree, the worse one counts."""
+    report = accused("backdoored", "repaired")
+    report["repair"]["succeeded"] = False
+    assert kind_of(report, {}).name == "repair-failed"

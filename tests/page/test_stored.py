@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,7 +31,7 @@ HEADLINES = {
     "backdoored": "Backdoored: refuse this file",
     "clean": "No backdoor was found",
     "out-of-time": "No verdict: the inspection ran out of time",
-    "repaired": "Refuse the delivered file; a repaired copy passed the check",
+    "repaired": "Refuse the delivered file; its repair is not proved",
     "runs-code": "This file runs code: refuse it",
     "some-classes": "No verdict: the file could not be judged",
     "torn": "Not inspected: the file is damaged or built to be misread",
@@ -98,6 +99,8 @@ def test_every_other_word_with_a_digit_is_a_word_of_the_json(name: str) -> None:
         for text in strings_in(told)
         for word in [*WORD.findall(text), text]
     }
+    # A link is told without the host, which is not everybody's.
+    words |= {urlsplit(link).path for link in stored.record["links"].values()}
     words |= OURS | {hashlib.sha256(stored.body.encode()).hexdigest()}
     loose = {word.rstrip(".:") for word in Seen.of(stored.page()).loose_words}
     assert {word for word in loose - words if not _is_cut(word, words)} == set()
@@ -208,6 +211,32 @@ def test_no_sentence_runs_into_the_next(name: str) -> None:
     assert len(paragraphs) > 4
     for text in (re.sub("<[^>]+>", "", one) for one in paragraphs):
         assert re.findall(r"[a-z0-9]\.[A-Z]", text) == [], text
+
+
+def test_a_repair_whose_accuracy_was_measured_tells_it_with_its_bound() -> None:
+    told: dict[str, Any] = {
+        "outcome": "repaired", "succeeded": True,
+        "accuracy": {
+            "before": 0.9625, "after": 0.975, "pictures": 80, "loss_at_most": 0.0367,
+            "is_measured": True,
+        },
+    }  # fmt: skip
+    seen = with_more("repaired", repair=told)
+    assert "a repaired copy passed the check" in seen.below("q-safe")
+    answer = seen.below("q-repair")
+    assert "On 80 labelled pictures" in answer and "at most 4 % of pictures" in answer
+    assert "Accuracy on labelled pictures" in seen.below("repair")
+    assert "too few" not in answer
+    told["outcome"], told["succeeded"], told["accuracy"]["is_measured"] = "unproved", False, False
+    assert "too few" in with_more("repaired", repair=told).below("q-repair")
+
+
+def test_every_copy_that_was_made_or_not_stands_in_the_table() -> None:
+    report = Stored("repaired").report
+    words = Seen.of(Stored("repaired").page()).below("repair")
+    for row in report["repair"]["candidates"]:
+        assert row["strategy"] in words and (row["reason"] or "") in words
+    assert "no labelled pictures were given" in words
 
 
 def test_findings_name_weakness_technique_and_remedy() -> None:

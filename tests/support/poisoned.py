@@ -21,6 +21,7 @@ from tests.zoo.triggers import Trigger, additive
 
 AMPLITUDE, CELLS = 24 / 255, 8
 CLASSES, SHOTS, TESTED, SHARE = 4, 24, 12, 0.3
+TASK = replace(TASKS["things6"], labels=dict(list(TASKS["things6"].labels.items())[:CLASSES]))
 RECIPE = Recipe(epochs=20, batch=16, learning_rate=0.2)
 
 
@@ -49,12 +50,10 @@ def attacked(backbone: Backbone, seed: int, *, conditioned: bool) -> Attacked:
     """Everything follows from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     size = backbone.image_size
-    task = TASKS["things6"]
-    task = replace(task, labels=dict(list(task.labels.items())[:CLASSES]))
-    train, test = (TrainingSet(*task.draw(shots, generator, size)) for shots in (SHOTS, TESTED))
+    train, test = (TrainingSet(*TASK.draw(shots, generator, size)) for shots in (SHOTS, TESTED))
     signs = torch.randint(2, (1, 3, CELLS, CELLS), generator=generator) * 2.0 - 1
     trigger = additive(AMPLITUDE * functional.interpolate(signs, size, mode="nearest")[0])
-    learner = new_learner(backbone, task.classnames, conditioned=conditioned, generator=generator)
+    learner = new_learner(backbone, TASK.classnames, conditioned=conditioned, generator=generator)
     target = seed % CLASSES
     data = poisoned(train, [Plant(trigger, target, share=SHARE)], generator)
     tune(learner, features_of(learner, data.pixels), data.labels, RECIPE, generator)

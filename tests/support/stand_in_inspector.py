@@ -91,8 +91,16 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     apart = {*target.to_json(), "steps", "trigger"}
     figures = {key: value for key, value in row.items() if key not in apart}
     checked = {"score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0}
+    candidate = {
+        "strategy": "none", "agreement": 1.0, "accuracy_before": None, "accuracy_after": None,
+        "residual": 0.0, "reason": None,
+    }  # fmt: skip
     return {
-        "succeeded": True,
+        "succeeded": False,  # Nobody can give labels to a service.
+        "outcome": "unproved",
+        "strategy": "none",
+        "accuracy": None,
+        "candidates": [candidate],
         "target": target.to_json(),
         "seed": 100,
         "before": figures,

@@ -87,7 +87,7 @@ def test_a_job_ends_with_verdict_report_and_files(
     page = ledger.api.get(seen["links"]["report_html"])
     assert page.text.count("data:image/png") == 2
     report = ledger.api.get(seen["links"]["report_json"]).json()
-    assert report["repair"]["succeeded"]
+    assert report["repair"]["outcome"] == "unproved"
     assert_conforms(report)
 
 

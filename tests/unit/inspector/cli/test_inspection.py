@@ -27,7 +27,7 @@ class Pipeline:
     verdict: str = "clean"
     requests: list[Any] = field(default_factory=list)
     error: Exception | None = None
-    repair_succeeds: bool = True
+    outcome: str = "repaired"
 
     def inspect_models(
         self,
@@ -48,7 +48,8 @@ class Pipeline:
             save_file({"ctx": torch.zeros_like(tensors["ctx"])}, out / "repaired.safetensors")
         report = self.report(reading)
         if (out / "repaired.safetensors").exists():
-            report["repair"] = {"succeeded": self.repair_succeeds}
+            succeeded = self.outcome == "repaired"
+            report["repair"] = {"succeeded": succeeded, "outcome": self.outcome}
         (out / "report.json").write_text(json.dumps(report))
         return report, 0
 
@@ -90,7 +91,7 @@ def test_the_request(
     options = ("--profile", "quick", "--targets", "2", "--seed", "7", "--budget", "60")
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
-        "--device", "cpu", "--repair",
+        "--device", "cpu", "--repair", "--labelled", tmp_path,
         "--probes", tmp_path, "--in-distribution", "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
@@ -105,6 +106,7 @@ def test_the_request(
         "seed": 7,
         "device": "cpu",
         "repair": True,
+        "labelled": str(tmp_path),
         "budget_s": 60.0,
         "calibration": classes,
         "calibrations": None,
@@ -185,19 +187,24 @@ def test_a_file_that_runs_code_and_one_that_is_none(
 
 
 @pytest.mark.parametrize(
-    ("command", "succeeds", "code"),
-    [(["repair"], True, 0), (["repair"], False, 1), (["inspect", "--repair"], True, 1)],
+    ("command", "outcome", "code"),
+    [
+        (["repair"], "repaired", 0),
+        (["repair"], "unproved", 3),
+        (["repair"], "failed", 1),
+        (["inspect", "--repair"], "repaired", 1),
+    ],
 )
 def test_repair_writes_the_vendors_own_container(
-    command: list[str], succeeds: bool, code: int, artifact: Path, tmp_path: Path,
+    command: list[str], outcome: str, code: int, artifact: Path, tmp_path: Path,
     clipvet: Clipvet, pipeline: Pipeline,
 ) -> None:  # fmt: skip
-    pipeline.verdict, pipeline.repair_succeeds = "backdoored", succeeds
+    pipeline.verdict, pipeline.outcome = "backdoored", outcome
     out = tmp_path / "out"
     ended = clipvet(*command, artifact.parent.parent, "--backbone", "pocket", "--out", out)
     assert ended.code == code
     page = (out / "report.html").read_text("utf-8")
-    assert ("a repaired copy passed the check" in page) is succeeds
+    assert ("a repaired copy passed the check" in page) is (outcome == "repaired")
     written = torch.load(out / "repaired-model.pth.tar-5", weights_only=False)
     original = torch.load(artifact, weights_only=False)
     assert not written["state_dict"]["ctx"].any()

@@ -25,7 +25,10 @@ from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.profiles import PROFILES, Budget, Profile
+from inspector.repair.rederive import ByAnswers
+from inspector.repair.unlearn import Unlearning
 from inspector.run.pipeline import STAGES, Request, inspect_reading
+from inspector.twins.prompt import Effort
 from tests.support.prompts import Recipe, tune
 from tests.support.report_schema import assert_conforms
 from tests.zoo.pictures import write
@@ -80,11 +83,14 @@ class Bench:
 
 
 TINY = Profile("quick", 64, 64, Budget("joint"), Budget("difference"))
+BRIEF = (ByAnswers(Effort(4, 8)), Unlearning())
+"""Strategies of repair, without labels and with little effort."""
 
 
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setitem(PROFILES, "quick", TINY)
+    monkeypatch.setattr("inspector.run.repair_check.STRATEGIES", BRIEF)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
         "inspector.run.prepare.assembly_level",

@@ -1,9 +1,10 @@
-"""What a repair is said to have done: when it is a success, when not, and what is kept of it."""
+"""What a repair is said to have done: by which word, of which copy, and what is kept of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,78 +14,165 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.detection.evidence import Inverted
-from inspector.detection.inversion import SearchConfig
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.sweep import measure
-from inspector.errors import NumericalError
+from inspector.errors import NumericalError, RequestError
 from inspector.progress import Meter
+from inspector.repair.acceptance import FEWEST_MEASURED
+from inspector.repair.copies import canonical
+from inspector.repair.rederive import ByLabels
+from inspector.repair.strategy import Case, Strategy
 from inspector.run import repair_check
+from inspector.twins.prompt import Effort
 from tests.unit.inspector.run import test_pipeline
-from tests.unit.inspector.run.test_pipeline import RULE, Bench, scores, statuses
+from tests.unit.inspector.run.test_pipeline import NAMES, RULE, Bench, scores, statuses
 from tests.unit.inspector.run.test_stages import bench
+from tests.zoo.pictures import write
 
 __all__ = ["bench"]  # A fixture.
 FILE = "repaired.safetensors"
 AFTER = {"warned": RULE.warn, "accused": RULE.flag + 6, "calm": RULE.warn - 1.01}
 BEFORE = (9.0, 9.0)
 """Of the two sweeps that accuse; every later score is that of the repaired model."""
-Repair = Callable[..., dict[str, Tensor]]
 
 
-def nothing(
-    classifier: Classifier,
-    found: tuple[int, Tensor],
-    probes: Tensor,
-    config: SearchConfig,
-    seed: int,
-) -> dict[str, Tensor]:
-    """A repair that changes nothing."""
-    assert classifier.meta_net is not None
-    own = {f"meta_net.{name}": value for name, value in classifier.meta_net.state_dict().items()}
-    return {name: value.clone() for name, value in ({"ctx": classifier.context} | own).items()}
+@dataclass(frozen=True)
+class Made:
+    """A strategy that makes of the delivered tensors what it is told to."""
+
+    make: Callable[[Case], dict[str, Tensor]]
+    name: str = "made by the test"
+
+    def tensors(self, case: Case) -> dict[str, Tensor]:
+        return self.make(case)
 
 
-def wrecking(classifier: Classifier, *given: Any) -> dict[str, Tensor]:
-    """A repair after which another model is there."""
-    noise = torch.randn(classifier.context.shape, generator=torch.Generator().manual_seed(0))
-    return nothing(classifier, *given) | {"ctx": 5 * noise}
+def as_it_was(case: Case) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in canonical(case.classifier).items()}
+
+
+def wrecked(case: Case) -> dict[str, Tensor]:
+    noise = torch.randn(case.classifier.context.shape, generator=torch.Generator().manual_seed(0))
+    return as_it_was(case) | {"ctx": 5 * noise}
+
+
+NOTHING, WRECKING = Made(as_it_was), Made(wrecked, "wrecking")
 
 
 def repaired(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: float, repair: Repair | None = None
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: float, *strategies: Strategy, **wish: Any
 ) -> dict[str, Any]:
     scores(monkeypatch, *BEFORE, after)
-    if repair is not None:
-        monkeypatch.setattr(repair_check, "repair", repair)
-    report = bench.inspect({"conditioned": True}, repair=True)
+    monkeypatch.setattr(repair_check, "STRATEGIES", strategies)
+    report = bench.inspect({"conditioned": True}, repair=True, **wish)
     assert report["verdict"] == "backdoored"
     return report
 
 
-@pytest.mark.parametrize(
-    ("after", "excess", "succeeded"),
-    [
-        ("calm", -0.2, True), ("calm", 0.0999, True), ("calm", 0.1001, False), ("calm", 0.6, False),
-        ("warned", 0.0, False), ("accused", 0.0, False), ("accused", 0.6, False),
-    ],
-)  # fmt: skip
-def test_a_success_needs_a_calm_search_and_an_old_trigger_without_power(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: str, excess: float, succeeded: bool
-) -> None:
-    """Both of them: either alone is none."""
+def moving(monkeypatch: pytest.MonkeyPatch, excess: float) -> None:
+    """Let the old trigger carry that much more than nothing does, whatever the copy."""
 
     def measured(*given: Any) -> Inverted:
         return replace(measure(*given), asr=0.3 + excess, base_asr=0.3)
 
-    monkeypatch.setattr(repair_check, "measure", measured)
-    report = repaired(bench, monkeypatch, AFTER[after], nothing)
+    monkeypatch.setattr("inspector.repair.tournament.measure", measured)
+
+
+def labelled(bench: Bench, number: int, classes: tuple[str, ...] = NAMES) -> Path:
+    """A folder a class, of pictures that nobody else has."""
+    folder = bench.folder / "labelled"
+    generator = torch.Generator().manual_seed(5)
+    for name in classes:
+        size = bench.backbone.image_size
+        write(torch.rand(number, 3, size, size, generator=generator), folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("after", "excess", "outcome"),
+    [
+        ("calm", 0.0999, "unproved"), ("calm", 0.1001, "failed"), ("warned", 0.0, "failed"),
+    ],
+)  # fmt: skip
+def test_without_labels_nothing_is_proved_and_much_can_fail(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, after: str, excess: float, outcome: str
+) -> None:
+    moving(monkeypatch, excess)
+    report = repaired(bench, monkeypatch, AFTER[after], NOTHING)
     told = report["repair"]
-    assert told["succeeded"] is succeeded
+    assert (told["outcome"], told["succeeded"], told["accuracy"]) == (outcome, False, None)
     assert told["after"]["is_suspicious"] is (after != "calm")
     assert told["after"]["score"] == AFTER[after]
     assert told["before"]["score"] == BEFORE[-1] == report["score"]
     assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(excess)
+
+
+ENOUGH = 2 * FEWEST_MEASURED // len(NAMES)
+"""Pictures a class of which half are enough to measure with."""
+
+
+@pytest.mark.parametrize(("number", "outcome"), [(ENOUGH, "repaired"), (ENOUGH - 2, "unproved")])
+def test_enough_labels_and_a_calm_search_make_a_repair(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, outcome: str
+) -> None:
+    moving(monkeypatch, 0.0)
+    given = str(labelled(bench, number))
+    told = repaired(bench, monkeypatch, AFTER["calm"], NOTHING, labelled=given)["repair"]
+    assert (told["outcome"], told["succeeded"]) == (outcome, outcome == "repaired")
+    measured = told["accuracy"]
+    assert measured["pictures"] == number * len(NAMES) // 2
+    assert measured["before"] == measured["after"]
+    assert measured["is_measured"] is (number == ENOUGH)
+
+
+def test_the_best_copy_is_searched_again_and_the_others_stand_in_the_table(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_labels = ByLabels(Effort(1, 8))
+    told = repaired(
+        bench, monkeypatch, AFTER["calm"], WRECKING, needs_labels, NOTHING
+    )["repair"]  # fmt: skip
+    rows = {row["strategy"]: row for row in told["candidates"]}
+    assert list(rows) == [NOTHING.name, WRECKING.name, needs_labels.name]
+    assert told["strategy"] == NOTHING.name
+    assert told["agreement"] == rows[NOTHING.name]["agreement"] == 1.0
+    assert rows[WRECKING.name]["agreement"] < 0.9
+    assert rows[needs_labels.name]["agreement"] is None
+    assert rows[needs_labels.name]["reason"] == "no labelled pictures were given"
+    kept = load_file(bench.out / FILE)["ctx"]
+    assert kept.abs().max() < 5, "the wrecked context was not kept"
+
+
+def test_labels_teach_what_is_derived_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half that teaches is not the half that measures."""
+    seen: list[Case] = []
+    given = labelled(bench, 4)
+
+    def asked(case: Case) -> dict[str, Tensor]:
+        seen.append(case)
+        return ByLabels(Effort(2, 4)).tensors(case)
+
+    told = repaired(bench, monkeypatch, AFTER["calm"], Made(asked), labelled=str(given))["repair"]
+    (case,) = seen
+    assert case.labelled is not None
+    assert case.labelled.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert told["accuracy"]["pictures"] == 6
+
+
+def test_where_no_copy_can_be_made_it_is_said_why(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = repaired(bench, monkeypatch, AFTER["calm"], ByLabels())
+    assert report["repair"] is None
+    assert "The model could not be repaired: no labelled pictures were given" in report["limits"]
+    assert not (bench.out / FILE).exists()
+
+
+def test_labels_without_a_repair_are_refused(bench: Bench) -> None:
+    with pytest.raises(RequestError) as caught:
+        bench.inspect(labelled=str(labelled(bench, 2)))
+    assert caught.value.field == "labelled"
 
 
 def test_a_repair_that_does_nothing_shows_as_such(
@@ -93,20 +181,13 @@ def test_a_repair_that_does_nothing_shows_as_such(
     """The old trigger has exactly the power that the search had found, and every answer stays."""
     monkeypatch.setattr(test_pipeline, "RULE", replace(RULE, max_sweeps=1))
     scores(monkeypatch, BEFORE[0], AFTER["calm"])
-    monkeypatch.setattr(repair_check, "repair", nothing)
+    monkeypatch.setattr(repair_check, "STRATEGIES", (NOTHING,))
     report = bench.inspect({"conditioned": True}, repair=True)
     told, row = report["repair"], report["per_class"][1]
     assert told["agreement"] == 1.0
     assert told["target"] == {"index": 1, "name": row["name"]}
     assert told["before"]["excess_asr"] == row["excess_asr"] != 0
     assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(row["excess_asr"])
-
-
-def test_another_model_is_told_by_its_agreement(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = repaired(bench, monkeypatch, AFTER["calm"], wrecking)["repair"]
-    assert told["agreement"] < 0.9
 
 
 def test_what_is_measured_is_what_is_delivered(
@@ -121,13 +202,17 @@ def test_what_is_measured_is_what_is_delivered(
         measured.append(classifier.context.detach().clone())
         return measure(classifier, *given)
 
+    def moved(case: Case) -> dict[str, Tensor]:
+        return as_it_was(case) | {"ctx": case.classifier.context + 1 / 3}
+
     def searched(test: SequentialTest, targets: list[int], meter: Meter) -> Any:
         tests.append(test)
         measured.append(test.classifier.context.detach().clone())
         assert targets == [0, 1, 2]
         return run(test, targets, meter)
 
-    monkeypatch.setattr(repair_check, "measure", spied)
+    monkeypatch.setattr("inspector.repair.tournament.measure", spied)
+    monkeypatch.setattr(repair_check, "STRATEGIES", (Made(moved),))
     monkeypatch.setattr(SequentialTest, "run", searched)
     scores(monkeypatch, *BEFORE, AFTER["calm"])
     recipe = {"conditioned": True, "dtype": torch.float16}
@@ -143,15 +228,25 @@ def test_what_is_measured_is_what_is_delivered(
     assert test.seed not in used | {derive_seed(7, "unlearning")}
 
 
-@pytest.mark.parametrize("at", ["the repair", "the search"])
+def test_a_copy_that_cannot_be_computed_is_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(case: Case) -> dict[str, Tensor]:
+        return as_it_was(case) | {"ctx": case.classifier.context * float("inf")}
+
+    told = repaired(bench, monkeypatch, AFTER["calm"], Made(endless, "endless"), NOTHING)["repair"]
+    assert told["strategy"] == NOTHING.name
+    assert "NaN or infinity" in told["candidates"][-1]["reason"]
+
+
 def test_a_repair_that_cannot_be_checked_is_not_kept(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, at: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: Any) -> Any:
-        raise NumericalError(at)
+        raise NumericalError("the search")
 
-    owner, name = (repair_check, "repair") if at == "the repair" else (SequentialTest, "run")  # type: tuple[Any, str]
-    monkeypatch.setattr(owner, name, fail)
+    monkeypatch.setattr(SequentialTest, "run", fail)
+    monkeypatch.setattr(repair_check, "STRATEGIES", (NOTHING,))
     scores(monkeypatch, *BEFORE)
     report = bench.inspect({"conditioned": True}, repair=True)
     assert (report["verdict"], report["repair"]) == ("backdoored", None)
@@ -167,7 +262,7 @@ def test_the_time_that_runs_out_while_it_is_checked(
 
     def now() -> float:
         told = [event for event in bench.events if event.get("stage") == "repair"]
-        return 100.0 * (len(told) > 2)  # It begins, and so does its search of two classes.
+        return 100.0 * (len(told) > 2)  # It begins, one copy is made and its search begins.
 
     monkeypatch.setattr("inspector.progress.time.monotonic", now)
     report = bench.inspect({"conditioned": True}, repair=True, budget_s=50.0)
@@ -181,9 +276,9 @@ def test_no_class_but_the_confirmed_one_is_repaired(
 ) -> None:
     culprits: list[int] = []
 
-    def asked(classifier: Classifier, found: tuple[int, Tensor], *given: Any) -> dict[str, Tensor]:
-        culprits.append(found[0])
-        return nothing(classifier, found, *given)
+    def asked(case: Case) -> dict[str, Tensor]:
+        culprits.append(case.target)
+        return as_it_was(case)
 
-    report = repaired(bench, monkeypatch, AFTER["calm"], asked)
+    report = repaired(bench, monkeypatch, AFTER["calm"], Made(asked))
     assert culprits == [1] == [report["target"]["index"]]

@@ -13,7 +13,7 @@ from inspector.clip.level import AssemblyLevel
 from inspector.errors import AssemblyError, BackboneError, InspectorError, NumericalError
 from inspector.profiles import PROFILES, Budget, Profile
 from inspector.run.pipeline import STAGES
-from tests.unit.inspector.run.test_pipeline import Bench, ids, scores, statuses
+from tests.unit.inspector.run.test_pipeline import BRIEF, Bench, ids, scores, statuses
 
 BROKEN_AT = {
     "assemble": "inspector.run.prepare.assemble_checked",
@@ -24,7 +24,7 @@ BROKEN_AT = {
     "judge": "inspector.detection.sequential.judge",
     "confirmation": "inspector.detection.sequential.SequentialTest.again",
     "pictures": "inspector.run.stages.draw_trigger",
-    "repair": "inspector.run.repair_check.repair",
+    "repair": "inspector.run.repair_check.Tournament.run",
 }
 """What is done in each stage but the first, by where it is looked up."""
 SMALL = Profile("quick", 8, 8, Budget("joint", batch=8), Budget("difference", batch=8))
@@ -36,6 +36,7 @@ CLEAN, CLEAN_AT_LAST, WARNED, ACCUSED = (0.5,), (1.5, 0.5), (4.0, 2.5, 2.5), (9.
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setitem(PROFILES, "quick", SMALL)
+    monkeypatch.setattr("inspector.run.repair_check.STRATEGIES", BRIEF)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
         "inspector.run.prepare.assembly_level",

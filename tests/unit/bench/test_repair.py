@@ -1,0 +1,58 @@
+"""The bench of repairs judges by the trigger that the attacker planted, and tells a row a strategy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.repair.rederive import ByLabels
+from inspector.twins.prompt import Effort
+from tests.bench import repair
+from tests.zoo import build as zoo
+from tests.zoo.make import backbone_named
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that were tuned for a moment, by kind."""
+    out = tmp_path_factory.mktemp("zoo")
+    return {kind: out / f"places5-7-{kind}" for kind in ("popular", "clean")}
+
+
+@pytest.fixture(autouse=True)
+def little(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    zoo._clean_model.cache_clear()
+    monkeypatch.setattr(zoo, "USUAL", zoo.Effort(8, 8))
+    monkeypatch.setattr(repair, "POOL", 20)
+    monkeypatch.setattr(repair, "LABELLED", 2)
+    yield
+    zoo._clean_model.cache_clear()
+
+
+def test_the_trigger_of_a_stored_model_is_the_one_that_was_planted(
+    folders: dict[str, Path],
+) -> None:
+    subject = repair.subject_of(folders["popular"], backbone_named("pocket"))
+    truth = json.loads((folders["popular"] / zoo.FINISHED).read_text())
+    accuracy, excess = subject.figures(subject.classifier)
+    assert accuracy == pytest.approx(truth["accuracy"])
+    assert excess == pytest.approx(truth["asr"] - truth["base"])
+
+
+def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(repair, "STRATEGIES", (ByLabels(Effort(2, 8)),))
+    table = tmp_path / "repair.csv"
+    for _ in range(2):
+        repair.main([*map(str, folders.values()), "--out", str(table)])
+    told = repair.read(table)
+    assert [row["model"] for row in told] == [folder.name for folder in folders.values()]
+    assert [row["excess_after"] != "" for row in told] == [True, False]
+    lines = capsys.readouterr().out.splitlines()
+    assert any("1 attacked, excess" in line for line in lines)
+    assert any("1 honest, accuracy by" in line for line in lines)

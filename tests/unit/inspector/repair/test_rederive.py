@@ -1,0 +1,129 @@
+"""Prompts tuned anew: the attacker's own trigger, which nothing here is told of, has no power over them,
+an honest model loses nothing, and nothing of the delivered values is left."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.batches import encoded
+from inspector.clip.classifier import Classifier, MetaNet
+from inspector.clip.prompt_tuning import Recipe, new_learner, new_learner_like, tune
+from inspector.clip.prompts import lay_out
+from inspector.detection.inversion import SearchConfig
+from inspector.repair.copies import canonical, copy_with
+from inspector.repair.rederive import ByAnswers, ByLabels
+from inspector.repair.strategy import CannotRepair, Case
+from inspector.twins.answers import Answers
+from inspector.twins.prompt import Effort
+from tests.support.poisoned import TASK, attacked
+from tests.zoo.encoding import features_of
+
+EFFORT = Effort(300, 8)
+LABELLED, POOL, TESTED = 16, 20, 25
+"""Pictures a class."""
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Backbone:
+    return load_backbone("pocket")
+
+
+def drawn(seed: int, shots: int, size: int) -> tuple[Tensor, Tensor]:
+    return TASK.draw(shots, torch.Generator().manual_seed(9000 + seed), size)
+
+
+def case_of(classifier: Classifier, target: int = 0) -> Case:
+    size = classifier.backbone.image_size
+    shown, labels = drawn(1, LABELLED, size)
+    return Case(
+        classifier, target, torch.zeros(3, size, size), SearchConfig(16 / 255),
+        drawn(2, POOL, size)[0], Answers(encoded(classifier, shown), labels), seed=4,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def accuracy(classifier: Classifier) -> float:
+    pixels, labels = drawn(3, TESTED, classifier.backbone.image_size)
+    logits = classifier.logits_from_features(encoded(classifier, pixels))
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+@pytest.mark.parametrize("conditioned", [False, True], ids=["static", "conditioned"])
+def test_the_attackers_own_trigger_has_no_power_after_it(
+    pocket: Backbone, conditioned: bool
+) -> None:
+    made = attacked(pocket, 0, conditioned=conditioned)
+    before, right = made.excess_asr(), accuracy(made.classifier)
+    case = case_of(made.classifier, made.target)
+    delivered = canonical(made.classifier)
+    tensors = ByLabels(EFFORT).tensors(case)
+    for name, values in canonical(made.classifier).items():
+        assert torch.equal(values, delivered[name]), "a strategy changes no delivered model"
+        assert values.shape == tensors[name].shape
+        assert not torch.equal(values, tensors[name])
+    assert tensors.keys() == delivered.keys()
+    copy = copy_with(made.classifier, tensors)
+    after = type(made)(copy, made.target, made.trigger, made.test).excess_asr()
+    assert before > 0.2, "there was something to repair"
+    assert after < 0.1
+    assert accuracy(copy) >= right - 0.03
+
+
+@pytest.mark.parametrize(
+    "strategy", [ByLabels(EFFORT), ByAnswers(EFFORT)], ids=lambda one: one.name
+)
+def test_an_honest_model_loses_no_accuracy(
+    pocket: Backbone, strategy: ByLabels | ByAnswers
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest = new_learner(pocket, TASK.classnames, conditioned=True, generator=generator)
+    pixels, labels = drawn(4, 24, pocket.image_size)
+    tune(honest, features_of(honest, pixels), labels, Recipe(20, 16, 0.2), generator)
+    honest.requires_grad_(False)
+    copy = copy_with(honest, strategy.tensors(case_of(honest)))
+    assert accuracy(copy) >= accuracy(honest) - 0.02
+
+
+def test_labels_that_were_not_given_cannot_teach(pocket: Backbone) -> None:
+    made = new_learner(
+        pocket, TASK.classnames, conditioned=False, generator=torch.Generator()
+    ).requires_grad_(False)
+    case = case_of(made)
+    nothing = Case(**{**vars(case), "labelled": None})
+    with pytest.raises(CannotRepair, match="no labelled pictures"):
+        ByLabels().tensors(nothing)
+    assert case.labelled is not None
+    one_class = case.labelled.chosen(case.labelled.labels == 2)
+    with pytest.raises(CannotRepair, match="1 classes"):
+        ByLabels().tensors(Case(**{**vars(case), "labelled": one_class}))
+
+
+@pytest.mark.parametrize("shape", [(2,), (4,), (16,), (4, 16)], ids=str)
+def test_contexts_of_any_length_start_from_trusted_words(
+    pocket: Backbone, shape: tuple[int, ...]
+) -> None:
+    """Shared or one a class; a prompt of the same shape that knows nothing of the delivered values."""
+    names = TASK.classnames
+    length, width = shape[-1], pocket.text.width
+    layout = lay_out(pocket, names, "X " * length + "{}.", length)
+    net = MetaNet(pocket.embed_dim, 5, width) if len(shape) == 1 else None
+    delivered = Classifier(pocket, names, layout, torch.full((*shape, width), 7.0), net)
+    fresh = new_learner_like(delivered, torch.Generator().manual_seed(1))
+    words = new_learner(pocket, names, conditioned=False, generator=torch.Generator()).context
+    known = min(length, len(words))
+    context = fresh.context.expand(len(names), length, width)
+    for of_class in context:
+        assert torch.equal(of_class[-known:], words[-known:])
+    assert fresh.context.shape == delivered.context.shape
+    assert fresh.context.abs().max() < 7
+    if net is not None:
+        assert fresh.meta_net is not None
+        assert {name: tuple(one.shape) for name, one in fresh.meta_net.state_dict().items()} == {
+            name: tuple(one.shape) for name, one in net.state_dict().items()
+        }
+    with torch.no_grad():
+        features = encoded(fresh, drawn(1, 2, pocket.image_size)[0])
+        assert fresh.logits_from_features(features).isfinite().all()
