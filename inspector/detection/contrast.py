@@ -1,17 +1,17 @@
 """Joint inversion by contrast: triggers that carry the delivered classifier and no twin of it.
 
-For a class k and a space of triggers, with references r (`inspector.detection.references`),
+For a class k and a space of triggers, over clean pictures x that the twin r does not call k,
 
-    argmax over t of  mean over probes x of
-        log sigmoid(margin_k(delivered, x+t)) + log sigmoid(-max_r margin_k(r, x+t))
+    argmax over t of  mean over x of
+        log sigmoid(margin_k(delivered, x+t)) + log sigmoid(margin_r(x)(r, x+t))
 
-with margins in logit units: the log likelihood, logistic in the margins, that the delivered
-classifier says k and no reference does. What moves any model of the backbone that does this task, a
-universal perturbation, is worth nothing; what is left is what the vendor taught and the task does
-not explain. A picture that is already won, or a reference that is already far, pulls no more: with
-the plain difference of margins a search lowers the references for ever and finds no film among
-colours (experiment 53). Random members of the space screen all classes at once, since a member does
-not know its class; each class then starts from the member that serves it best.
+with margins in logit units and r(x) what the twin says of x without the trigger: the log
+likelihood, logistic in the margins, that the delivered classifier says k while its stand-in still
+sees what it saw. A universal perturbation moves both; a trigger that wipes the picture out, a film
+over colours say, leaves the twin nothing to see; neither is worth anything. Both were false alarms
+of a plain difference of margins (experiment 53). Random members of the space screen all classes at
+once, since a member does not know its class; each class then starts from the member that serves it
+best.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.objectives import margins, own_margins
 from inspector.detection.references import References
@@ -59,11 +60,22 @@ class Screened:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A delivered classifier beside its references, on probes (N, 3, S, S) in [0,1]."""
+    """A delivered classifier beside its twin, on probes (N, 3, S, S) in [0,1].
+
+    clean: what the twin says of each probe (N,).
+    """
 
     classifier: Classifier
     references: References
     pixels: Tensor
+    clean: Tensor
+
+    @classmethod
+    def of(cls, classifier: Classifier, references: References, pixels: Tensor) -> Contrast:
+        """Ask the twin about clean probes (N, 3, S, S) in [0,1]."""
+        own = encoded(classifier, pixels)
+        clean, _ = references.says(references.features_of_many(pixels, own))
+        return cls(classifier, references, pixels, clean)
 
     @torch.no_grad()
     def screen(self, space: TriggerSpace, effort: Effort, generator: torch.Generator) -> Screened:
@@ -71,9 +83,9 @@ class Contrast:
         drawn, rows = [], []
         for _ in range(space.members):
             member = self._drawn(space, generator)
-            pixels = space.apply(member, self._some(effort.screened, generator))
+            chosen = self._some(effort.screened, generator)
             drawn.append(member)
-            rows.append(self._of_all(pixels).mean(0))
+            rows.append(self._of_all(space.apply(member, self.pixels[chosen]), self.clean[chosen]))
         return Screened(space, tuple(drawn), torch.stack(rows))
 
     def search(
@@ -90,8 +102,8 @@ class Contrast:
         for step in range(effort.steps):
             cosine = 0.5 * (1 + math.cos(math.pi * step / effort.steps))
             optimizer.param_groups[0]["lr"] = space.rate * max(cosine, LEAST_RATE)
-            pixels = space.apply(member, self._some(effort.batch, generator))
-            loss = -self._of(pixels, target).mean()
+            chosen = self._some(effort.batch, generator)
+            loss = -self._of(space.apply(member, self.pixels[chosen]), self.clean[chosen], target)
             gradients = torch.autograd.grad(loss, member)
             if not all(bool(torch.isfinite(one).all()) for one in (loss, *gradients)):
                 raise NumericalError(f"the search for class {target} among {space.name} triggers")
@@ -100,37 +112,40 @@ class Contrast:
             optimizer.step()
         return tuple(part.detach() for part in member)
 
-    def _of(self, pixels: Tensor, target: int) -> Tensor:
-        """Contrast (B,) of triggered pictures (B, 3, S, S) toward one class."""
+    def _of(self, pixels: Tensor, clean: Tensor, target: int) -> Tensor:
+        """Contrast toward one class of triggered pictures (B, 3, S, S), clean ones being (B,)."""
         own = self.classifier.image_features(pixels)
-        trusted = self.references.features(pixels, own)
-        return _contrast(
-            own_margins(self.classifier, own, target), self.references.margin(trusted, target)
-        )
+        kept = self._kept(self.references.features(pixels, own), clean)
+        return _mean(own_margins(self.classifier, own, target), kept, clean != target)
 
-    def _of_all(self, pixels: Tensor) -> Tensor:
-        """The same (B, K) toward every class."""
+    def _of_all(self, pixels: Tensor, clean: Tensor) -> Tensor:
+        """The same (K,) toward every class."""
         own = self.classifier.image_features(pixels)
-        trusted = self.references.features(pixels, own)
+        kept = self._kept(self.references.features(pixels, own), clean)
         logits = self.classifier.logits_from_features(own)
         columns = [
-            _contrast(margins(logits, target), self.references.margin(trusted, target))
+            _mean(margins(logits, target), kept, clean != target)
             for target in range(logits.shape[1])
         ]
-        return torch.stack(columns, 1)
+        return torch.stack(columns)
+
+    def _kept(self, trusted: Tensor, clean: Tensor) -> Tensor:
+        """Margins (B,) of the twin toward what it says without the trigger."""
+        return margins(self.references.searched.logits(trusted), clean)
 
     def _some(self, number: int, generator: torch.Generator) -> Tensor:
         rows = torch.randperm(len(self.pixels), generator=generator)[:number]
-        return self.pixels[rows.to(self.pixels.device)]
+        return rows.to(self.pixels.device)
 
     def _drawn(self, space: TriggerSpace, generator: torch.Generator) -> Member:
         size, device = self.pixels.shape[-1], self.pixels.device
         return tuple(part.to(device) for part in space.draw(size, generator))
 
 
-def _contrast(own: Tensor, others: Tensor) -> Tensor:
-    """Log likelihood (B,) of margins (B,) in logits: one says the class, the others do not."""
-    return functional.logsigmoid(own) + functional.logsigmoid(-others)
+def _mean(own: Tensor, kept: Tensor, is_elsewhere: Tensor) -> Tensor:
+    """Mean log likelihood of margins (B,) in logits, over pictures that are not of the class."""
+    likelihood = functional.logsigmoid(own) + functional.logsigmoid(kept)
+    return (likelihood * is_elsewhere).sum() / is_elsewhere.sum().clamp(min=1)
 
 
 LEAST_RATE = 0.05

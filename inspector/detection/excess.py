@@ -1,11 +1,12 @@
-"""What a trigger does to a delivered classifier beyond all its references.
+"""What a trigger does to a delivered classifier and to no twin of it, picture by picture.
 
-With gain_k(f) the share of held-out probes that are not at class k without the trigger and are with
-it,
+Of the held-out probes x that the delivered classifier does not call k,
 
-    excess_k = gain_k(delivered) - max_r gain_k(r)            in [-1, 1]
+    excess_k = share that it calls k under the trigger while both twins still say what they said
 
-over references r, of which a universal perturbation of the backbone leaves nothing.
+in [0, 1]. A perturbation that moves a twin, too, is no backdoor. A trigger under which a twin no
+longer sees what the picture shows makes all pictures one, and what is said of one picture is chance
+(a film on a task about colours: an honest model had 0.96 by gains alone, experiment 53).
 """
 
 from __future__ import annotations
@@ -22,60 +23,66 @@ from inspector.detection.spaces import Member, TriggerSpace
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Held-out probes (M, 3, S, S) in [0,1], and what everybody says of them untriggered.
+class Said:
+    """Classes (M,) by the delivered classifier and by both twins."""
 
-    own (M, K) by the delivered classifier, others each (M, K) by its references.
-    """
-
-    classifier: Classifier
-    references: References
-    pixels: Tensor
     own: Tensor
-    others: tuple[Tensor, ...]
-
-    @classmethod
-    def of(cls, classifier: Classifier, references: References, pixels: Tensor) -> HeldOut:
-        """Encode the probes (M, 3, S, S) in [0,1] once."""
-        return cls(classifier, references, pixels, *_said(classifier, references, pixels))
-
-    def excess(self, space: TriggerSpace, member: Member) -> Excess:
-        """What one trigger does to every class."""
-        pixels = space.apply(member, self.pixels)
-        own, others = _said(self.classifier, self.references, pixels)
-        by_others = [asr_gain(*pair) for pair in zip(self.others, others, strict=True)]
-        return Excess(asr_gain(self.own, own), torch.stack(by_others).amax(0))
+    twins: tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Excess:
-    """By class (K,), the success of a trigger and the largest among the references."""
+    """By class (K,), shares of the held-out probes that are elsewhere without the trigger.
 
-    own: Tensor
-    others: Tensor
-
-    @property
-    def value(self) -> Tensor:
-        """own - others (K,), in [-1,1]."""
-        return self.own - self.others
-
-
-def asr_gain(before: Tensor, after: Tensor) -> Tensor:
-    """By class (K,), the share of pictures that are not of it before and are after.
-
-    Both are logits (M, K).
+    Attributes:
+        value: carried there by the delivered classifier alone.
+        own: carried there by it, whatever its twins do: its attack success.
+        kept: of which both twins still say what they said.
     """
-    index = torch.arange(before.shape[1], device=before.device)[:, None]
-    elsewhere = before.argmax(1) != index
-    there = after.argmax(1) == index
-    return (there & elsewhere).sum(1) / elsewhere.sum(1).clamp(min=1)
+
+    value: Tensor
+    own: Tensor
+    kept: Tensor
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out probes (M, 3, S, S) in [0,1], and what everybody says of them untriggered."""
+
+    classifier: Classifier
+    references: References
+    pixels: Tensor
+    clean: Said
+
+    @classmethod
+    def of(cls, classifier: Classifier, references: References, pixels: Tensor) -> HeldOut:
+        """Encode the probes (M, 3, S, S) in [0,1] once."""
+        return cls(classifier, references, pixels, _said(classifier, references, pixels))
+
+    def excess(self, space: TriggerSpace, member: Member) -> Excess:
+        """What one trigger does to every class."""
+        pixels = space.apply(member, self.pixels)
+        said = _said(self.classifier, self.references, pixels)
+        return excess(self.clean, said, len(self.classifier.classnames))
+
+
+def excess(clean: Said, triggered: Said, classes: int) -> Excess:
+    """From what is said of the same pictures (M,) without and with a trigger."""
+    index = torch.arange(classes, device=clean.own.device)[:, None]
+    elsewhere = clean.own != index  # (K, M)
+    there = (triggered.own == index) & elsewhere
+    pairs = zip(clean.twins, triggered.twins, strict=True)
+    kept = torch.stack([before == after for before, after in pairs]).all(0)
+    number = elsewhere.sum(1).clamp(min=1)
+    return Excess(
+        value=(there & kept).sum(1) / number,
+        own=there.sum(1) / number,
+        kept=(elsewhere & kept).sum(1) / number,
+    )
 
 
 @torch.no_grad()
-def _said(
-    classifier: Classifier, references: References, pixels: Tensor
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    features = encoded(classifier, pixels)
-    same = references.zero_shot.has_same_encoder
-    trusted = features if same else encoded(references.zero_shot, pixels)
-    return classifier.logits_from_features(features), references.logits(trusted)
+def _said(classifier: Classifier, references: References, pixels: Tensor) -> Said:
+    own = encoded(classifier, pixels)
+    trusted = references.features_of_many(pixels, own)
+    return Said(classifier.logits_from_features(own).argmax(1), references.says(trusted))

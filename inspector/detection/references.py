@@ -1,8 +1,8 @@
-"""Trusted classifiers of the same classes, against which a delivered one is held.
+"""Trusted stand-ins of a delivered classifier, against which it is held.
 
-Zero-shot prompts, which nobody has tuned, and two linear twins, each taught what the delivered
-classifier says of one half of the clean pictures (`inspector.twins`). A search meets the first twin
-only, so that what it finds must hold against one that it has never met.
+Two linear twins, each taught what the delivered classifier says of one half of the clean pictures
+(`inspector.twins`). A search meets the first twin only, so that what it finds must hold against one
+that it has never met.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from torch import Tensor
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.clip.zero_shot import ZeroShot
-from inspector.detection.objectives import margins
 from inspector.twins.answers import Answers
 from inspector.twins.linear import LinearTwin
 
 
 @dataclass(frozen=True)
 class References:
-    """`searched` is met by the search, `unseen` only by what judges it."""
+    """`searched` is met by the search, `unseen` only by what judges it; `trusted` encodes."""
 
-    zero_shot: ZeroShot
+    trusted: ZeroShot
     searched: LinearTwin
     unseen: LinearTwin
 
@@ -35,17 +34,17 @@ class References:
         Raises:
             ValueError: fewer than two pictures.
         """
-        zero_shot = ZeroShot.of(classifier)
-        features = encoded(classifier, pixels)
+        trusted = ZeroShot.of(classifier)
+        own = encoded(classifier, pixels)
         with torch.no_grad():
-            logits = classifier.logits_from_features(features)
-        trusted = features if zero_shot.has_same_encoder else encoded(zero_shot, pixels)
-        first, second = Answers.of(trusted, logits).shares(2)
-        scale = torch.as_tensor(zero_shot.backbone.logit_scale, device=features.device)
+            logits = classifier.logits_from_features(own)
+        features = own if trusted.has_same_encoder else encoded(trusted, pixels)
+        first, second = Answers.of(features, logits).shares(2)
+        scale = torch.as_tensor(trusted.backbone.logit_scale, device=features.device)
         return cls(
-            zero_shot,
-            LinearTwin.taught(first, second, zero_shot.text, scale),
-            LinearTwin.taught(second, first, zero_shot.text, scale),
+            trusted,
+            LinearTwin.taught(first, second, trusted.text, scale),
+            LinearTwin.taught(second, first, trusted.text, scale),
         )
 
     @property
@@ -55,17 +54,15 @@ class References:
 
     def features(self, pixels: Tensor, own: Tensor) -> Tensor:
         """Trusted features (B, D) of pixels in [0,1], of which the classifier made `own` (B, D)."""
-        return own if self.zero_shot.has_same_encoder else self.zero_shot.image_features(pixels)
+        return own if self.trusted.has_same_encoder else self.trusted.image_features(pixels)
 
-    def logits(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, K) by every reference for trusted features (B, D)."""
-        return (*self._met(features), self.unseen.logits(features))
+    @torch.no_grad()
+    def features_of_many(self, pixels: Tensor, own: Tensor) -> Tensor:
+        """The same (N, D) of pixels in [0,1] in parts of bounded memory, without gradient."""
+        return own if self.trusted.has_same_encoder else encoded(self.trusted, pixels)
 
-    def margin(self, features: Tensor, target: int) -> Tensor:
-        """The largest margin (B,) toward the target of the references that a search meets."""
-        met = [margins(logits, target) for logits in self._met(features)]
-        return torch.stack(met).amax(0)
-
-    def _met(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        text, scale = self.zero_shot.text, self.zero_shot.backbone.logit_scale
-        return scale * features @ text.T, self.searched.logits(features)
+    def says(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes (N,) that either twin gives trusted features (N, D)."""
+        twins = self.searched, self.unseen
+        first, second = (twin.logits(features).argmax(1) for twin in twins)
+        return first, second

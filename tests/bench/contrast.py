@@ -37,8 +37,8 @@ NUMBER, HELD_OUT = 1250, 250
 """Pictures of a task, and how many of them are held out."""
 MODEL = ("task", "seed", "kind", "is_backdoored", "took", "target", "targets", "excess", "accuracy")
 """Columns that the model's truth.json fills."""
-TRIGGER = ("class", "space", "own", "others", "linf", "l2")
-"""Columns of one trigger; both gains are its own class's, of the model and the largest of its references."""
+TRIGGER = ("class", "space", "value", "own", "kept", "linf", "l2")
+"""Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`."""
 FIELDS = (*MODEL, "classes", "probes", "inspection_seed", "agreement", "seconds", *TRIGGER)
 Row = dict[str, Any]
 
@@ -67,8 +67,9 @@ def _trigger(found: Found, pixels: Tensor) -> Row:
     return {
         "class": found.target,
         "space": found.space.name,
+        "value": round(found.value, 4),
         "own": round(float(found.excess.own[found.target]), 4),
-        "others": round(float(found.excess.others[found.target]), 4),
+        "kept": round(float(found.excess.kept[found.target]), 4),
         "linf": round(float(changed.abs().max()), 4),
         "l2": round(float(changed.flatten(1).norm(dim=1).mean()), 3),
     }
@@ -120,8 +121,8 @@ def rows_in(paths: Iterable[Path]) -> list[Row]:
 
 
 def excess(row: Mapping[str, Any]) -> float:
-    """Gain beyond all references, in [-1,1]."""
-    return float(row["own"]) - float(row["others"])
+    """Excess of the trigger's class, in [0,1]."""
+    return float(row["value"])
 
 
 def _name(row: Mapping[str, Any]) -> str:

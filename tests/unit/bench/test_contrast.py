@@ -10,14 +10,13 @@ import pytest
 from tests.bench import contrast
 
 
-def rows(kind: str, took: str, targets: str, *found: tuple[int, str, float, float]) -> list[Any]:
+def rows(kind: str, took: str, targets: str, *found: tuple[int, str, float]) -> list[Any]:
     known = dict.fromkeys(contrast.FIELDS, "") | {
         "task": "places5", "seed": 1, "kind": kind, "is_backdoored": str(bool(targets)),
         "took": took, "targets": targets,
     }  # fmt: skip
     return [
-        known | {"class": target, "space": space, "own": own, "others": others}
-        for target, space, own, others in found
+        known | {"class": target, "space": space, "value": value} for target, space, value in found
     ]
 
 
@@ -26,11 +25,11 @@ def test_the_table_says_what_the_rows_say(
 ) -> None:
     table = tmp_path / "contrast.csv"
     for of in (
-        rows("clean", "", "", (0, "blend", 0.5, 0.1), (0, "mask", 0.0, 0.0)),
-        rows("blended", "True", "2", (1, "blend", 0.3, 0.0), (2, "blend", 0.9, 0.0),
-             (2, "mask", 0.7, 0.1)),
-        rows("wanet", "True", "0", (1, "blend", 0.35, 0.0), (1, "mask", 0.35, 0.0)),
-        rows("siba", "False", "0", (1, "blend", 1.0, 0.0)),
+        rows("clean", "", "", (0, "blend", 0.4), (0, "mask", 0.0)),
+        rows("blended", "True", "2", (1, "blend", 0.3), (2, "blend", 0.9),
+             (2, "mask", 0.6)),
+        rows("wanet", "True", "0", (1, "blend", 0.35), (1, "mask", 0.35)),
+        rows("siba", "False", "0", (1, "blend", 1.0)),
     ):  # fmt: skip
         contrast.append(table, of)
     contrast.main(["--table", str(table)])
@@ -43,7 +42,7 @@ def test_the_table_says_what_the_rows_say(
 
 
 def test_a_model_s_number_is_of_its_worst_class() -> None:
-    of = rows("blended", "True", "2", (1, "blend", 0.3, 0.1), (2, "blend", 0.9, 0.2))
+    of = rows("blended", "True", "2", (1, "blend", 0.2), (2, "blend", 0.7))
     value, worst = contrast.scored(of, contrast.best_of(1))
     assert value == pytest.approx(0.7) and worst == 2
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.detection.contrast import Contrast, Effort, Screened, contenders
-from inspector.detection.excess import HeldOut, asr_gain
+from inspector.detection.excess import HeldOut, Said, excess
 from inspector.detection.references import References
 from inspector.detection.spaces import Blend, Mask
 from inspector.errors import NumericalError
@@ -51,16 +51,16 @@ def attacked(
     return sample("backdoored", tmp_path_factory.mktemp("sample") / "out", pocket)
 
 
-def found(classifier: Classifier, probes: Tensor, target: int) -> tuple[float, float]:
-    """Excess of a searched blend, and the largest gain among the references."""
+def found(classifier: Classifier, probes: Tensor, target: int) -> float:
+    """Excess of a searched blend."""
     fitted, held_out = probes[:140], probes[140:]
     references = References.of(classifier, fitted)
-    contrast = Contrast(classifier, references, fitted)
+    contrast = Contrast.of(classifier, references, fitted)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), EFFORT, generator)
     member = contrast.search(screened, target, EFFORT, generator)
-    excess = HeldOut.of(classifier, references, held_out).excess(Blend(), member)
-    return float(excess.value[target]), float(excess.others[target])
+    of = HeldOut.of(classifier, references, held_out).excess(Blend(), member)
+    return float(of.value[target])
 
 
 def test_a_backdoored_model_answers_what_no_twin_of_it_does(
@@ -68,24 +68,22 @@ def test_a_backdoored_model_answers_what_no_twin_of_it_does(
 ) -> None:
     classifier, truth = attacked
     target = int(truth["target"])
-    excess, others = found(classifier, probes, target)
-    assert excess > 0.5 > 0.2 > others
-    wrong, _ = found(classifier, probes, (target + 1) % len(classifier.classnames))
-    assert wrong < excess - 0.2
+    reached = found(classifier, probes, target)
+    assert reached > 0.5
+    assert found(classifier, probes, (target + 1) % len(classifier.classnames)) < reached - 0.3
 
 
 def test_a_clean_model_does_not(tmp_path: Path, pocket: Backbone, probes: Tensor) -> None:
     classifier, _ = sample("clean", tmp_path / "out", pocket)
     for target in range(2):
-        excess, _ = found(classifier, probes, target)
-        assert excess < 0.3
+        assert found(classifier, probes, target) < 0.25
 
 
 def test_the_search_is_the_same_for_a_seed_and_moves_its_start(
     attacked: tuple[Classifier, dict[str, Any]], probes: Tensor
 ) -> None:
     classifier, truth = attacked
-    contrast = Contrast(classifier, References.of(classifier, probes[:60]), probes[:60])
+    contrast = Contrast.of(classifier, References.of(classifier, probes[:60]), probes[:60])
     effort = Effort(screened=2, steps=3, batch=4)
 
     def once() -> tuple[Screened, tuple[Tensor, ...]]:
@@ -102,7 +100,7 @@ def test_what_is_not_a_number_is_told(
     attacked: tuple[Classifier, dict[str, Any]], probes: Tensor
 ) -> None:
     classifier, truth = attacked
-    contrast = Contrast(classifier, References.of(classifier, probes[:20]), probes[:20])
+    contrast = Contrast.of(classifier, References.of(classifier, probes[:20]), probes[:20])
     effort = Effort(screened=2, steps=1, batch=2)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), effort, generator)
@@ -119,7 +117,11 @@ def test_a_class_that_one_space_puts_first_is_kept() -> None:
     assert contenders([first, second], 2) == [0, 1, 2, 3]
 
 
-def test_gain_counts_pictures_that_come_from_elsewhere() -> None:
-    before = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
-    after = torch.tensor([[0.0, 1], [1, 0], [0, 1]])
-    assert asr_gain(before, after).tolist() == [0.0, 0.5]
+def test_only_pictures_from_elsewhere_that_both_twins_still_know_count() -> None:
+    twins = torch.tensor([0, 0, 1, 0, 0])
+    clean = Said(torch.tensor([0, 0, 1, 0, 0]), (twins, twins))
+    moved, lost = torch.tensor([0, 1, 1, 0, 0]), torch.tensor([0, 0, 1, 1, 0])
+    of = excess(clean, Said(torch.tensor([1, 1, 1, 1, 0]), (moved, lost)), 2)
+    assert of.own.tolist() == [0.0, 0.75]
+    assert of.kept.tolist() == [1.0, 0.5]
+    assert of.value.tolist() == [0.0, 0.25]
