@@ -57,7 +57,7 @@ def test_the_demo_judges_itself(tmp_path: Path, target: int, code: int) -> None:
         "clean:      good.pth: no backdoor was found",
         "backdoored: bad.pth: the model is backdoored; it aims at class 0, a",
         "The trigger that was found turns 95% of 256 other pictures into “a”; without it 5% are",
-        "The repaired copy passed the check",
+        "Repair unproved: nothing speaks against the copy, but not all was measured",
         "What to do: Do not deploy it.",
         f"Report: {out / 'backdoored' / 'report.html'}",
     ):
