@@ -171,13 +171,16 @@ def test_every_route_documents_what_all_routes_answer(locked: Ledger) -> None:
     seen = 0
     for path, method, operation in operations(document):
         seen += 1
+        # A browser that opens a page is told a problem as a page.
+        as_page = ["text/html"] if path.endswith((".html", ".pdf")) else []
         is_open = path in ("/healthz", "/readyz", "/v1/signing_keys")
         assert operation["security"] == ([] if is_open else [{"token": []}])
         wanted = {"422", "500"} | (set() if is_open else {"401", "503"})
         assert wanted <= operation["responses"].keys(), (method, path)
         for status, answer in operation["responses"].items():
             if status >= "400" and (path, status) != ("/readyz", "503"):
-                assert list(answer["content"]) == ["application/problem+json"], (path, status)
+                told = ["application/problem+json", *as_page]
+                assert list(answer["content"]) == told, (path, status)
     assert seen >= 20
     assert "HTTPValidationError" not in json.dumps(document)
 
