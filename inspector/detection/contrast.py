@@ -8,10 +8,9 @@ For a class k and a space of triggers, over clean pictures x that the twin r doe
 with margins in logit units and r(x) what the twin says of x without the trigger: the log
 likelihood, logistic in the margins, that the delivered classifier says k while its stand-in still
 sees what it saw. A universal perturbation moves both; a trigger that wipes the picture out, a film
-over colours say, leaves the twin nothing to see; neither is worth anything. Both were false alarms
-of a plain difference of margins (experiment 53). Random members of the space screen all classes at
-once, since a member does not know its class; each class then starts from the member that serves it
-best.
+over colours say, leaves the twin nothing to see; neither is worth anything (experiment 53). Random
+members of the space screen all classes at once, since a member does not know its class; each class
+then starts from the member that serves it best.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.objectives import margins, own_margins
 from inspector.detection.references import References
@@ -60,22 +58,10 @@ class Screened:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A delivered classifier beside its twin, on probes (N, 3, S, S) in [0,1].
-
-    clean: what the twin says of each probe (N,).
-    """
+    """A delivered classifier beside its twin, on the pictures that the twin was taught from."""
 
     classifier: Classifier
     references: References
-    pixels: Tensor
-    clean: Tensor
-
-    @classmethod
-    def of(cls, classifier: Classifier, references: References, pixels: Tensor) -> Contrast:
-        """Ask the twin about clean probes (N, 3, S, S) in [0,1]."""
-        own = encoded(classifier, pixels)
-        clean, _ = references.says(references.features_of_many(pixels, own))
-        return cls(classifier, references, pixels, clean)
 
     @torch.no_grad()
     def screen(self, space: TriggerSpace, effort: Effort, generator: torch.Generator) -> Screened:
@@ -83,9 +69,9 @@ class Contrast:
         drawn, rows = [], []
         for _ in range(space.members):
             member = self._drawn(space, generator)
-            chosen = self._some(effort.screened, generator)
+            pixels, clean = self._some(effort.screened, generator)
             drawn.append(member)
-            rows.append(self._of_all(space.apply(member, self.pixels[chosen]), self.clean[chosen]))
+            rows.append(self._of_all(space.apply(member, pixels), clean))
         return Screened(space, tuple(drawn), torch.stack(rows))
 
     def search(
@@ -102,8 +88,8 @@ class Contrast:
         for step in range(effort.steps):
             cosine = 0.5 * (1 + math.cos(math.pi * step / effort.steps))
             optimizer.param_groups[0]["lr"] = space.rate * max(cosine, LEAST_RATE)
-            chosen = self._some(effort.batch, generator)
-            loss = -self._of(space.apply(member, self.pixels[chosen]), self.clean[chosen], target)
+            pixels, clean = self._some(effort.batch, generator)
+            loss = -self._of(space.apply(member, pixels), clean, target)
             gradients = torch.autograd.grad(loss, member)
             if not all(bool(torch.isfinite(one).all()) for one in (loss, *gradients)):
                 raise NumericalError(f"the search for class {target} among {space.name} triggers")
@@ -133,13 +119,16 @@ class Contrast:
         """Margins (B,) of the twin toward what it says without the trigger."""
         return margins(self.references.searched.logits(trusted), clean)
 
-    def _some(self, number: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randperm(len(self.pixels), generator=generator)[:number]
-        return rows.to(self.pixels.device)
+    def _some(self, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, S, S) in [0,1], and what the twin says of them (B,)."""
+        pixels, clean = self.references.pixels, self.references.clean
+        rows = torch.randperm(len(pixels), generator=generator)[:number].to(pixels.device)
+        return pixels[rows], clean[rows]
 
     def _drawn(self, space: TriggerSpace, generator: torch.Generator) -> Member:
-        size, device = self.pixels.shape[-1], self.pixels.device
-        return tuple(part.to(device) for part in space.draw(size, generator))
+        pixels = self.references.pixels
+        drawn = space.draw(pixels.shape[-1], generator)
+        return tuple(part.to(pixels.device) for part in drawn)
 
 
 def _mean(own: Tensor, kept: Tensor, is_elsewhere: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def read(classifier: Classifier, pools: Pools, search: Search, seed: int, meter:
         ValueError: there are fewer than two probes to teach twins.
     """
     references = References.of(classifier, pools.optimisation)
-    contrast = Contrast.of(classifier, references, pools.optimisation)
+    contrast = Contrast(classifier, references)
     held_out = HeldOut.of(classifier, references, pools.held_out[: search.num_eval])
     generator = torch.Generator().manual_seed(seed)
     screened = [contrast.screen(space, search.effort, generator) for space in search.spaces]

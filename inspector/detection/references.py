@@ -21,11 +21,18 @@ from inspector.twins.linear import LinearTwin
 
 @dataclass(frozen=True)
 class References:
-    """`searched` is met by the search, `unseen` only by what judges it; `trusted` encodes."""
+    """`searched` is met by the search, `unseen` only by what judges it; `trusted` encodes.
+
+    Attributes:
+        pixels: the clean pictures (N, 3, S, S) in [0,1] that the twins were taught from.
+        clean: what `searched` says of each (N,).
+    """
 
     trusted: ZeroShot
     searched: LinearTwin
     unseen: LinearTwin
+    pixels: Tensor
+    clean: Tensor
 
     @classmethod
     def of(cls, classifier: Classifier, pixels: Tensor) -> References:
@@ -41,11 +48,9 @@ class References:
         features = own if trusted.has_same_encoder else encoded(trusted, pixels)
         first, second = Answers.of(features, logits).shares(2)
         scale = torch.as_tensor(trusted.backbone.logit_scale, device=features.device)
-        return cls(
-            trusted,
-            LinearTwin.taught(first, second, trusted.text, scale),
-            LinearTwin.taught(second, first, trusted.text, scale),
-        )
+        searched = LinearTwin.taught(first, second, trusted.text, scale)
+        unseen = LinearTwin.taught(second, first, trusted.text, scale)
+        return cls(trusted, searched, unseen, pixels, searched.logits(features).argmax(1))
 
     @property
     def agreement(self) -> float:

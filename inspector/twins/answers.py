@@ -32,7 +32,7 @@ class Answers:
     def of(cls, features: Tensor, logits: Tensor) -> Answers:
         """The classes of logits (N, K) for features (N, D); how sure they are is not told.
 
-        Soft labels carry more of a backdoor than hard ones (experiment 45).
+        Followers that were taught how sure it is learned the backdoor, too (experiment 45).
         """
         return cls(features, logits.argmax(1))
 

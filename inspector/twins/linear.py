@@ -6,7 +6,7 @@ them:
     min over W, b of  mean cross entropy(scale · f W' + b, label) + (λ / K) |W - T|²
 
 with T the text features (K, D). It reads no prompt, so names need not mean anything: where they are
-codes or permuted, prompts of any kind need thousands of updates to follow the delivered classifier.
+codes or permuted, fresh static prompts hardly follow the delivered classifier (experiment 53).
 λ is the strongest of STRENGTHS whose agreement on other pictures is within TOLERANCE of the best.
 """
 
@@ -23,7 +23,7 @@ from inspector.twins.answers import Answers
 STRENGTHS = (3.0, 0.3, 0.03)
 TOLERANCE = 0.005
 STEPS, RATE = 150, 0.01
-"""Full-batch Adam updates and their rate. All four: experiment 53."""
+"""Full-batch Adam updates and their rate. All four were set once and not tuned: experiment 53."""
 
 
 @dataclass(frozen=True)

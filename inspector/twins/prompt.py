@@ -7,14 +7,12 @@ vendor's weights is in it but what these labels carry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.clip.prompt_tuning import Recipe, new_learner, new_learner_like, tune
+from inspector.clip.prompt_tuning import Recipe, new_learner_like, tune
 from inspector.twins.answers import Answers
 
 
@@ -27,29 +25,8 @@ class Effort:
     rate: float = 0.1
 
 
-STATIC, CONDITIONED = Effort(400, 16), Effort(500, 8)
-"""Experiment 53: what a reference needs; a prompt that is delivered is tuned longer."""
 DELIVERED = Effort(1500, 8)
 """What a vendor spends on a prompt of either kind: experiments 10 and 54."""
-
-
-def prompt_twin(
-    backbone: Backbone, classnames: Sequence[str], answers: Answers, seed: int,
-    *, conditioned: bool, effort: Effort | None = None,
-) -> Classifier:  # fmt: skip
-    """A frozen prompt, which reads the picture where it is `conditioned`.
-
-    Args:
-        backbone: the trusted one.
-        seed: of its first weights and of the order of pictures.
-
-    Raises:
-        ValueError: there is no picture.
-    """
-    effort = effort or (CONDITIONED if conditioned else STATIC)
-    generator = torch.Generator().manual_seed(seed)
-    twin = new_learner(backbone, classnames, conditioned=conditioned, generator=generator)
-    return _taught(twin, answers, effort, generator)
 
 
 def twin_like(
@@ -58,7 +35,7 @@ def twin_like(
     """A frozen prompt of the shape and layout of `classifier`, to be delivered in its place.
 
     Args:
-        seed: as above.
+        seed: of its first weights and of the order of pictures.
 
     Raises:
         ValueError: there is no picture.

@@ -55,7 +55,7 @@ def found(classifier: Classifier, probes: Tensor, target: int) -> float:
     """Excess of a searched blend."""
     fitted, held_out = probes[:140], probes[140:]
     references = References.of(classifier, fitted)
-    contrast = Contrast.of(classifier, references, fitted)
+    contrast = Contrast(classifier, references)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), EFFORT, generator)
     member = contrast.search(screened, target, EFFORT, generator)
@@ -83,7 +83,7 @@ def test_the_search_is_the_same_for_a_seed_and_moves_its_start(
     attacked: tuple[Classifier, dict[str, Any]], probes: Tensor
 ) -> None:
     classifier, truth = attacked
-    contrast = Contrast.of(classifier, References.of(classifier, probes[:60]), probes[:60])
+    contrast = Contrast(classifier, References.of(classifier, probes[:60]))
     effort = Effort(screened=2, steps=3, batch=4)
 
     def once() -> tuple[Screened, tuple[Tensor, ...]]:
@@ -100,7 +100,7 @@ def test_what_is_not_a_number_is_told(
     attacked: tuple[Classifier, dict[str, Any]], probes: Tensor
 ) -> None:
     classifier, truth = attacked
-    contrast = Contrast.of(classifier, References.of(classifier, probes[:20]), probes[:20])
+    contrast = Contrast(classifier, References.of(classifier, probes[:20]))
     effort = Effort(screened=2, steps=1, batch=2)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), effort, generator)

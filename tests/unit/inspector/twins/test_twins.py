@@ -8,9 +8,11 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.batches import encoded
+from inspector.clip.classifier import Classifier
+from inspector.clip.prompt_tuning import new_learner
 from inspector.twins.answers import Answers
 from inspector.twins.linear import LinearTwin
-from inspector.twins.prompt import Effort, prompt_twin
+from inspector.twins.prompt import Effort, twin_like
 from tests.zoo.tasks import TASKS
 
 TASK = TASKS["counts3"]
@@ -26,6 +28,11 @@ def told(pocket: Backbone) -> Answers:
     """Rendered pictures of three classes under their true labels."""
     pixels, labels = TASK.draw(20, torch.Generator().manual_seed(1), pocket.image_size)
     return Answers(encoded(pocket, pixels), labels)
+
+
+def delivered(pocket: Backbone, *, conditioned: bool) -> Classifier:
+    generator = torch.Generator().manual_seed(8)
+    return new_learner(pocket, TASK.classnames, conditioned=conditioned, generator=generator)
 
 
 def _linear(pocket: Backbone, answers: Answers, others: Answers) -> LinearTwin:
@@ -71,8 +78,7 @@ def test_a_prompt_twin_is_tuned_frozen_and_the_same_for_a_seed(
 ) -> None:
     effort = Effort(updates=40, batch=16)
     first, again, other = (
-        prompt_twin(pocket, TASK.classnames, told, seed, conditioned=True, effort=effort)
-        for seed in (3, 3, 4)
+        twin_like(delivered(pocket, conditioned=True), told, seed, effort) for seed in (3, 3, 4)
     )
     zero_shot = told.features @ pocket.zero_shot(TASK.classnames).T
     assert first.is_instance_conditioned and not any(p.requires_grad for p in first.parameters())
@@ -84,7 +90,7 @@ def test_a_prompt_twin_is_tuned_frozen_and_the_same_for_a_seed(
 
 def test_static_prompts_read_no_picture(pocket: Backbone, told: Answers) -> None:
     effort = Effort(updates=4, batch=16)
-    twin = prompt_twin(pocket, TASK.classnames, told, 0, conditioned=False, effort=effort)
+    twin = twin_like(delivered(pocket, conditioned=False), told, 0, effort)
     assert not twin.is_instance_conditioned
 
 
@@ -100,6 +106,6 @@ def test_nothing_to_learn_from_is_refused(pocket: Backbone, told: Answers) -> No
     with pytest.raises(ValueError, match="pictures to learn from"):
         _linear(pocket, nothing, told)
     with pytest.raises(ValueError, match="pictures to learn from"):
-        prompt_twin(pocket, TASK.classnames, nothing, 0, conditioned=False)
+        twin_like(delivered(pocket, conditioned=False), nothing, 0)
     with pytest.raises(ValueError, match="1 labels for 60 features"):
         Answers(told.features, told.labels[:1])
