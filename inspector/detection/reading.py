@@ -31,7 +31,7 @@ class Search:
     """
 
     spaces: Sequence[TriggerSpace]
-    leading: int | None = 2
+    leading: int | None = 3
     num_eval: int = 96
     effort: Effort = field(default_factory=Effort)
 
