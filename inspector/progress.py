@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from inspector.errors import BudgetExceeded
 
 Event = dict[str, Any]
+T = TypeVar("T")
 EVENTS_SCHEMA = Path(__file__).with_name("events.schema.json")
 """Of every line that a child of a worker prints: these, and the `done` or `error` behind them."""
 Say = Callable[[Event], None]
@@ -75,15 +76,17 @@ class Meter:
         if self._budget_s is not None and self.seconds > self._budget_s:
             raise BudgetExceeded(f"the time budget of {self._budget_s:g} s ran out")
 
-    def within_budget(self, targets: Iterable[int]) -> Iterator[int]:
-        """Pass targets on until the time is up; what was found until then is kept by the caller."""
+    def within_budget(
+        self, items: Iterable[T], name: Callable[[T], str] = "class {}".format
+    ) -> Iterator[T]:
+        """Pass items on until the time is up; what was found until then is kept by the caller."""
         if self._working_since is None:
             self._working_since = time.monotonic()
-        for target in targets:
+        for item in items:
             if self._budget_s is not None and self.seconds > self._budget_s:
                 return
-            self.say(f"class {target}")
-            yield target
+            self.say(name(item))
+            yield item
             self._done += 1
         self.say("")
 

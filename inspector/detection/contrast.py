@@ -10,7 +10,8 @@ likelihood, logistic in the margins, that the delivered classifier says k while 
 sees what it saw. A universal perturbation moves both; a trigger that wipes the picture out, a film
 over colours say, leaves the twin nothing to see; neither is worth anything (experiment 53). Random
 members of the space screen all classes at once, since a member does not know its class; each class
-then starts from the member that serves it best.
+then starts from the member that serves it best. All kept classes climb a few steps; in each space
+those that stand highest then climb on, the others have shown that they would not get there.
 """
 
 from __future__ import annotations
@@ -32,10 +33,20 @@ from inspector.errors import NumericalError
 
 @dataclass(frozen=True)
 class Effort:
-    """What a search spends: pictures for each random member; updates and pictures for each."""
+    """What a search spends in a space.
+
+    Attributes:
+        screened: pictures for each random member.
+        trial: updates of every kept class.
+        steps: updates of those that then stand highest, the trial's among them.
+        finalists: so many of them.
+        batch: pictures an update.
+    """
 
     screened: int = 8
+    trial: int = 5
     steps: int = 20
+    finalists: int = 2
     batch: int = 12
 
 
@@ -69,36 +80,29 @@ class Contrast:
         drawn, rows = [], []
         for _ in range(space.members):
             member = self._drawn(space, generator)
-            pixels, clean = self._some(effort.screened, generator)
+            pixels, clean = self.some(effort.screened, generator)
             drawn.append(member)
             rows.append(self._of_all(space.apply(member, pixels), clean))
         return Screened(space, tuple(drawn), torch.stack(rows))
 
     def search(
-        self, screened: Screened, target: int, effort: Effort, generator: torch.Generator
-    ) -> Member:
-        """The trigger that is found for a class.
+        self, screened: Screened, targets: Sequence[int], effort: Effort, generator: torch.Generator
+    ) -> dict[int, Member]:
+        """By finalist of the classes `targets`, the trigger that is found for it.
 
         Raises:
             NumericalError: the contrast or its gradient became NaN or infinite.
         """
-        space = screened.space
-        member = tuple(part.clone().requires_grad_() for part in screened.start(target))
-        optimizer = torch.optim.Adam(member, lr=space.rate)
-        for step in range(effort.steps):
-            cosine = 0.5 * (1 + math.cos(math.pi * step / effort.steps))
-            optimizer.param_groups[0]["lr"] = space.rate * max(cosine, LEAST_RATE)
-            pixels, clean = self._some(effort.batch, generator)
-            loss = -self._of(space.apply(member, pixels), clean, target)
-            gradients = torch.autograd.grad(loss, member)
-            if not all(bool(torch.isfinite(one).all()) for one in (loss, *gradients)):
-                raise NumericalError(f"the search for class {target} among {space.name} triggers")
-            for part, gradient in zip(member, gradients, strict=True):
-                part.grad = gradient
-            optimizer.step()
-        return tuple(part.detach() for part in member)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        climbs = [_Climb(self, screened, target, effort, seed) for target in targets]
+        for climb in climbs:
+            climb.to(effort.trial)
+        finalists = sorted(climbs, key=lambda climb: -climb.level)[: effort.finalists]
+        for climb in finalists:
+            climb.to(effort.steps)
+        return {climb.target: climb.member for climb in finalists}
 
-    def _of(self, pixels: Tensor, clean: Tensor, target: int) -> Tensor:
+    def of(self, pixels: Tensor, clean: Tensor, target: int) -> Tensor:
         """Contrast toward one class of triggered pictures (B, 3, S, S), clean ones being (B,)."""
         own = self.classifier.image_features(pixels)
         kept = self._kept(self.references.features(pixels, own), clean)
@@ -119,7 +123,7 @@ class Contrast:
         """Margins (B,) of the twin toward what it says without the trigger."""
         return margins(self.references.searched.logits(trusted), clean)
 
-    def _some(self, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def some(self, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, S, S) in [0,1], and what the twin says of them (B,)."""
         pixels, clean = self.references.pixels, self.references.clean
         rows = torch.randperm(len(pixels), generator=generator)[:number].to(pixels.device)
@@ -129,6 +133,53 @@ class Contrast:
         pixels = self.references.pixels
         drawn = space.draw(pixels.shape[-1], generator)
         return tuple(part.to(pixels.device) for part in drawn)
+
+
+class _Climb:
+    """One class's way up in one space, from the random member that serves it best.
+
+    Climbs of one seed see the same pictures in the same order, so that their levels compare.
+    """
+
+    def __init__(
+        self, contrast: Contrast, screened: Screened, target: int, effort: Effort, seed: int
+    ) -> None:
+        self.target, self._contrast, self._effort = target, contrast, effort
+        self._space = screened.space
+        self._moving = tuple(part.clone().requires_grad_() for part in screened.start(target))
+        self._optimizer = torch.optim.Adam(self._moving, lr=self._space.rate)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._seen: list[float] = []
+
+    @property
+    def member(self) -> Member:
+        """Where it stands."""
+        return tuple(part.detach() for part in self._moving)
+
+    @property
+    def level(self) -> float:
+        """Mean contrast on its way so far."""
+        return sum(self._seen) / len(self._seen)
+
+    def to(self, step: int) -> None:
+        """Climb on; the rate falls as half a cosine over all steps."""
+        for at in range(len(self._seen), min(step, self._effort.steps)):
+            cosine = 0.5 * (1 + math.cos(math.pi * at / self._effort.steps))
+            self._optimizer.param_groups[0]["lr"] = self._space.rate * max(cosine, LEAST_RATE)
+            self._update()
+
+    def _update(self) -> None:
+        pixels, clean = self._contrast.some(self._effort.batch, self._generator)
+        triggered = self._space.apply(self._moving, pixels)
+        contrast = self._contrast.of(triggered, clean, self.target)
+        gradients = torch.autograd.grad(-contrast, self._moving)
+        if not all(bool(torch.isfinite(one).all()) for one in (contrast, *gradients)):
+            name = self._space.name
+            raise NumericalError(f"the search for class {self.target} among {name} triggers")
+        for part, gradient in zip(self._moving, gradients, strict=True):
+            part.grad = gradient
+        self._optimizer.step()
+        self._seen.append(contrast.item())
 
 
 def _mean(own: Tensor, kept: Tensor, is_elsewhere: Tensor) -> Tensor:

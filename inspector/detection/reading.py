@@ -83,12 +83,11 @@ def read(classifier: Classifier, pools: Pools, search: Search, seed: int, meter:
     screened = [contrast.screen(space, search.effort, generator) for space in search.spaces]
     every = list(range(len(classifier.classnames)))
     targets = every if search.leading is None else contenders(screened, search.leading)
-    meter.expect(len(targets))
+    meter.expect(len(screened))
     found = []
-    for target in meter.within_budget(targets):
-        for one in screened:
-            member = contrast.search(one, target, search.effort, generator)
-            excess = held_out.excess(one.space, member)
-            found.append(Found(target, one.space, member, excess))
+    for one in meter.within_budget(screened, lambda one: f"{one.space.name} triggers"):
+        members = contrast.search(one, targets, search.effort, generator)
+        for target, member in members.items():
+            found.append(Found(target, one.space, member, held_out.excess(one.space, member)))
     meter.check()
     return Reading(tuple(found), references.agreement)

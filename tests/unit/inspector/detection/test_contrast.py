@@ -58,7 +58,7 @@ def found(classifier: Classifier, probes: Tensor, target: int) -> float:
     contrast = Contrast(classifier, references)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), EFFORT, generator)
-    member = contrast.search(screened, target, EFFORT, generator)
+    member = contrast.search(screened, [target], EFFORT, generator)[target]
     of = HeldOut.of(classifier, references, held_out).excess(Blend(), member)
     return float(of.value[target])
 
@@ -89,11 +89,30 @@ def test_the_search_is_the_same_for_a_seed_and_moves_its_start(
     def once() -> tuple[Screened, tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(7)
         screened = contrast.screen(Mask(), effort, generator)
-        return screened, contrast.search(screened, truth["target"], effort, generator)
+        found = contrast.search(screened, [truth["target"]], effort, generator)
+        return screened, found[truth["target"]]
 
     (screened, first), (_, again) = once(), once()
     assert all(torch.equal(*parts) for parts in zip(first, again, strict=True))
     assert not torch.equal(first[0], screened.start(truth["target"])[0])
+
+
+def test_of_all_classes_those_that_stand_highest_climb_on(
+    attacked: tuple[Classifier, dict[str, Any]], probes: Tensor
+) -> None:
+    classifier, truth = attacked
+    contrast = Contrast(classifier, References.of(classifier, probes[:60]))
+    effort = Effort(screened=4, trial=3, steps=5, finalists=1, batch=8)
+    every = list(range(len(classifier.classnames)))
+
+    def once(targets: list[int]) -> dict[int, tuple[Tensor, ...]]:
+        generator = torch.Generator().manual_seed(7)
+        screened = contrast.screen(Blend(), effort, generator)
+        return contrast.search(screened, targets, effort, generator)
+
+    raced, alone = once(every), once([truth["target"]])
+    assert list(raced) == [truth["target"]]
+    assert torch.equal(raced[truth["target"]][0], alone[truth["target"]][0])
 
 
 def test_what_is_not_a_number_is_told(
@@ -107,7 +126,7 @@ def test_what_is_not_a_number_is_told(
     for member in screened.members:
         member[0].fill_(float("nan"))
     with pytest.raises(NumericalError, match="among blend triggers"):
-        contrast.search(screened, truth["target"], effort, generator)
+        contrast.search(screened, [truth["target"]], effort, generator)
 
 
 def test_a_class_that_one_space_puts_first_is_kept() -> None:

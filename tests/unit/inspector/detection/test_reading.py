@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from inspector.errors import BudgetExceeded
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue square", "green ring"]
-SMALL = Effort(screened=1, steps=2, batch=2)
+SMALL = Effort(screened=1, trial=1, steps=2, finalists=3, batch=2)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +32,18 @@ def pools(backbone: Backbone) -> Pools:
 
 
 def once(
-    backbone: Backbone, *, seed: int = 0, leading: int | None = None, budget_s: float | None = None
+    backbone: Backbone,
+    *,
+    seed: int = 0,
+    leading: int | None = None,
+    finalists: int = 3,
+    budget_s: float | None = None,
 ) -> Reading:
     generator = torch.Generator().manual_seed(1)
     classifier = new_learner(backbone, NAMES, conditioned=True, generator=generator)
-    search = Search((Blend(), Mask()), leading, num_eval=6, effort=SMALL)
+    search = Search(
+        (Blend(), Mask()), leading, num_eval=6, effort=replace(SMALL, finalists=finalists)
+    )
     meter = Meter(lambda _: None, budget_s)
     return read(classifier.requires_grad_(False), pools(backbone), search, seed, meter)
 
@@ -54,6 +63,11 @@ def test_screening_leaves_only_contenders(pocket: Backbone) -> None:
     reading = once(pocket, leading=1)
     assert 1 <= len(reading.targets) <= 2
     assert len(reading.found) == 2 * len(reading.targets)
+
+
+def test_in_each_space_the_finalists_alone_are_found(pocket: Backbone) -> None:
+    reading = once(pocket, finalists=1)
+    assert sorted(one.space.name for one in reading.found) == ["blend", "mask"]
 
 
 def test_a_budget_that_ran_out_is_no_reading(pocket: Backbone) -> None:
