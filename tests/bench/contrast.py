@@ -37,8 +37,9 @@ NUMBER, HELD_OUT = 1250, 250
 """Pictures of a task, and how many of them are held out."""
 MODEL = ("task", "seed", "kind", "is_backdoored", "took", "target", "targets", "excess", "accuracy")
 """Columns that the model's truth.json fills."""
-TRIGGER = ("class", "space", "value", "own", "kept", "linf", "l2")
-"""Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`."""
+TRIGGER = ("class", "space", "value", "next", "others", "own", "kept", "linf", "l2")
+"""Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`; `next` is the largest value
+of another class, `others` the sum of theirs."""
 FIELDS = (*MODEL, "classes", "probes", "inspection_seed", "agreement", "seconds", *TRIGGER)
 Row = dict[str, Any]
 
@@ -64,10 +65,14 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
 
 def _trigger(found: Found, pixels: Tensor) -> Row:
     changed = found.space.apply(found.member, pixels) - pixels
+    others = found.excess.value.tolist()
+    del others[found.target]
     return {
         "class": found.target,
         "space": found.space.name,
         "value": round(found.value, 4),
+        "next": round(max(others), 4),
+        "others": round(sum(others), 4),
         "own": round(float(found.excess.own[found.target]), 4),
         "kept": round(float(found.excess.kept[found.target]), 4),
         "linf": round(float(changed.abs().max()), 4),
