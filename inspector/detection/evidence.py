@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from torch import Tensor
-
 from inspector.detection.effects import NO_EFFECT, Effect, mean_effect
+from inspector.detection.triggers import Trigger
 
 _FIGURES = ("margin", "margin_gain", "asr", "base_asr", "excess_asr", "reference_excess_asr")
 
@@ -24,7 +23,7 @@ class Inverted:
     """The trigger found for a class by inversion, and what it does to held-out probes.
 
     Attributes:
-        trigger: (3, S, S), added to pixels in [0,1].
+        trigger: as it was found.
         margin: mean of z_target - max over the other classes z_k with the trigger, in logit units.
         margin_gain: the same minus without.
         asr: share of probes at the target with the trigger, in [0,1].
@@ -34,7 +33,7 @@ class Inverted:
         own: the effect on the class itself.
     """
 
-    trigger: Tensor
+    trigger: Trigger
     margin: float
     margin_gain: float
     asr: float

@@ -30,11 +30,9 @@ from inspector.detection.effects import (
     encode_triggered,
     mean_effect,
 )
+from inspector.detection.triggers import Trigger
 
 _Member = TypeVar("_Member")
-Trigger = Callable[[Tensor], Tensor]
-"""Pixels (B, 3, S, S) in [0,1] to the same with the trigger."""
-
 FINE_WARPS = (4.0, 8.0, 12.0, 24.0)
 """A fine warp moves every pixel on its own, by up to so many pixels along either axis."""
 FINE_BLENDS = (0.15, 0.25, 0.25, 0.4)

@@ -25,6 +25,7 @@ from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.objectives import Anchors, Objective, margins
 from inspector.detection.pools import Pools
 from inspector.detection.seeds import derive_seed
+from inspector.detection.triggers import Added, Trigger
 
 
 @dataclass(frozen=True)
@@ -111,23 +112,22 @@ def search_class(
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "inversion", target))
     trigger = invert(clean.objective, target, config, generator)
-    return Found(target, *_evaluated(classifier, clean.baseline, target, trigger))
+    return Found(target, *_evaluated(classifier, clean.baseline, target, Added(trigger)))
 
 
 def measure(
-    classifier: Classifier, baseline: CleanBaseline, target: int, trigger: Tensor
+    classifier: Classifier, baseline: CleanBaseline, target: int, trigger: Trigger
 ) -> Inverted:
-    """Judge one trigger (3, S, S) on held-out probes."""
+    """Judge one trigger on held-out probes."""
     return _evaluated(classifier, baseline, target, trigger)[0]
 
 
 @torch.no_grad()
 def _evaluated(
-    classifier: Classifier, baseline: CleanBaseline, target: int, trigger: Tensor
+    classifier: Classifier, baseline: CleanBaseline, target: int, trigger: Trigger
 ) -> tuple[Inverted, list[Effect]]:
     """The trigger by its own class's figures, and what it does to every class."""
-    pixels = (baseline.pixels + trigger).clamp(0, 1)
-    outputs = encode_triggered(classifier, baseline.zero_shot, pixels)
+    outputs = encode_triggered(classifier, baseline.zero_shot, trigger(baseline.pixels))
     effects = effects_on(classifier, baseline, outputs)
     before, after = margins(baseline.logits, target).mean(), margins(outputs.logits, target).mean()
     zero_shot = (outputs.zero_shot_logits, baseline.zero_shot_logits)

@@ -18,9 +18,10 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.determinism import reproducible
 from inspector.detection.cost import searches_of
 from inspector.detection.pools import pools_of
-from inspector.detection.random_triggers import Trigger, draw
+from inspector.detection.random_triggers import draw
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.settings import search_config
+from inspector.detection.triggers import Trigger
 from inspector.files import read_json, write_whole
 from inspector.manifest import Manifest
 from inspector.probes.loading import ProbeSet, load_pools

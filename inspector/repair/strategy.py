@@ -10,6 +10,7 @@ from torch import Tensor
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.inversion import SearchConfig
+from inspector.detection.triggers import Trigger
 from inspector.errors import InspectorError
 from inspector.twins.answers import Answers
 
@@ -28,7 +29,7 @@ class Case:
     Attributes:
         classifier: as delivered and frozen; no strategy changes it.
         target: the class that is accused.
-        trigger: what was found to lead there, (3, S, S).
+        trigger: what was found to lead there.
         config: how it was searched.
         pictures: unlabelled (N, 3, S, S) in [0,1], where the classifier computes.
         labelled: pictures with their true labels, where the user has given some.
@@ -36,7 +37,7 @@ class Case:
 
     classifier: Classifier
     target: int
-    trigger: Tensor
+    trigger: Trigger
     config: SearchConfig
     pictures: Tensor
     labelled: Answers | None

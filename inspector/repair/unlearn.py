@@ -20,6 +20,7 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import Recipe, tune
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.random_triggers import GLOBAL, draw
+from inspector.detection.triggers import Added, Trigger
 from inspector.profiles import ObjectiveName
 from inspector.repair.copies import canonical, copy_of
 from inspector.repair.strategy import Case
@@ -47,12 +48,12 @@ class Unlearning:
 
 def repair(
     classifier: Classifier,
-    found: tuple[int, Tensor],
+    found: tuple[int, Trigger],
     probes: Tensor,
     config: SearchConfig,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Tune the prompt in place against `found`, a target and its trigger (3, H, W).
+    """Tune the prompt in place against `found`, a target and its trigger.
 
     probes (N, 3, H, W) in [0,1] need no labels. Returns the canonical tensors that changed: `ctx`,
     and `meta_net.*` where there is one.
@@ -63,27 +64,26 @@ def repair(
     target, trigger = found
     generator = torch.Generator().manual_seed(seed)
     plain = encoded(classifier, probes)
-    found_triggers = [trigger]
+    triggers: list[Trigger] = [trigger]
     names: tuple[ObjectiveName, ...] = (
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
     for name in names:
         wider = SearchConfig(WIDER * config.epsilon, EPOCHS, objective=name)
         objective = prepare(classifier, probes, name)
-        found_triggers.append(invert(objective, target, wider, generator))
+        triggers.append(Added(invert(objective, target, wider, generator)))
     own = _predicted(classifier, plain)
     # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
     elsewhere = own.argmax(1) != target
     carriers = probes[elsewhere]
-    triggered = [(carriers + one).clamp(0, 1) for one in found_triggers]
-    triggered += [
-        members[len(members) // 2](carriers)
+    triggers += [
+        members[len(members) // 2]
         for family, members in draw(classifier.backbone.image_size, seed).items()
         if family in GLOBAL  # As in the experiments that chose the recipe.
     ]
     features, labels = [plain] * PLAIN_COPIES, [own] * PLAIN_COPIES
-    for pixels in triggered:
-        features.append(encoded(classifier, pixels))
+    for one in triggers:
+        features.append(encoded(classifier, one(carriers)))
         # A disturbed picture need not be what it was: it only must not be the target.
         labels.append(_without(_predicted(classifier, features[-1]), target))
     classifier.requires_grad_(True)

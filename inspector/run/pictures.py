@@ -45,11 +45,12 @@ class KeptFile:
         }
 
 
-def draw_trigger(out: Path, target: Target, trigger: Tensor, radius: float) -> list[KeptFile]:
-    """A trigger (3, H, W) within ±`radius`: added to mid-grey, and stretched to the whole range."""
+def draw_trigger(out: Path, target: Target, trigger: Tensor) -> list[KeptFile]:
+    """A trigger (3, H, W): added to mid-grey, and stretched to the whole range."""
     index = target.index
     true_scale = _write(out / f"trigger-{index}.png", 0.5 + trigger)
-    amplified = _write(out / f"trigger-{index}-amplified.png", 0.5 + trigger / (2 * radius))
+    highest = trigger.abs().max().clamp(min=1 / 255)
+    amplified = _write(out / f"trigger-{index}-amplified.png", 0.5 + trigger / (2 * highest))
     kind = f"reconstructed trigger towards class {index} ({target.name})"
     return [
         _kept(true_scale, f"{kind}, true scale, on mid-grey"),

@@ -17,6 +17,7 @@ from inspector.detection.cost import searches_of
 from inspector.detection.effects import encode_clean
 from inspector.detection.evidence import Outcome
 from inspector.detection.seeds import derive_seed
+from inspector.detection.triggers import Trigger
 from inspector.probes.labelled import LabelledSet
 from inspector.repair.acceptance import Shown, outcome_of
 from inspector.repair.rederive import ByAnswers, ByLabels
@@ -142,6 +143,6 @@ def _of(target: Target, outcomes: list[Outcome]) -> Outcome:
     return next(outcome for outcome in outcomes if outcome.target == target.index)
 
 
-def _trigger(outcome: Outcome) -> Tensor:
+def _trigger(outcome: Outcome) -> Trigger:
     assert outcome.inverted is not None, "nobody is suspected but with a trigger"
     return outcome.inverted.trigger

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Classifier
@@ -21,11 +20,12 @@ from inspector.detection.cost import (
     steps_of,
 )
 from inspector.detection.evidence import Inverted, Outcome
-from inspector.detection.random_triggers import Trigger, draw
+from inspector.detection.random_triggers import draw
 from inspector.detection.score import Judgement
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.sweep import CleanProbes
+from inspector.detection.triggers import Trigger, drawn
 from inspector.progress import Meter
 from inspector.report import Evidence, Target
 from inspector.run.pictures import draw_examples, draw_trigger
@@ -35,6 +35,10 @@ _SHOWN_IN_VAIN = (
     "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
     "random triggers carry, see `random_triggers`."
 )
+
+
+_DRAWN_ON = 64
+"""Held-out probes on whose mean a trigger is shown that is not simply added."""
 
 
 class SearchStages:
@@ -136,7 +140,7 @@ class SearchStages:
         worst = [*judgement.suspects, *self.test.ranked(judgement)]
         return next(target for target in worst if target in triggers)
 
-    def _triggers(self) -> dict[int, Tensor]:
+    def _triggers(self) -> dict[int, Trigger]:
         outcomes = self.test.outcomes
         return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
 
@@ -183,21 +187,21 @@ class SearchStages:
         }
         shown["triggered"] = (
             "with the reconstructed trigger",
-            lambda pixels: (pixels + triggers[first]).clamp(0, 1),
+            triggers[first],
         )
         examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
 
-    def _draw_trigger(self, target: int, trigger: Tensor) -> None:
-        radius = self.prepared.config.epsilon
-        files = draw_trigger(self._out, self._target(target), trigger, radius)
+    def _draw_trigger(self, target: int, trigger: Trigger) -> None:
+        added = drawn(trigger, self.prepared.pools.held_out[:_DRAWN_ON])
+        files = draw_trigger(self._out, self._target(target), added)
         self.evidence.artifacts += [file.to_json() for file in files]
         row = next(row for row in self.evidence.per_class if row["index"] == target)
         row["trigger"] = {
             "image": files[0].name,
             "amplified": files[1].name,
-            "linf": trigger.abs().max().item(),
-            "l2": torch.linalg.vector_norm(trigger).item(),
+            "linf": added.abs().max().item(),
+            "l2": torch.linalg.vector_norm(added).item(),
         }
 
     def _row(self, outcome: Outcome) -> dict[str, Any]:

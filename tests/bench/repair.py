@@ -29,6 +29,7 @@ from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.inversion import invert, prepare
 from inspector.detection.settings import search_config
+from inspector.detection.triggers import Added
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import profile_named
 from inspector.repair.copies import copy_with
@@ -133,7 +134,7 @@ def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
     )  # fmt: skip
     generator = torch.Generator().manual_seed(plan.seed)
     objective = prepare(classifier, pictures, config.objective)
-    trigger = invert(objective, subject.target, config, generator)
+    trigger = Added(invert(objective, subject.target, config, generator))
     labelled = Answers(encoded(classifier, shown), labels)
     case = Case(classifier, subject.target, trigger, config, pictures, labelled, plan.seed)
     return case, others

@@ -16,6 +16,7 @@ from inspector.detection import objectives, random_triggers, score, sequential
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Inverted, Outcome
 from inspector.detection.rule import current
+from inspector.detection.triggers import Added
 from inspector.reference import benign_models
 
 SAME_RULE = "lead-16", ("9b99ff7c41b9", "ac06dfde949b")
@@ -52,7 +53,7 @@ def outcomes(random: Random, classes: int) -> list[Outcome]:
 
     def inverted() -> Inverted:
         margin, gain, asr, base, reference = (random.random() for _ in range(5))
-        return Inverted(torch.zeros(1), margin, gain, asr, base, reference, effect())
+        return Inverted(Added(torch.zeros(1)), margin, gain, asr, base, reference, effect())
 
     return [
         Outcome(

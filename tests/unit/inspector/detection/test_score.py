@@ -15,6 +15,7 @@ from inspector.detection.published_rule import one_sided_mad
 from inspector.detection.random_triggers import GLOBAL, draw
 from inspector.detection.rule import current
 from inspector.detection.score import Judgement, agreed, evidence, judge, lead
+from inspector.detection.triggers import Added
 
 RULE = current()
 FAMILIES = GLOBAL
@@ -27,7 +28,7 @@ def outcome(
     """`carried`: what the prompt wins, moves and shifts under so many families of triggers."""
     answer = Effect(carried, carried / 2, carried)
     inverted = Inverted(
-        trigger=torch.zeros(3, 2, 2),
+        trigger=Added(torch.zeros(3, 2, 2)),
         margin=gain - 3,
         margin_gain=gain,
         asr=asr,

@@ -16,6 +16,7 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.prompt_tuning import new_learner
 from inspector.detection.inversion import SearchConfig, invert, prepare
+from inspector.detection.triggers import Added
 from inspector.probes.procedural import procedural_probes
 from inspector.repair.unlearn import _without, repair
 from tests.support.poisoned import attacked
@@ -63,7 +64,7 @@ def _repaired(pocket: Backbone, seed: int, conditioned: bool) -> Repaired:
     before, answers = made.excess_asr(), made.answers()
     delivered = _copied(classifier)
     was_target = answers == made.target
-    changed = repair(classifier, (made.target, found), probes, CONFIG, seed)
+    changed = repair(classifier, (made.target, Added(found)), probes, CONFIG, seed)
     is_same = (made.answers() == answers).float()
     return Repaired(
         before,
@@ -118,7 +119,7 @@ def test_a_seed_repairs_alike_and_another_one_does_not(pocket: Backbone) -> None
         generator = torch.Generator().manual_seed(0)
         learner = new_learner(pocket, ["cat", "dog"], conditioned=False, generator=generator)
         probes = procedural_probes(8, pocket.image_size)
-        culprit = (1, torch.full_like(probes[0], 4 / 255))
+        culprit = (1, Added(torch.full_like(probes[0], 4 / 255)))
         contexts.append(repair(learner.requires_grad_(False), culprit, probes, CONFIG, seed)["ctx"])
     assert torch.equal(contexts[0], contexts[1])
     assert not torch.equal(contexts[0], contexts[2])
