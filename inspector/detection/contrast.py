@@ -62,9 +62,10 @@ class Screened:
         """The member that serves a class best."""
         return self.members[int(self.contrast[:, target].argmax())]
 
-    def leading(self, number: int) -> list[int]:
-        """The classes that some member serves best, so many of them."""
-        return self.contrast.amax(0).argsort(descending=True)[:number].tolist()
+    def leading(self, number: int, targets: Sequence[int]) -> list[int]:
+        """Of the classes `targets`, those that some member serves best, so many of them."""
+        highest = self.contrast.amax(0)
+        return sorted(targets, key=lambda target: -highest[target].item())[:number]
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,6 @@ LEAST_RATE = 0.05
 """Share of the rate that the last updates keep."""
 
 
-def contenders(screened: Sequence[Screened], number: int) -> list[int]:
+def contenders(screened: Sequence[Screened], number: int, targets: Sequence[int]) -> list[int]:
     """Classes that any space puts among its first `number`, so that none is dropped on one view."""
-    return sorted({target for one in screened for target in one.leading(number)})
+    return sorted({target for one in screened for target in one.leading(number, targets)})

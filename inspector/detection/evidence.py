@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from inspector.detection.effects import NO_EFFECT, Effect, mean_effect
 from inspector.detection.triggers import Trigger
-
-_FIGURES = ("margin", "margin_gain", "asr", "base_asr", "excess_asr", "reference_excess_asr")
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,10 @@ class Inverted:
         own: the effect on the class itself.
     """
 
+    FIGURES: ClassVar = (
+        "margin", "margin_gain", "asr", "base_asr", "excess_asr", "reference_excess_asr",
+    )  # fmt: skip
+    """As the report names them."""
     trigger: Trigger
     margin: float
     margin_gain: float
@@ -85,7 +87,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report; null what only an inversion can tell."""
-        figures = self.inverted.to_json() if self.inverted else dict.fromkeys(_FIGURES)
+        figures = self.inverted.to_json() if self.inverted else dict.fromkeys(Inverted.FIGURES)
         return figures | {
             "clean_prediction_bias": self.clean_prediction_bias,
             "own_trigger": self.own.to_json() if self.inverted else None,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.detection.inversion import SearchConfig
 from inspector.detection.objectives import ANCHORS
 from inspector.probes.loading import ProbeSet
 
@@ -26,13 +25,12 @@ class Pools:
     held_out: Tensor
     in_distribution: bool = False
 
-    def turned(self, sweep: int, config: SearchConfig) -> Pools:
+    def turned(self, sweep: int, num_eval: int | None) -> Pools:
         """The same pools with other probes in front for that sweep, as far as there are others."""
-        num_eval = config.num_eval or 0
         return replace(
             self,
             optimisation=self.optimisation.roll(-sweep * ANCHORS, 0),
-            held_out=self.held_out.roll(-sweep * num_eval, 0),
+            held_out=self.held_out.roll(-sweep * (num_eval or 0), 0),
         )
 
 

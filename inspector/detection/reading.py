@@ -1,8 +1,4 @@
-"""The whole search by contrast on one classifier: twins, screening, contenders, triggers, excess.
-
-Everything that a bank of honest models must go through exactly as the suspect does stands here, and
-nothing that decides.
-"""
+"""One search by contrast of a classifier: screening, contenders, triggers, excess."""
 
 from __future__ import annotations
 
@@ -11,11 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from inspector.clip.classifier import Classifier
 from inspector.detection.contrast import Contrast, Effort, contenders
 from inspector.detection.excess import Excess, HeldOut
-from inspector.detection.pools import Pools
-from inspector.detection.references import References
 from inspector.detection.spaces import Member, TriggerSpace
 from inspector.progress import Meter
 
@@ -26,7 +19,7 @@ class Search:
 
     Attributes:
         spaces: of triggers.
-        leading: classes that each space's screening keeps; None: all are searched.
+        leading: classes that each space's screening keeps; None: all.
         num_eval: held-out probes that a trigger is put on.
     """
 
@@ -55,6 +48,7 @@ class Found:
 class Reading:
     """All triggers that were found, and how well twins follow the classifier on clean pictures."""
 
+    seed: int
     found: tuple[Found, ...]
     agreement: float
 
@@ -67,27 +61,33 @@ class Reading:
         """By space, what was found for a class."""
         return {one.space.name: one for one in self.found if one.target == target}
 
+    def best(self, target: int) -> Found | None:
+        """The trigger that carries most to a class; None where the class was no finalist."""
+        return max(self.of(target).values(), key=lambda one: one.value, default=None)
 
-def read(classifier: Classifier, pools: Pools, search: Search, seed: int, meter: Meter) -> Reading:
-    """Search a frozen classifier; the same for a seed.
+    def value(self, target: int) -> float:
+        """The largest excess among the spaces, in [0,1]; 0 where the class was no finalist."""
+        best = self.best(target)
+        return 0.0 if best is None else best.value
+
+
+def read(
+    contrast: Contrast, held_out: HeldOut, search: Search, targets: Sequence[int], seed: int,
+    meter: Meter,
+) -> Reading:  # fmt: skip
+    """Search a frozen classifier for triggers toward `targets`; the same for a seed.
+
+    Where the time runs out, the spaces that were searched until then are the reading.
 
     Raises:
-        BudgetExceeded: the time ran out.
         NumericalError: a search became NaN or infinite.
-        ValueError: there are fewer than two probes to teach twins.
     """
-    references = References.of(classifier, pools.optimisation)
-    contrast = Contrast(classifier, references)
-    held_out = HeldOut.of(classifier, references, pools.held_out[: search.num_eval])
     generator = torch.Generator().manual_seed(seed)
     screened = [contrast.screen(space, search.effort, generator) for space in search.spaces]
-    every = list(range(len(classifier.classnames)))
-    targets = every if search.leading is None else contenders(screened, search.leading)
-    meter.expect(len(screened))
+    kept = targets if search.leading is None else contenders(screened, search.leading, targets)
     found = []
     for one in meter.within_budget(screened, lambda one: f"{one.space.name} triggers"):
-        members = contrast.search(one, targets, search.effort, generator)
+        members = contrast.search(one, kept, search.effort, generator)
         for target, member in members.items():
             found.append(Found(target, one.space, member, held_out.excess(one.space, member)))
-    meter.check()
-    return Reading(tuple(found), references.agreement)
+    return Reading(seed, tuple(found), contrast.references.agreement)

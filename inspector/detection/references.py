@@ -7,7 +7,7 @@ that it has never met.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class References:
 
     Attributes:
         pixels: the clean pictures (N, 3, S, S) in [0,1] that the twins were taught from.
+        encoded: their trusted features (N, D).
         clean: what `searched` says of each (N,).
     """
 
@@ -32,6 +33,7 @@ class References:
     searched: LinearTwin
     unseen: LinearTwin
     pixels: Tensor
+    encoded: Tensor
     clean: Tensor
 
     @classmethod
@@ -50,7 +52,13 @@ class References:
         scale = torch.as_tensor(trusted.backbone.logit_scale, device=features.device)
         searched = LinearTwin.taught(first, second, trusted.text, scale)
         unseen = LinearTwin.taught(second, first, trusted.text, scale)
-        return cls(trusted, searched, unseen, pixels, searched.logits(features).argmax(1))
+        clean = searched.logits(features).argmax(1)
+        return cls(trusted, searched, unseen, pixels, features, clean)
+
+    def swapped(self) -> References:
+        """The same twins in each other's place: another search meets the other one."""
+        clean = self.unseen.logits(self.encoded).argmax(1)
+        return replace(self, searched=self.unseen, unseen=self.searched, clean=clean)
 
     @property
     def agreement(self) -> float:

@@ -14,31 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from inspector.detection.judgement import Thresholds
 from inspector.files import read_json
 
 RULES = Path(__file__).with_name("rules")
 CURRENT = "lead-16"
 MOST_SWEEPS = 3
 """Null quantiles of few classes are known after one, two and three sweeps."""
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """When to speak and when to stop, on the score.
-
-    Attributes:
-        flag: a class is accused from here on, and only after two sweeps.
-        warn: worth a warning from here on.
-        stop_clean: below it one sweep is enough.
-        stop_flag: from here on two sweeps are enough.
-        max_sweeps: otherwise so many are pooled.
-    """
-
-    flag: float
-    warn: float
-    stop_clean: float
-    stop_flag: float
-    max_sweeps: int
 
 
 @dataclass(frozen=True)

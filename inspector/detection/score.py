@@ -40,44 +40,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Outcome
+from inspector.detection.judgement import Judgement
 from inspector.detection.published_rule import published_decision
-from inspector.detection.rule import Rule, Thresholds, current
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the rule says.
-
-    Attributes:
-        score: the largest of `per_class`.
-        thresholds: those that it is held against.
-        per_class: scores in the order of the outcomes.
-        suspects: targets over the flag, worst first.
-        published: the published rule's decision on the same triggers, None where it has none.
-    """
-
-    score: float
-    thresholds: Thresholds
-    per_class: list[float]
-    suspects: list[int]
-    published: dict[str, Any] | None
-
-    @property
-    def warned(self) -> bool:
-        """Whether the score is worth a warning."""
-        return self.score >= self.thresholds.warn
-
-    def is_open(self, sweeps: int) -> bool:
-        """Whether another sweep is needed after so many."""
-        if sweeps >= self.thresholds.max_sweeps or self.score < self.thresholds.stop_clean:
-            return False
-        return sweeps < 2 or self.score < self.thresholds.stop_flag
+from inspector.detection.rule import Rule, current
 
 
 def judge(

@@ -15,8 +15,9 @@ from inspector.clip.classifier import Classifier
 from inspector.detection.cost import searches_of
 from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
+from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
-from inspector.detection.score import Judgement, judge
+from inspector.detection.score import judge
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import CleanProbes, encode_probes, screen, search_class
 from inspector.errors import NumericalError
@@ -54,7 +55,7 @@ class SequentialTest:
         seed = derive_seed(self.seed, "sweep", number)
         clean = None if number else self.clean
         if clean is None:
-            clean = encode_probes(classifier, self.pools.turned(number, config), config)
+            clean = encode_probes(classifier, self.pools.turned(number, config.num_eval), config)
         screened = screen(classifier, clean, targets, config, seed, number)
         leading = self._leading(screened)
         found = [

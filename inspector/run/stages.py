@@ -20,8 +20,8 @@ from inspector.detection.cost import (
     steps_of,
 )
 from inspector.detection.evidence import Inverted, Outcome
+from inspector.detection.judgement import Judgement
 from inspector.detection.random_triggers import draw
-from inspector.detection.score import Judgement
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sequential import SequentialTest
 from inspector.detection.sweep import CleanProbes

@@ -2,8 +2,7 @@
 
 `python -m tests.bench.contrast FOLDER [FOLDER ...] --out FILE.csv [--backbone B] [--probes own|builtin]
 [--seed S] [--pictures DIR]` reads models as `tests.zoo.make` leaves them, through the product's reader.
-`python -m tests.bench.contrast --table FILE.csv [FILE.csv ...]` prints, for each way to make one number of a model's
-triggers, how attacks that took stand to honest models. It decides nothing; the rule is the detector's.
+`python -m tests.bench.contrast --table FILE.csv [FILE.csv ...]` prints how attacks that took stand to honest models.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import csv
 import io
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,8 +21,9 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone
 from inspector.detection.pools import Pools
-from inspector.detection.reading import Found, Search, read
+from inspector.detection.reading import Found, Search
 from inspector.detection.spaces import spaces_of
+from inspector.detection.twin_test import TwinTest
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import radius
 from inspector.progress import Meter
@@ -40,7 +39,9 @@ MODEL = ("task", "seed", "kind", "is_backdoored", "took", "target", "targets", "
 TRIGGER = ("class", "space", "value", "next", "others", "own", "kept", "linf", "l2")
 """Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`; `next` is the largest value
 of another class, `others` the sum of theirs."""
-FIELDS = (*MODEL, "classes", "probes", "inspection_seed", "agreement", "seconds", *TRIGGER)
+FIELDS = (
+    *MODEL, "classes", "probes", "inspection_seed", "score", "accused", "agreement", "seconds", "reading", *TRIGGER,
+)  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -49,18 +50,25 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
     truth = json.loads((folder / FINISHED).read_text())
     classifier = delivered(folder, backbone)
     search = Search(spaces_of(radius(backbone.image_size, backbone.sha256)))
+    test = TwinTest(classifier, pools, search, seed)
     started = time.perf_counter()
-    reading = read(classifier, pools, search, seed, Meter(lambda _: None, None))
+    judgement = test.run(list(range(len(classifier.classnames))), Meter(lambda _: None, None))
     known = {name: truth.get(name) for name in MODEL} | {
         "targets": " ".join(map(str, truth.get("targets") or ())),
         "classes": len(classifier.classnames),
         "probes": probes,
         "inspection_seed": seed,
-        "agreement": round(reading.agreement, 4),
+        "score": round(judgement.score, 4),
+        "accused": test.ranked(judgement)[0],
+        "agreement": round(test.sweeps[0].agreement, 4),
         "seconds": round(time.perf_counter() - started, 1),
     }
     held_out = pools.held_out[: search.num_eval]
-    return [known | _trigger(one, held_out) for one in reading.found]
+    return [
+        known | {"reading": number} | _trigger(one, held_out)
+        for number, reading in enumerate(test.sweeps)
+        for one in reading.found
+    ]
 
 
 def _trigger(found: Found, pixels: Tensor) -> Row:
@@ -100,9 +108,9 @@ def run(options: argparse.Namespace) -> None:
             known = task, pools(task, backbone, options.probes)
         found = examine(folder, backbone, known[1], options.probes, options.seed)
         append(options.out, found)
-        best = max(found, key=excess)
-        print(f"{folder.name:<36} {_truth(best):<13} {best['space']:<9} class {best['class']} of "
-              f"{best['targets'] or '–'}: {excess(best):.2f}  {best['seconds']} s", flush=True)  # fmt: skip
+        first = found[0]
+        print(f"{folder.name:<36} {_truth(first):<13} class {first['accused']} of {first['targets'] or '–'}: "
+              f"{first['score']:.2f}  {first['seconds']} s", flush=True)  # fmt: skip
 
 
 def append(table: Path, rows: Sequence[Row]) -> None:
@@ -125,11 +133,6 @@ def rows_in(paths: Iterable[Path]) -> list[Row]:
     return found
 
 
-def excess(row: Mapping[str, Any]) -> float:
-    """Excess of the trigger's class, in [0,1]."""
-    return float(row["value"])
-
-
 def _name(row: Mapping[str, Any]) -> str:
     return f"{row['task']}-{row['seed']}-{row['kind']}"
 
@@ -140,45 +143,33 @@ def _truth(row: Mapping[str, Any]) -> str:
     return "took" if str(row["took"]) == "True" else "did not take"
 
 
-def best_of(number: int) -> Callable[[Sequence[float]], float]:
-    """Mean of so many largest."""
-    return lambda values: fmean(sorted(values)[-number:])
-
-
-STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
-    "largest": best_of(1), "two largest": best_of(2), "three largest": best_of(3), "all": fmean,
-}  # fmt: skip
-"""From a class's excess in all spaces to one number."""
-
-
-def scored(rows: Sequence[Row], statistic: Callable[[Sequence[float]], float]) -> tuple[float, int]:
-    """The largest over a model's classes, and that class."""
-    by_class: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        by_class[int(row["class"])].append(excess(row))
-    values = {target: statistic(of) for target, of in by_class.items()}
-    best = max(values, key=values.__getitem__)
-    return values[best], best
-
-
 def table(paths: Sequence[Path]) -> None:
-    models: dict[str, list[Row]] = defaultdict(list)
-    for row in rows_in(paths):
-        models[_name(row)].append(row)
-    honest = [rows for rows in models.values() if _truth(rows[0]) == "honest"]
-    taken = [rows for rows in models.values() if _truth(rows[0]) == "took"]
-    print(f"{len(honest)} honest models, {len(taken)} attacks that took")
-    for name, statistic in STATISTICS.items():
-        null = sorted((scored(rows, statistic)[0] for rows in honest), reverse=True)
-        found = [(scored(rows, statistic), rows[0]["targets"].split()) for rows in taken]
-        named = [value for (value, best), targets in found if str(best) in targets]
-        pairs = [
-            (value > other) + 0.5 * (value == other) for (value, _), _ in found for other in null
+    """How attacks that took stand to honest models, and the models that stand out among each."""
+    models = list({(_name(row), row["inspection_seed"]): row for row in rows_in(paths)}.values())
+    honest = [row for row in models if _truth(row) == "honest"]
+    taken = [row for row in models if _truth(row) == "took"]
+    null, found = [_score(row) for row in honest], [_score(row) for row in taken]
+    pairs = [(value > other) + 0.5 * (value == other) for value in found for other in null]
+    print(f"{len(honest)} honest models, {len(taken)} attacks that took: "
+          f"AUROC {fmean(pairs) if pairs else float('nan'):.3f}")  # fmt: skip
+    for allowed in (0.0, 0.02, 0.05):
+        bar = sorted(null, reverse=True)[int(allowed * (len(null) + 1))] if null else 0.0
+        named = [
+            row for row in taken if _score(row) > bar and row["accused"] in row["targets"].split()
         ]
-        print(f"{name:<14} AUROC {fmean(pairs) if pairs else float('nan'):.3f}  "
-              f"right class {len(named)} of {len(taken)}  "
-              f"above all honest {sum(value > null[0] for value in named) if null else 0}  "
-              f"highest honest {[round(value, 2) for value in null[:5]]}")  # fmt: skip
+        print(f"above all but {allowed:.0%} of them ({bar:.3f}): {len(named)} named")
+    for what, rows, sign in (("highest honest", honest, -1), ("lowest attacks", taken, 1)):
+        print(
+            what,
+            *(
+                f"{_name(row)} {_score(row):.2f}"
+                for row in sorted(rows, key=lambda row: sign * _score(row))[:12]
+            ),
+        )
+
+
+def _score(row: Mapping[str, Any]) -> float:
+    return float(row["score"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,8 @@ from inspector.calibration import file
 from inspector.clip import level, prompt_tuning
 from inspector.detection import objectives, published_rule, sequential
 from inspector.detection import random_triggers as triggers
-from inspector.detection.rule import Thresholds, current
+from inspector.detection.judgement import Thresholds
+from inspector.detection.rule import current
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models

@@ -11,10 +11,11 @@ import torch
 
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Inverted, Outcome
+from inspector.detection.judgement import Judgement
 from inspector.detection.published_rule import one_sided_mad
 from inspector.detection.random_triggers import GLOBAL, draw
 from inspector.detection.rule import current
-from inspector.detection.score import Judgement, agreed, evidence, judge, lead
+from inspector.detection.score import agreed, evidence, judge, lead
 from inspector.detection.triggers import Added
 
 RULE = current()

@@ -16,9 +16,10 @@ from inspector.detection import sequential
 from inspector.detection.cost import images_of_sweep
 from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
+from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
 from inspector.detection.rule import current
-from inspector.detection.score import Judgement, judge
+from inspector.detection.score import judge
 from inspector.detection.sequential import CONTENDERS, SequentialTest
 from inspector.detection.sweep import CleanProbes, encode_probes, screen
 from inspector.errors import BudgetExceeded

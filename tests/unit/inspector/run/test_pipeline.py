@@ -19,8 +19,9 @@ from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
 from inspector.clip.zero_shot import ZeroShot
 from inspector.detection.evidence import Outcome
-from inspector.detection.rule import Thresholds, current
-from inspector.detection.score import Judgement, judge
+from inspector.detection.judgement import Judgement, Thresholds
+from inspector.detection.rule import current
+from inspector.detection.score import judge
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest

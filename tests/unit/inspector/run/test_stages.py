@@ -190,7 +190,7 @@ def test_classes_that_were_left_out_forbid_clean_though_every_stage_is_complete(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def judged(*given: Any, **told: bool) -> Any:
-        from inspector.detection.score import Judgement
+        from inspector.detection.judgement import Judgement
         from tests.unit.inspector.run.test_pipeline import PUBLISHED, RULE
 
         return Judgement(0.5, RULE, [0.1, 0.5], [], PUBLISHED)

@@ -1,0 +1,55 @@
+"""What a rule says of a classifier: thresholds on a score, and who is over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When to speak and when to stop, on the score.
+
+    Attributes:
+        flag: a class is accused from here on, and only after two sweeps.
+        warn: worth a warning from here on.
+        stop_clean: below it one sweep is enough.
+        stop_flag: from here on two sweeps are enough.
+        max_sweeps: otherwise so many are pooled.
+    """
+
+    flag: float
+    warn: float
+    stop_clean: float
+    stop_flag: float
+    max_sweeps: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the rule says.
+
+    Attributes:
+        score: the largest of `per_class`.
+        thresholds: those that it is held against.
+        per_class: scores in the order of the outcomes.
+        suspects: targets over the flag, worst first.
+        published: the published rule's decision on the same triggers, None where it has none.
+    """
+
+    score: float
+    thresholds: Thresholds
+    per_class: list[float]
+    suspects: list[int]
+    published: dict[str, Any] | None
+
+    @property
+    def warned(self) -> bool:
+        """Whether the score is worth a warning."""
+        return self.score >= self.thresholds.warn
+
+    def is_open(self, sweeps: int) -> bool:
+        """Whether another sweep is needed after so many."""
+        if sweeps >= self.thresholds.max_sweeps or self.score < self.thresholds.stop_clean:
+            return False
+        return sweeps < 2 or self.score < self.thresholds.stop_flag
