@@ -46,11 +46,34 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class TwinBudget:
+    """What one search against twins spends; see `inspector.detection.contrast.Effort`.
+
+    Attributes:
+        leading: classes that each space's screening keeps.
+        num_eval: held-out probes that a trigger is put on.
+    """
+
+    leading: int = 3
+    num_eval: int = 96
+    screened: int = 8
+    trial: int = 5
+    steps: int = 20
+    finalists: int = 2
+    batch: int = 12
+
+
+RANDOM, TWINS = "lead-16", "twins-1"
+"""Versions of the statistic. Another one gives other scores, which a bank says nothing about."""
+
+
+@dataclass(frozen=True)
 class Profile:
     """How many pictures, and what the search may spend on them.
 
     `probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the
-    picture, `static` on everything else.
+    picture, `static` on everything else. With `twins` the search is another one, whatever the
+    prompts read.
     """
 
     name: str
@@ -60,6 +83,12 @@ class Profile:
     static: Budget
     learning_rate: float = 0.1
     """Adam's rate in pixel units (arXiv 2604.09101)."""
+    twins: TwinBudget | None = None
+
+    @property
+    def statistic(self) -> str:
+        """Which score its inspections have."""
+        return RANDOM if self.twins is None else TWINS
 
 
 MAX_INVERTED = 4
@@ -86,7 +115,7 @@ PROFILES = {
         Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
         Profile(
             "thorough", 1000, 250,
-            Budget("prompt", batch=8, images=256), Budget("difference", local_first=True),
+            Budget("joint", num_eval=96), Budget("joint", num_eval=96), twins=TwinBudget(),
         ),
     )
 }  # fmt: skip
@@ -99,6 +128,11 @@ def profile_named(name: str) -> Profile:
     if name not in PROFILES:
         raise RequestError("profile", f"{name!r} is not one of {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def statistic_of(name: str) -> str:
+    """The statistic of a profile's inspections; the default profile's for a name that is none."""
+    return PROFILES.get(name, PROFILES["standard"]).statistic
 
 
 POCKET = "3472c736d3a48a817540b344635f133e08daf452164b28047d8fb38bb59398b4"

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.calibration import STATISTIC, Applied, identity, method_of
+from inspector.calibration import Applied, identity, method_of
 from inspector.checkpoint import Reading
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
+from inspector.profiles import statistic_of
 
 SCHEMA_VERSION = "2"
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -58,6 +59,7 @@ class Evidence:
     """What an inspection has gathered; None, empty or zero where it did not come to it.
 
     `is_complete`: every stage that a verdict of `clean` needs ran to its end on every class.
+    `needs_bank`: the score means nothing without honest models' beside it, but for a demonstration.
     """
 
     profile: str
@@ -76,6 +78,7 @@ class Evidence:
     is_warned: bool = False
     suspect: Target | None = None
     confirmed: Target | None = None
+    needs_bank: bool = False
     confirmation: list[dict[str, Any]] = field(default_factory=list)
     paper: dict[str, Any] | None = None
     is_complete: bool = False
@@ -105,7 +108,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
 
     A confirmed target stands on its own, unless the assembly is unverified: then it may be a
     property of a misread model. Everything else needs a complete inspection of a file that was
-    understood.
+    understood, and `clean` a bank of honest models where the score needs one.
     """
     if evidence.assembly == "unverified":
         return "inconclusive"
@@ -115,7 +118,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
     is_capped = any(finding.id in capping for finding in evidence.findings)
     if not evidence.is_complete or is_capped or worst(evidence.findings) is Severity.CRITICAL:
         return "inconclusive"
-    return "suspicious" if evidence.is_warned else "clean"
+    if evidence.is_warned:
+        return "suspicious"
+    return "inconclusive" if evidence.needs_bank and evidence.calibration is None else "clean"
 
 
 def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
     applied = evidence.calibration
     report = {
         "schema_version": SCHEMA_VERSION,
-        "engine": identity() | {"rule": STATISTIC},
+        "engine": identity() | {"rule": statistic_of(evidence.profile)},
         "verdict": verdict,
         "score": evidence.score,
         "p_value": _p_value(evidence),

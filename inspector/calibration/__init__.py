@@ -7,7 +7,6 @@ how they are inspected `inspector.reference.bank`'s.
 
 from inspector.calibration.engine import identity
 from inspector.calibration.file import (
-    STATISTIC,
     Calibration,
     ClassNames,
     Weights,
@@ -26,7 +25,6 @@ from inspector.calibration.schema import FEWEST, Method
 
 __all__ = [
     "FEWEST",
-    "STATISTIC",
     "Applied",
     "Calibration",
     "ClassNames",

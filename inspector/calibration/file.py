@@ -19,9 +19,8 @@ from inspector.calibration.schema import FORM, KINDS, SCHEMA, Kind, Method
 from inspector.errors import RequestError
 from inspector.files import problem_of, read_json, write_json
 from inspector.manifest import Triple, spoken
+from inspector.profiles import Profile
 
-STATISTIC = "lead-16"
-"""Version of the score. Another rule gives other scores, which these say nothing about."""
 _METHODS: dict[str, Method] = {
     "CoCoOp": "CoCoOp",
     "BadCLIP": "CoCoOp",
@@ -98,20 +97,20 @@ class Calibration:
 
 
 def made(
-    here: tuple[Weights, ClassNames], method: Method, profile: str, probes: str, seed: int,
+    here: tuple[Weights, ClassNames], method: Method, profile: Profile, probes: str, seed: int,
     models: Sequence[tuple[float, Mapping[str, Any]]],
 ) -> Calibration:  # fmt: skip
-    """A calibration of this engine and statistic from (score, recipe) of each model."""
+    """A calibration of this engine and the profile's statistic from (score, recipe) of each."""
     ranked = sorted(models, key=lambda model: model[0])
     backbone, classes = here
     return Calibration(
         engine=installed() or "unknown",
-        statistic=STATISTIC,
+        statistic=profile.statistic,
         backbone=backbone,
         kind=KINDS[method],
         method=method,
         classes=classes,
-        profile=profile,
+        profile=profile.name,
         probes=probes,
         seed=seed,
         recipes=tuple(recipe for _, recipe in ranked),

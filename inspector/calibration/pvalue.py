@@ -1,18 +1,19 @@
 """Which calibration applies to an inspection, and the p-value that it gives. Torch-free.
 
 A calibration applies where backbone, kind of prompt, profile, statistic and probes are the same and
-every class is searched. Another class list or seed does not forbid it; the report then says so. The
-p-value is told, it decides nothing: see `inspector.detection.score` for the rule.
+every class is searched; of probes, that they show the task, where each model of the bank was
+inspected on pictures of its own. Another class list or seed does not forbid it; the report then
+says so. What the p-value decides is the rule's: see `inspector.detection`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.calibration.file import (
-    STATISTIC,
     Calibration,
     ClassNames,
     Weights,
@@ -21,19 +22,30 @@ from inspector.calibration.file import (
 )
 from inspector.calibration.schema import KINDS
 from inspector.errors import RequestError
+from inspector.profiles import TWINS, Profile
+
+SHIPPED = Path(__file__).with_name("banks")
+"""Banks that come with clipvet; how they were made stands in `tests/bench/banks.py`."""
+ACCUSED, WARNED = 0.02, 0.05
+"""Shares of honest models that may be accused and warned of, priced before any was measured."""
+TASK = "pictures of the task"
+"""What stands for the sha256 of probes where a bank's models were each inspected on pictures of its
+own task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
     """What decides whether a calibration applies; `probes` is the sha256 of both pools.
 
+    is_of_the_task: the probes show what the model is for, as far as the user knows.
     is_exhaustive: every class is searched. Over fewer of them the score is another statistic.
     """
 
     backbone: Weights
     family: str
-    profile: str
+    profile: Profile
     probes: str
+    is_of_the_task: bool
     classes: ClassNames
     seed: int
     is_exhaustive: bool
@@ -46,15 +58,19 @@ class Inspected:
             "family": (calibration.kind, kind or self.family),
             "backbone": (calibration.backbone.sha256, self.backbone.sha256),
             "normalisation": (_numbers(calibration.backbone), _numbers(self.backbone)),
-            "profile": (calibration.profile, self.profile),
-            "statistic": (calibration.statistic, STATISTIC),
-            "probes": (calibration.probes, self.probes),
+            "profile": (calibration.profile, self.profile.name),
+            "statistic": (calibration.statistic, self.profile.statistic),
+            "probes": (calibration.probes, self._probes(calibration)),
         }
         for field, (theirs, ours) in own.items():
             if theirs != ours:
                 yield f"{field}: it was made for {theirs}, this inspection has {ours}"
         if not self.is_exhaustive:
             yield "targets: it holds for inspections of all classes only"
+
+    def _probes(self, calibration: Calibration) -> str:
+        """The name of our probes that `calibration` uses, which may be of their kind only."""
+        return TASK if calibration.probes == TASK and self.is_of_the_task else self.probes
 
 
 def _numbers(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -82,6 +98,14 @@ class Applied:
             "engine": made.engine,
         }
 
+    def thresholds(self) -> tuple[float, float]:
+        """From which scores on a model is accused, and warned of: p at ACCUSED and at WARNED.
+
+        Infinite where the bank has too few models to say so.
+        """
+        scores = self.calibration.scores
+        return score_at(scores, ACCUSED), score_at(scores, WARNED)
+
     def p_value(self, score: float) -> float:
         """See :func:`p_value`: in [1 / (n + 1), 1] of n honest models."""
         return p_value(self.calibration.scores, score)
@@ -93,12 +117,16 @@ class Applied:
         sentences = [
             f"The p-value compares the score with those of {number} honest models that were tuned "
             f"on this backbone: {high} of them score as high. The smallest possible p-value is "
-            f"1/{number + 1}. It is valid as far as an honest vendor's model is like these; it "
-            "does not decide the verdict."
+            f"1/{number + 1}. It is valid as far as an honest vendor's model is like these"
+            + (
+                f": {ACCUSED:.0%} of such models would be accused, {WARNED:.0%} warned of."
+                if self.calibration.statistic == TWINS
+                else "; it does not decide the verdict."
+            )
         ]
         if not self.same_classes:
             count = self.calibration.classes.count
-            sentences.append(f"The calibration was made on another class list of {count} classes.")
+            sentences.append(f"The calibration was made on other classes, {count} in all.")
         if not self.same_seed:
             sentences.append(
                 f"The calibration was made with another seed, {self.calibration.seed}."
@@ -124,11 +152,21 @@ def p_value(scores: Sequence[float], score: float) -> float:
     return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
 
 
-def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Applied | None:
-    """The calibration to use: the file that was given, else the best of `folder`, else none.
+def score_at(scores: Sequence[float], level: float) -> float:
+    """The least score whose p-value beside those of n honest models is at most `level`.
 
-    Best is the same class list, then the same seed, then the most models. Files of the folder that
-    are broken or do not apply are passed over; a file that was asked for must apply.
+    Infinite where none is: 1 / (n + 1) is above the level.
+    """
+    above = math.floor(level * (len(scores) + 1) + 1e-9) - 1  # So many of them may be as high.
+    return math.nextafter(sorted(scores)[-1 - above], math.inf) if above >= 0 else math.inf
+
+
+def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Applied | None:
+    """The calibration to use: the file that was given, else the best of `folder` and of ours.
+
+    None where none applies. Best is the same class list, then the same seed, then the most models.
+    Files of the folder that are broken or do not apply are passed over; a file that was asked for
+    must apply.
 
     Raises:
         RequestError: `given` is broken or does not apply, the field that differs is
@@ -141,7 +179,7 @@ def found(given: Path | None, folder: Path | None, inspected: Inspected) -> Appl
         return _applied(calibration, inspected)
     fitting = [
         _applied(calibration, inspected)
-        for calibration in _of(folder)
+        for calibration in (*_of(folder), *_of(SHIPPED if SHIPPED.is_dir() else None))
         if not any(True for _ in inspected.differences(calibration))
     ]
     return max(fitting, key=_rank, default=None)

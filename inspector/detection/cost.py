@@ -48,6 +48,15 @@ def images_of_sweep(config: SearchConfig, pools: Pools, targets: int) -> int:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """Of a first sweep: units of progress, seconds, and images that are encoded."""
+
+    units: int
+    seconds: float
+    images: int
+
+
+@dataclass(frozen=True)
 class Pace:
     """Seconds that one inversion takes, and the random triggers of a sweep."""
 
@@ -65,7 +74,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     once = replace(config, epochs=1)
     objective = prepare(classifier, batch, config.objective)
     generator = torch.Generator().manual_seed(0)
-    step = _timed(lambda: invert(objective, 0, once, generator), batch)
+    step = timed(lambda: invert(objective, 0, once, generator), batch)
     num_eval = num_eval_of(config, len(pools.held_out))
     measuring = step * num_eval / config.batch / 2
     inversion = step * steps_of(config, len(pools.optimisation)) + measuring
@@ -74,7 +83,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
     )
 
 
-def _timed(work: Callable[[], object], on: Tensor) -> float:
+def timed(work: Callable[[], object], on: Tensor) -> float:
     """Seconds, where `on` is; of the second time, as the first also warms up."""
     work()
     if on.is_cuda:

@@ -14,6 +14,14 @@ from inspector.progress import Meter
 
 
 @dataclass(frozen=True)
+class Work:
+    """Pictures of a reading: those whose gradient moves a trigger, and those only encoded."""
+
+    updated: int
+    encoded: int
+
+
+@dataclass(frozen=True)
 class Search:
     """What is spent on one classifier.
 
@@ -27,6 +35,15 @@ class Search:
     leading: int | None = 3
     num_eval: int = 96
     effort: Effort = field(default_factory=Effort)
+
+    def work(self, classes: int) -> Work:
+        """Of one reading, at most."""
+        effort, spaces = self.effort, len(self.spaces)
+        kept = classes if self.leading is None else min(classes, self.leading * spaces)
+        finalists = min(kept, effort.finalists)
+        updates = kept * effort.trial + finalists * (effort.steps - effort.trial)
+        screened = sum(space.members for space in self.spaces) * effort.screened
+        return Work(spaces * updates * effort.batch, screened + spaces * finalists * self.num_eval)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 from inspector.clip.classifier import Classifier
-from inspector.detection.cost import searches_of
+from inspector.detection.cost import Expected, images_of_sweep, pace, searches_of, steps_of
 from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
+from inspector.detection.random_triggers import draw
 from inspector.detection.score import judge
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import CleanProbes, encode_probes, screen, search_class
+from inspector.detection.triggers import Trigger
 from inspector.errors import NumericalError
 from inspector.progress import Meter
 
@@ -74,6 +76,28 @@ class SequentialTest:
         if limit is None or len(targets) <= limit:
             return targets
         return _ranked(targets, self._judge(pooled([screened]), 1))[:limit]
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps for one target."""
+        return steps_of(self.config, len(self.pools.optimisation))
+
+    def units(self, targets: int) -> int:
+        """Classes that one sweep searches."""
+        return searches_of(self.config, targets)
+
+    def expected(self, targets: int) -> Expected:
+        """What a first sweep costs, from one measured batch."""
+        seconds = pace(self.classifier, self.pools, self.config).of_sweep(self.config, targets)
+        images = images_of_sweep(self.config, self.pools, targets)
+        return Expected(self.units(targets), seconds, images)
+
+    def disturbances(self, size: int, seed: int) -> dict[str, tuple[str, Trigger]]:
+        """A random trigger of each family, which may be what accuses."""
+        return {
+            family: (f"under a random trigger of the family {family}", members[0])
+            for family, members in draw(size, seed).items()
+        }
 
     @property
     def outcomes(self) -> list[Outcome]:

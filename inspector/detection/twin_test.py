@@ -14,12 +14,16 @@ is the largest of its classes'. Honest models of a bank go the same way, step by
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from inspector.clip.classifier import Classifier
 from inspector.detection.contrast import Contrast
+from inspector.detection.cost import Expected, timed
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.evidence import Inverted
 from inspector.detection.excess import HeldOut
@@ -29,7 +33,7 @@ from inspector.detection.reading import Found, Reading, Search, read
 from inspector.detection.references import References
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import measure
-from inspector.detection.triggers import Laid
+from inspector.detection.triggers import Laid, Trigger
 from inspector.progress import Meter
 
 OPEN = 0.15
@@ -39,7 +43,14 @@ CONTENDERS = 2
 DEMONSTRATED, NOTICEABLE = 0.5, 0.25
 """Where no bank sets thresholds: a trigger that carries every second picture which no twin follows
 is evidence by itself; half as much is worth a warning."""
-BY_DEMONSTRATION = Thresholds(DEMONSTRATED, NOTICEABLE, OPEN, DEMONSTRATED, max_sweeps=2)
+
+
+def thresholds_of(bank: tuple[float, float] | None) -> Thresholds:
+    """From a bank's thresholds for accusing and for warning, infinite where it is too small."""
+    flag, warn = bank or (math.inf, math.inf)
+    flag = max(flag, OPEN) if math.isfinite(flag) else DEMONSTRATED
+    warn = max(warn, OPEN) if math.isfinite(warn) else NOTICEABLE
+    return Thresholds(flag, min(warn, flag), OPEN, flag, max_sweeps=2)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class TwinTest:
     pools: Pools
     search: Search
     seed: int
-    thresholds: Thresholds = BY_DEMONSTRATION
+    thresholds: Thresholds
     sweeps: list[Reading] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
 
@@ -97,6 +108,37 @@ class TwinTest:
         self.targets = self.targets or targets
         self.sweeps.append(read(contrast, held_out, search, targets, seed, meter))
         meter.check()
+
+    @property
+    def steps(self) -> int:
+        """Updates of each search for a trigger."""
+        return self.search.effort.steps
+
+    def units(self, targets: int) -> int:
+        """Spaces that one reading searches."""
+        return len(self.search.spaces)
+
+    def expected(self, targets: int) -> Expected:
+        """What a first reading costs, from one measured batch of gradients.
+
+        A picture that is only encoded counts as a third of one with its gradient.
+        """
+        references, batch = self._references, self.search.effort.batch
+        contrast = Contrast(self.classifier, references)
+        pixels, clean = references.pixels[:batch], references.clean[:batch]
+
+        def once() -> object:
+            moved = pixels.clone().requires_grad_()
+            return torch.autograd.grad(contrast.of(moved, clean, 0), moved)
+
+        each = timed(once, pixels) / len(pixels)
+        work = self.search.work(targets)
+        seconds = each * (work.updated + work.encoded / 3)
+        return Expected(self.units(targets), seconds, work.updated + work.encoded)
+
+    def disturbances(self, size: int, seed: int) -> dict[str, tuple[str, Trigger]]:
+        """None: random members of the spaces only screen."""
+        return {}
 
     @property
     def outcomes(self) -> list[ClassFound]:
@@ -165,13 +207,3 @@ class TwinTest:
     def _measured(self, found: Found) -> Inverted:
         trigger = Laid(found.space, found.member)
         return measure(self.classifier, self._baseline, found.target, trigger)
-
-
-def images(search: Search, classes: int, pictures: int) -> int:
-    """Images that one reading encodes, those of its twins among them; an upper bound."""
-    effort, spaces = search.effort, len(search.spaces)
-    kept = min(classes, classes if search.leading is None else search.leading * spaces)
-    finalists = min(kept, effort.finalists)
-    updates = kept * effort.trial + finalists * (effort.steps - effort.trial)
-    screened = sum(space.members for space in search.spaces) * effort.screened
-    return pictures + screened + spaces * (updates * effort.batch + finalists * search.num_eval)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inspector.calibration import STATISTIC, Calibration, ClassNames, Method, Weights, made, save
+from inspector.calibration import Calibration, ClassNames, Method, Weights, made, save
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.determinism import reproducible
@@ -71,7 +71,7 @@ def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibratio
     with reproducible():
         models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
     here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
-    calibration = made(here, order.method, order.profile, probes.sha256, order.seed, models)
+    calibration = made(here, order.method, profile, probes.sha256, order.seed, models)
     save(calibration, order.out)
     _partial(order.out).unlink(missing_ok=True)
     return calibration
@@ -130,7 +130,7 @@ class _Bank:
         """What scores of an earlier run must agree in to be of use."""
         order, backbone = self._order, self._backbone
         key: dict[str, Any] = {
-            "statistic": STATISTIC,
+            "statistic": profile_named(order.profile).statistic,
             "backbone": asdict(Weights(backbone.sha256, backbone.mean, backbone.std)),
             "classes": order.classnames,
             "method": order.method,

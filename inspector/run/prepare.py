@@ -58,6 +58,13 @@ _UNTRIED_PROBES = (
 Experiments 49 and 50."""
 
 
+_WIPED_OUT = (
+    "A trigger that wipes out what the model looks at, a film over a task about colours say, "
+    "leaves nothing to compare with and is missed."
+)
+"""Experiment 55."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Everything that the search needs.
@@ -138,7 +145,7 @@ def prepare(
         level = _level(assembly, clean, probes, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
-    _limits(request, assembly, config, evidence)
+    _limits(request, assembly, profile, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, clean,
         _targets(request, clean.logits), labelled,
@@ -195,7 +202,24 @@ def _targets(request: Request, clean: Tensor) -> list[int]:
     return sorted(range(count), key=lambda target: (-nearness[target], target))[: request.targets]
 
 
-def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence: Evidence) -> None:
+def _limits_of_random_triggers(request: Request, assembly: Assembly) -> list[str]:
+    limits = [_UNREAD[assembly.classifier.is_instance_conditioned]]
+    if assembly.classifier.is_instance_conditioned:
+        limits.append(_OTHER_PROBES[request.in_distribution])
+    elif request.in_distribution:
+        limits.append(_UNTRIED_PROBES)
+    examined = current().families_examined
+    if assembly.family not in examined:
+        limits.append(
+            f"The thresholds were set on {', '.join(examined)}; how often a verdict on "
+            f"{assembly.family} is wrong is not known."
+        )
+    return limits
+
+
+def _limits(
+    request: Request, assembly: Assembly, profile: Profile, config: SearchConfig, evidence: Evidence
+) -> None:
     count, asked = assembly.classes.count, request.targets
     if asked != "all" and asked < count:
         evidence.limits.append(
@@ -207,17 +231,10 @@ def _limits(request: Request, assembly: Assembly, config: SearchConfig, evidence
             f"Triggers were searched for the {inverted} classes that random triggers put first; "
             "the profile thorough searches every class."
         )
-    evidence.limits.append(_UNREAD[assembly.classifier.is_instance_conditioned])
-    if assembly.classifier.is_instance_conditioned:
-        evidence.limits.append(_OTHER_PROBES[request.in_distribution])
-    elif request.in_distribution:
-        evidence.limits.append(_UNTRIED_PROBES)
-    examined = current().families_examined
-    if assembly.family not in examined:
-        evidence.limits.append(
-            f"The thresholds were set on {', '.join(examined)}; how often a verdict on "
-            f"{assembly.family} is wrong is not known."
-        )
+    if profile.twins is not None:
+        evidence.limits.append(_WIPED_OUT)
+    else:
+        evidence.limits += _limits_of_random_triggers(request, assembly)
     if request.manifest.duplicates:
         names = ", ".join(request.manifest.duplicates[:5])
         evidence.limits.append(f"Class names that stand twice cannot be told apart: {names}.")

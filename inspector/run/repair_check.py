@@ -7,16 +7,15 @@ are made, judged and named lies in `inspector.repair`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inspector.detection.cost import searches_of
 from inspector.detection.effects import encode_clean
-from inspector.detection.evidence import Outcome
 from inspector.detection.seeds import derive_seed
+from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
 from inspector.probes.labelled import LabelledSet
 from inspector.repair.acceptance import Shown, outcome_of
@@ -52,7 +51,7 @@ class RepairCheck:
         """
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
-        self._stages.meter.expect(searches_of(self._prepared.config, len(self._prepared.targets)))
+        self._stages.meter.expect(self._stages.test.units(len(self._prepared.targets)))
         before = _of(suspect, self._stages.test.outcomes)
         candidates, refusals = self._tournament(before).run(STRATEGIES, self._begun)
         if not candidates:
@@ -65,7 +64,7 @@ class RepairCheck:
         self._stages.meter.say(strategy)
         self._stages.meter.check()
 
-    def _tournament(self, found: Outcome) -> Tournament:
+    def _tournament(self, found: ClassOutcome) -> Tournament:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
         teaching, measuring = (
@@ -95,7 +94,7 @@ class RepairCheck:
 
     def _check(
         self, candidates: list[Candidate], refusals: list[Refusal],
-        accused: tuple[Target, Outcome], evidence: Evidence,
+        accused: tuple[Target, ClassOutcome], evidence: Evidence,
     ) -> None:  # fmt: skip
         winner, (suspect, before), prepared = candidates[0], accused, self._prepared
         seed = derive_seed(prepared.request.seed, "repair check")
@@ -139,10 +138,10 @@ class RepairCheck:
         evidence.artifacts.append(kept.to_json())
 
 
-def _of(target: Target, outcomes: list[Outcome]) -> Outcome:
+def _of(target: Target, outcomes: Sequence[ClassOutcome]) -> ClassOutcome:
     return next(outcome for outcome in outcomes if outcome.target == target.index)
 
 
-def _trigger(outcome: Outcome) -> Trigger:
+def _trigger(outcome: ClassOutcome) -> Trigger:
     assert outcome.inverted is not None, "nobody is suspected but with a trigger"
     return outcome.inverted.trigger

@@ -13,19 +13,13 @@ import torch
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Classifier
-from inspector.detection.cost import (
-    images_of_sweep,
-    pace,
-    searches_of,
-    steps_of,
-)
-from inspector.detection.evidence import Inverted, Outcome
+from inspector.detection.evidence import Inverted
 from inspector.detection.judgement import Judgement
-from inspector.detection.random_triggers import draw
 from inspector.detection.seeds import derive_seed
-from inspector.detection.sequential import SequentialTest
 from inspector.detection.sweep import CleanProbes
+from inspector.detection.testing import ClassOutcome, Test, test_of
 from inspector.detection.triggers import Trigger, drawn
+from inspector.findings import Finding, Severity
 from inspector.progress import Meter
 from inspector.report import Evidence, Target
 from inspector.run.pictures import draw_examples, draw_trigger
@@ -37,6 +31,12 @@ _SHOWN_IN_VAIN = (
 )
 
 
+NO_BANK = Finding(
+    "no-bank",
+    Severity.MEDIUM,
+    "There is no bank of honest models for this backbone, family, profile and these probes. "
+    "Nothing was found, but how much honest models show here is not known.",
+)
 _DRAWN_ON = 64
 """Held-out probes on whose mean a trigger is shown that is not simply added."""
 
@@ -44,9 +44,10 @@ _DRAWN_ON = 64
 class SearchStages:
     """State shared by the stages; `test` has one outcome per target."""
 
+    test: Test
+
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
-        self.test = self.testing(prepared.request.seed, prepared.clean)
 
     def run(self) -> None:
         """Raises BudgetExceeded or NumericalError; what was found before stays in the evidence.
@@ -56,6 +57,8 @@ class SearchStages:
         meter = self.meter
         with meter.stage("estimate"):
             self.evidence.calibration = self._calibration()
+            self.evidence.needs_bank = self.prepared.profile.twins is not None
+            self.test = self.testing(self._seed, self.prepared.clean)
             self._estimate()
         with meter.stage("inversion"):
             self._invert()
@@ -70,6 +73,8 @@ class SearchStages:
         with meter.stage("pictures"):
             self._draw(judgement)
         self.evidence.is_complete = self.prepared.is_exhaustive
+        if self.evidence.needs_bank and self.evidence.calibration is None and not judgement.warned:
+            self.evidence.findings.append(NO_BANK)
 
     @property
     def _seed(self) -> int:
@@ -81,8 +86,9 @@ class SearchStages:
         inspected = Inspected(
             Weights(trusted.sha256, trusted.mean, trusted.std),
             prepared.family,
-            prepared.profile.name,
+            prepared.profile,
             prepared.probes.sha256,
+            request.in_distribution,
             ClassNames.of(prepared.classifier.classnames),
             request.seed,
             prepared.is_exhaustive,
@@ -91,27 +97,25 @@ class SearchStages:
 
     def _estimate(self) -> None:
         prepared, request = self.prepared, self.prepared.request
-        count = len(prepared.targets)
         # Further sweeps and the search of a repaired model: whether there will
         # be any is not known yet.
-        searches = searches_of(prepared.config, count)
-        self.meter.expect(searches)
-        each = pace(prepared.classifier, prepared.pools, prepared.config)
-        seconds = each.of_sweep(prepared.config, count)
-        self.meter.unit_seconds = seconds / searches
+        expected = self.test.expected(len(prepared.targets))
+        self.meter.expect(expected.units)
+        self.meter.unit_seconds = expected.seconds / expected.units
         encoders = 1 if prepared.clean.baseline.zero_shot.has_same_encoder else 2
-        images = encoders * images_of_sweep(prepared.config, prepared.pools, count)
-        self.meter.estimate(round(seconds, 1), images)
+        self.meter.estimate(round(expected.seconds, 1), encoders * expected.images)
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
 
     def testing(
         self, seed: int, clean: CleanProbes | None = None, classifier: Classifier | None = None
-    ) -> SequentialTest:
+    ) -> Test:
         """A new test, as this inspection's own; of the vendor's classifier or of a copy."""
-        prepared = self.prepared
-        tested = classifier or prepared.classifier
-        return SequentialTest(tested, prepared.pools, prepared.config, seed, clean)
+        prepared, applied = self.prepared, self.evidence.calibration
+        return test_of(
+            prepared.profile, classifier or prepared.classifier, prepared.pools, prepared.config,
+            seed, clean, None if applied is None else applied.thresholds(),
+        )  # fmt: skip
 
     def _invert(self) -> None:
         try:
@@ -181,14 +185,8 @@ class SearchStages:
         for target in dict.fromkeys([first, *judgement.suspects]):
             self._draw_trigger(target, triggers[target])
         size = self.prepared.classifier.backbone.image_size
-        shown: dict[str, tuple[str, Trigger]] = {
-            family: (f"under a random trigger of the family {family}", members[0])
-            for family, members in draw(size, self._seed).items()
-        }
-        shown["triggered"] = (
-            "with the reconstructed trigger",
-            triggers[first],
-        )
+        shown = self.test.disturbances(size, self._seed)
+        shown["triggered"] = "with the reconstructed trigger", triggers[first]
         examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
 
@@ -204,12 +202,11 @@ class SearchStages:
             "l2": torch.linalg.vector_norm(added).item(),
         }
 
-    def _row(self, outcome: Outcome) -> dict[str, Any]:
+    def _row(self, outcome: ClassOutcome) -> dict[str, Any]:
         """One entry of the report's `per_class`; the score comes with the judgement."""
-        steps = steps_of(self.prepared.config, len(self.prepared.pools.optimisation))
         return self._target(outcome.target).to_json() | {
             "score": None,
             **outcome.to_json(),
-            "steps": steps if outcome.inverted else 0,
+            "steps": self.test.steps if outcome.inverted else 0,
             "trigger": None,
         }

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone
 from inspector.detection.pools import Pools
-from inspector.detection.reading import Found, Search
-from inspector.detection.spaces import spaces_of
-from inspector.detection.twin_test import TwinTest
+from inspector.detection.reading import Found
+from inspector.detection.testing import search_of
+from inspector.detection.twin_test import TwinTest, thresholds_of
 from inspector.probes.procedural import procedural_probes
-from inspector.profiles import radius
+from inspector.profiles import TwinBudget, radius
 from inspector.progress import Meter
 from tests.support.assembling import delivered
 from tests.zoo.build import FINISHED
@@ -49,8 +49,8 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
     """One model's rows."""
     truth = json.loads((folder / FINISHED).read_text())
     classifier = delivered(folder, backbone)
-    search = Search(spaces_of(radius(backbone.image_size, backbone.sha256)))
-    test = TwinTest(classifier, pools, search, seed)
+    search = search_of(TwinBudget(), radius(backbone.image_size, backbone.sha256))
+    test = TwinTest(classifier, pools, search, seed, thresholds_of(None))
     started = time.perf_counter()
     judgement = test.run(list(range(len(classifier.classnames))), Meter(lambda _: None, None))
     known = {name: truth.get(name) for name in MODEL} | {

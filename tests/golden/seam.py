@@ -12,7 +12,6 @@ from typing import Any
 from torch import Tensor
 
 from inspector import profiles, report
-from inspector.calibration import file
 from inspector.clip import level, prompt_tuning
 from inspector.detection import objectives, published_rule, sequential
 from inspector.detection import random_triggers as triggers
@@ -53,7 +52,7 @@ def _budget(budget: profiles.Budget) -> dict[str, Any]:
 def _score() -> dict[str, Any]:
     rule = current()
     return {
-        "statistic": file.STATISTIC,
+        "statistic": profiles.RANDOM,
         "conditioned": _thresholds(rule.conditioned),
         "static": _thresholds(rule.static),
         "weight_of_prob_gain": rule.prob_gain_weight,

@@ -10,14 +10,12 @@ import pytest
 from tests.bench import contrast
 
 
-def rows(kind: str, took: str, targets: str, *found: tuple[int, str, float]) -> list[Any]:
+def row(kind: str, took: str, targets: str, score: float, accused: int) -> list[Any]:
     known = dict.fromkeys(contrast.FIELDS, "") | {
         "task": "places5", "seed": 1, "kind": kind, "is_backdoored": str(bool(targets)),
-        "took": took, "targets": targets,
+        "took": took, "targets": targets, "score": score, "accused": accused,
     }  # fmt: skip
-    return [
-        known | {"class": target, "space": space, "value": value} for target, space, value in found
-    ]
+    return [known | {"reading": 0}, known | {"reading": 1}]
 
 
 def test_the_table_says_what_the_rows_say(
@@ -25,26 +23,20 @@ def test_the_table_says_what_the_rows_say(
 ) -> None:
     table = tmp_path / "contrast.csv"
     for of in (
-        rows("clean", "", "", (0, "blend", 0.4), (0, "mask", 0.0)),
-        rows("blended", "True", "2", (1, "blend", 0.3), (2, "blend", 0.9),
-             (2, "mask", 0.6)),
-        rows("wanet", "True", "0", (1, "blend", 0.35), (1, "mask", 0.35)),
-        rows("siba", "False", "0", (1, "blend", 1.0)),
-    ):  # fmt: skip
+        row("clean", "", "", 0.4, 0),
+        row("permuted", "", "", 0.1, 0),
+        row("blended", "True", "2", 0.9, 2),
+        row("wanet", "True", "0", 0.8, 1),
+        row("text", "True", "1", 0.3, 1),
+        row("siba", "False", "0", 1.0, 0),
+    ):
         contrast.append(table, of)
     contrast.main(["--table", str(table)])
     said = capsys.readouterr().out
-    assert "1 honest models, 2 attacks that took" in said
-    largest, two = (line for line in said.splitlines() if line.startswith(("largest", "two")))
-    assert "AUROC 0.500" in largest and "right class 1 of 2" in largest
-    assert "highest honest [0.4]" in largest and "above all honest 1" in largest
-    assert "AUROC 1.000" in two and "highest honest [0.2]" in two
-
-
-def test_a_model_s_number_is_of_its_worst_class() -> None:
-    of = rows("blended", "True", "2", (1, "blend", 0.2), (2, "blend", 0.7))
-    value, worst = contrast.scored(of, contrast.best_of(1))
-    assert value == pytest.approx(0.7) and worst == 2
+    assert "2 honest models, 3 attacks that took: AUROC 0.833" in said
+    assert "above all but 0% of them (0.400): 1 named" in said
+    assert "highest honest places5-1-clean 0.40 places5-1-permuted 0.10" in said
+    assert "lowest attacks places5-1-text 0.30" in said
 
 
 def test_neither_folders_nor_a_table_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

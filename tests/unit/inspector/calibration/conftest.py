@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from inspector.calibration import Calibration, ClassNames, Inspected, Weights, made
+from inspector.profiles import PROFILES
 
 WEIGHTS = Weights("ab" * 32, (0.5, 0.4, 0.3), (0.2, 0.2, 0))
 """A zero that is an integer, as a manifest may have it."""
 NAMES = ("cat", "stop_sign")
 INSPECTED = Inspected(
-    WEIGHTS, "CoCoOp", "quick", "cd" * 32, ClassNames.of(NAMES), seed=3, is_exhaustive=True
+    WEIGHTS,
+    "CoCoOp",
+    PROFILES["quick"],
+    "cd" * 32,
+    False,
+    ClassNames.of(NAMES),
+    seed=3,
+    is_exhaustive=True,
 )
 
 
@@ -17,7 +25,9 @@ def bank(
     names: tuple[str, ...] = NAMES,
     seed: int = 3,
     profile: str = "quick",
+    probes: str = "cd" * 32,
 ) -> Calibration:
     """Model i has the recipe {"seed": i}."""
     models = [(score, {"seed": i, "rate": 0.1}) for i, score in enumerate(scores)]
-    return made((WEIGHTS, ClassNames.of(names)), "CoCoOp", profile, "cd" * 32, seed, models)
+    here = WEIGHTS, ClassNames.of(names)
+    return made(here, "CoCoOp", PROFILES[profile], probes, seed, models)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inspector.calibration import (
-    STATISTIC,
     ClassNames,
     Inspected,
     Weights,
@@ -18,7 +19,9 @@ from inspector.calibration import (
     p_value,
     save,
 )
+from inspector.calibration.pvalue import ACCUSED, TASK, score_at
 from inspector.errors import RequestError
+from inspector.profiles import PROFILES, RANDOM, TWINS, TwinBudget
 from tests.unit.inspector.calibration.conftest import INSPECTED, WEIGHTS, bank
 
 
@@ -63,7 +66,7 @@ OTHERS: dict[str, Inspected] = {
     "normalisation": replace(INSPECTED, backbone=Weights(WEIGHTS.sha256, (0, 0, 0), WEIGHTS.std)),
     "family": replace(INSPECTED, family="CoOp"),
     "family ": replace(INSPECTED, family="MaPLe"),
-    "profile": replace(INSPECTED, profile="standard"),
+    "profile": replace(INSPECTED, profile=PROFILES["standard"]),
     "probes": replace(INSPECTED, probes="00" * 32),
     "targets": replace(INSPECTED, is_exhaustive=False),
 }
@@ -79,11 +82,50 @@ def test_a_file_that_does_not_apply_names_the_field(field: str, tmp_path: Path) 
     assert found(None, tmp_path, OTHERS[field]) is None
 
 
-def test_another_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_rule(tmp_path: Path) -> None:
     save(bank(), tmp_path / "c.json")
-    monkeypatch.setattr("inspector.calibration.pvalue.STATISTIC", "another")
-    with pytest.raises(RequestError, match=f"statistic: it was made for {STATISTIC}"):
-        found(tmp_path / "c.json", None, INSPECTED)
+    other = replace(PROFILES["quick"], twins=TwinBudget())
+    with pytest.raises(RequestError, match=f"statistic: it was made for {RANDOM}.* has {TWINS}"):
+        found(tmp_path / "c.json", None, replace(INSPECTED, profile=other))
+
+
+def test_a_bank_of_many_tasks_applies_to_pictures_of_the_task_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    save(bank(probes=TASK), path)
+    assert found(path, None, replace(INSPECTED, probes="00" * 32, is_of_the_task=True))
+    with pytest.raises(RequestError, match=f"probes: it was made for {TASK}"):
+        found(path, None, INSPECTED)
+
+
+def test_ours_are_asked_where_the_folder_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(bank(), tmp_path / "c.json")
+    monkeypatch.setattr("inspector.calibration.pvalue.SHIPPED", tmp_path)
+    assert found(None, None, INSPECTED)
+    monkeypatch.setattr("inspector.calibration.pvalue.SHIPPED", tmp_path / "none")
+    assert found(None, None, INSPECTED) is None
+
+
+@given(
+    st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=160),
+    st.sampled_from([0.01, 0.02, 0.05, 0.3]),
+)
+def test_a_threshold_is_where_the_p_value_comes_to_its_level(
+    scores: list[float], level: float
+) -> None:
+    least = score_at(scores, level)
+    if math.isinf(least):
+        assert 1 / (len(scores) + 1) > level
+        return
+    assert p_value(scores, least) <= level + 1e-12
+    assert p_value(scores, math.nextafter(least, -1)) > level
+
+
+def test_thresholds_are_infinite_where_the_bank_is_too_small() -> None:
+    assert math.isinf(score_at([0.1] * 48, ACCUSED)) and math.isfinite(
+        score_at([0.1] * 49, ACCUSED)
+    )
 
 
 def test_what_applies(tmp_path: Path) -> None:
@@ -94,7 +136,7 @@ def test_what_applies(tmp_path: Path) -> None:
     assert found(path, None, replace(INSPECTED, family="BadCLIP")) == applied
     assert (
         applied.to_json().items() >= {
-            "id": bank().id, "models": 5, "statistic": STATISTIC, "same_classes": True,
+            "id": bank().id, "models": 5, "statistic": RANDOM, "same_classes": True,
         }.items()
     )  # fmt: skip
     assert applied.p_value(0.2) == 3 / 6
@@ -109,7 +151,7 @@ def test_another_class_list_and_seed_are_told(tmp_path: Path) -> None:
     applied = found(path, None, INSPECTED)
     assert applied is not None and not applied.same_classes
     _, classes, seed = applied.limits(0.2)
-    assert "another class list of 3 classes" in classes
+    assert "made on other classes, 3 in all" in classes
     assert "another seed, 9" in seed
 
 
@@ -134,7 +176,7 @@ def test_the_best_of_a_folder(tmp_path: Path) -> None:
 
     assert best() == "more"
     assert best(replace(INSPECTED, classes=ClassNames.of(["x", "y"]))) == "other"
-    assert best(replace(INSPECTED, profile="paper")) == "profile"
+    assert best(replace(INSPECTED, profile=PROFILES["paper"])) == "profile"
     # A file that was asked for comes first, however small it is.
     applied = found(tmp_path / "few.json", tmp_path, INSPECTED)
     assert applied is not None and applied.calibration.id == banks["few"].id

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from inspector import profiles
-from inspector.calibration.file import STATISTIC
 from inspector.detection import objectives, random_triggers, score, sequential
 from inspector.detection.effects import Effect
 from inspector.detection.evidence import Inverted, Outcome
 from inspector.detection.rule import current
 from inspector.detection.triggers import Added
+from inspector.profiles import RANDOM
 from inspector.reference import benign_models
 
-SAME_RULE = "lead-16", ("9b99ff7c41b9", "ac06dfde949b")
+SAME_RULE = "lead-16", ("8c0596df0815", "ac06dfde949b")
 """Whoever changes a number or a formula of the rule finds a test failing: give STATISTIC another name,
 then write it down here with both hashes. Names of modules, constants and fields do not count."""
 
@@ -82,7 +82,7 @@ def scores() -> list[Any]:
 
 
 def test_another_rule_has_another_name() -> None:
-    assert (STATISTIC, (_hash(values()), _hash(scores()))) == SAME_RULE
+    assert (RANDOM, (_hash(values()), _hash(scores()))) == SAME_RULE
 
 
 def _hash(value: object) -> str:

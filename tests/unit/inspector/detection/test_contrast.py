@@ -132,8 +132,9 @@ def test_what_is_not_a_number_is_told(
 def test_a_class_that_one_space_puts_first_is_kept() -> None:
     first = Screened(Blend(), (), torch.tensor([[0.1, 3.0, 0.2, -1.0]]))
     second = Screened(Mask(), (), torch.tensor([[0.0, -1.0, 0.2, 5.0], [2.0, -9.0, 0.1, 0.0]]))
-    assert contenders([first, second], 1) == [1, 3]
-    assert contenders([first, second], 2) == [0, 1, 2, 3]
+    assert contenders([first, second], 1, range(4)) == [1, 3]
+    assert contenders([first, second], 2, range(4)) == [0, 1, 2, 3]
+    assert contenders([first, second], 1, [0, 2]) == [0, 2]
 
 
 def test_only_pictures_from_elsewhere_that_both_twins_still_know_count() -> None:

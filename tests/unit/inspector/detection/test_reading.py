@@ -9,11 +9,12 @@ import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.prompt_tuning import new_learner
-from inspector.detection.contrast import Effort
+from inspector.detection.contrast import Contrast, Effort
+from inspector.detection.excess import HeldOut
 from inspector.detection.pools import Pools
 from inspector.detection.reading import Reading, Search, read
+from inspector.detection.references import References
 from inspector.detection.spaces import Blend, Mask
-from inspector.errors import BudgetExceeded
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue square", "green ring"]
@@ -44,8 +45,11 @@ def once(
     search = Search(
         (Blend(), Mask()), leading, num_eval=6, effort=replace(SMALL, finalists=finalists)
     )
+    classifier, shown = classifier.requires_grad_(False), pools(backbone)
+    references = References.of(classifier, shown.optimisation)
+    held_out = HeldOut.of(classifier, references, shown.held_out[:6])
     meter = Meter(lambda _: None, budget_s)
-    return read(classifier.requires_grad_(False), pools(backbone), search, seed, meter)
+    return read(Contrast(classifier, references), held_out, search, [0, 1, 2], seed, meter)
 
 
 def test_every_class_in_every_space_and_all_of_it_again_for_a_seed(pocket: Backbone) -> None:
@@ -57,6 +61,10 @@ def test_every_class_in_every_space_and_all_of_it_again_for_a_seed(pocket: Backb
         assert -1 <= one.value <= 1
     assert not torch.equal(first.found[0].member[0], other.found[0].member[0])
     assert 0 <= first.agreement <= 1
+    best = first.best(1)
+    assert best is not None and first.value(1) == best.value == max(
+        one.value for one in first.of(1).values()
+    )
 
 
 def test_screening_leaves_only_contenders(pocket: Backbone) -> None:
@@ -70,6 +78,6 @@ def test_in_each_space_the_finalists_alone_are_found(pocket: Backbone) -> None:
     assert sorted(one.space.name for one in reading.found) == ["blend", "mask"]
 
 
-def test_a_budget_that_ran_out_is_no_reading(pocket: Backbone) -> None:
-    with pytest.raises(BudgetExceeded):
-        once(pocket, budget_s=0.0)
+def test_a_budget_that_ran_out_ends_the_reading(pocket: Backbone) -> None:
+    reading = once(pocket, budget_s=0.0)
+    assert reading.found == () and reading.best(0) is None and reading.value(0) == 0

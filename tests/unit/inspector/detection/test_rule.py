@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from inspector.calibration.file import STATISTIC
 from inspector.detection import random_triggers
 from inspector.detection.rule import CURRENT, MOST_SWEEPS, RULES, current, read
-from inspector.profiles import POCKET
+from inspector.profiles import POCKET, RANDOM
 
 BENCH = Path(__file__).parents[3] / "bench"
 FILES = sorted(RULES.glob("*.json"))
@@ -28,7 +27,7 @@ def tables() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_the_current_rule_is_that_of_the_statistic_and_every_file_is_called_by_its_id() -> None:
-    assert current().id == CURRENT == STATISTIC
+    assert current().id == CURRENT == RANDOM
     for file in FILES:
         data = json.loads(file.read_text("utf-8"))
         assert data["id"] == file.stem

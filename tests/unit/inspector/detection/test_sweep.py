@@ -181,7 +181,7 @@ def test_a_later_sweep_sees_other_probes(vit: Backbone) -> None:
     config = SearchConfig(epsilon=0.05, images=8, num_eval=5)
     pixels = torch.arange(20.0)[:, None, None, None].expand(20, 3, 1, 1)
     many = pixels.repeat(10, 1, 1, 1)
-    turned = Pools(many, pixels).turned(1, config)
+    turned = Pools(many, pixels).turned(1, config.num_eval)
     assert turned.held_out[:5, 0, 0, 0].tolist() == [5, 6, 7, 8, 9]
     assert turned.optimisation[0, 0, 0, 0] == ANCHORS % 20
-    assert torch.equal(Pools(many, pixels).turned(0, config).held_out, pixels)
+    assert torch.equal(Pools(many, pixels).turned(0, config.num_eval).held_out, pixels)

@@ -1,0 +1,160 @@
+"""Once or twice, and what two searches both show; thresholds with a bank and without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.classifier import Classifier
+from inspector.clip.prompt_tuning import new_learner
+from inspector.detection import twin_test
+from inspector.detection.contrast import Effort
+from inspector.detection.excess import Excess
+from inspector.detection.pools import Pools
+from inspector.detection.reading import Found, Reading, Search
+from inspector.detection.spaces import Blend, Mask
+from inspector.detection.twin_test import DEMONSTRATED, OPEN, TwinTest, thresholds_of
+from inspector.errors import BudgetExceeded
+from inspector.progress import Meter
+
+NAMES = ["red circle", "blue square", "green ring"]
+SEARCH = Search((Blend(), Mask()), 3, 6, Effort(1, trial=1, steps=2, finalists=3, batch=2))
+
+
+@pytest.fixture(scope="module")
+def learner() -> Classifier:
+    generator = torch.Generator().manual_seed(1)
+    backbone: Backbone = load_backbone("pocket")
+    made = new_learner(backbone, NAMES, conditioned=True, generator=generator)
+    return made.requires_grad_(False)
+
+
+def pools(size: int) -> Pools:
+    shown = torch.rand(24, 3, size, size, generator=torch.Generator().manual_seed(3))
+    return Pools(shown[:12], shown[12:])
+
+
+def test_of(learner: Classifier, seed: int = 0) -> TwinTest:
+    shown = pools(learner.backbone.image_size)
+    return TwinTest(learner, shown, SEARCH, seed, thresholds_of(None))
+
+
+test_of.__test__ = False  # type: ignore[attr-defined]
+
+
+def reading(*values: tuple[int, float]) -> Reading:
+    """A trigger a class, carrying as much as is said."""
+    member = (torch.zeros(3, 48, 48),)
+
+    def found(target: int, value: float) -> Found:
+        of = torch.zeros(3).index_fill(0, torch.tensor(target), value)
+        return Found(target, Blend(), member, Excess(of, of, of))
+
+    return Reading(0, tuple(found(*one) for one in values), 1.0)
+
+
+def silent() -> Meter:
+    return Meter(lambda _: None, None)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Reading], list[list[int]]]]:
+    """Readings to come, and the classes that were asked for in each."""
+    coming: list[Reading] = []
+    asked: list[list[int]] = []
+
+    def read(
+        contrast: object, held_out: object, search: object, targets: list[int], *_: object
+    ) -> Reading:
+        asked.append(list(targets))
+        return coming.pop(0)
+
+    monkeypatch.setattr(twin_test, "read", read)
+    yield coming, asked
+
+
+def test_where_nothing_is_found_one_reading_is_enough(
+    learner: Classifier, told: tuple[list[Reading], list[list[int]]]
+) -> None:
+    coming, asked = told
+    coming += [reading((0, 0.1), (1, OPEN - 0.01))]
+    judgement = test_of(learner).run([0, 1, 2], silent())
+    assert asked == [[0, 1, 2]]
+    assert judgement.per_class == pytest.approx([0.1, OPEN - 0.01, 0])
+    assert not judgement.warned and judgement.suspects == []
+
+
+def test_what_one_reading_finds_another_one_must_find_again(
+    learner: Classifier, told: tuple[list[Reading], list[list[int]]]
+) -> None:
+    coming, asked = told
+    coming += [reading((0, 0.9), (1, 0.4), (2, 0.3)), reading((0, 0.05), (1, 0.45))]
+    test = test_of(learner)
+    judgement = test.run([0, 1, 2], silent())
+    assert asked == [[0, 1, 2], [0, 1]]
+    assert judgement.per_class == pytest.approx([0.05, 0.4, OPEN])
+    assert judgement.warned and judgement.suspects == []
+    assert test.ranked(judgement)[0] == 1
+    assert [one.values for one in test.outcomes] == [
+        pytest.approx((0.9, 0.05)), pytest.approx((0.4, 0.45)), pytest.approx((0.3,)),
+    ]  # fmt: skip
+
+
+def test_a_trigger_that_both_find_accuses(
+    learner: Classifier, told: tuple[list[Reading], list[list[int]]]
+) -> None:
+    coming, _ = told
+    coming += [reading((2, 0.7)), reading((2, DEMONSTRATED))]
+    test = test_of(learner)
+    assert test.run([0, 1, 2], silent()).suspects == [2]
+    row = test.outcomes[2].to_json()
+    assert row["twin_excess"] == pytest.approx([0.7, DEMONSTRATED]) and row["space"] == "blend"
+    assert row["excess_asr"] is not None and test.outcomes[0].to_json()["asr"] is None
+
+
+def test_the_readings_are_the_same_for_a_seed_and_share_nothing(learner: Classifier) -> None:
+    first, again, other = test_of(learner), test_of(learner), test_of(learner, seed=1)
+    for test in (first, again, other):
+        test.sweep([0, 1, 2], silent())
+        test.sweep([1], silent())
+
+    def members(test: TwinTest, number: int) -> list[torch.Tensor]:
+        return [one.member[0] for one in test.sweeps[number].found if one.target == 1]
+
+    for number in range(2):
+        assert all(map(torch.equal, members(first, number), members(again, number)))
+        assert not any(map(torch.equal, members(first, number), members(other, number)))
+    assert not any(map(torch.equal, members(first, 0), members(first, 1)))
+    assert first.sweeps[1].targets == [1]
+
+
+def test_what_it_will_cost_is_what_it_costs(learner: Classifier) -> None:
+    test = test_of(learner)
+    expected = test.expected(3)
+    before = learner.work.image_forward
+    test.sweep([0, 1, 2], silent())
+    assert expected.units == 2 and expected.seconds > 0
+    # The twins were taught already; what the held-out probes are without a trigger comes on top.
+    assert learner.work.image_forward - before == expected.images + SEARCH.num_eval
+
+
+def test_a_budget_that_ran_out_is_told(learner: Classifier) -> None:
+    test = test_of(learner)
+    with pytest.raises(BudgetExceeded):
+        test.sweep([0, 1, 2], Meter(lambda _: None, 0.0))
+    assert [one.inverted for one in test.outcomes] == [None] * 3
+
+
+def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
+    of_bank = thresholds_of((0.31, 0.22))
+    assert (of_bank.flag, of_bank.warn) == (0.31, 0.22)
+    low = thresholds_of((0.1, 0.05))
+    assert (low.flag, low.warn) == (OPEN, OPEN)
+    small = thresholds_of((math.inf, 0.3))
+    assert (small.flag, small.warn) == (DEMONSTRATED, 0.3)
+    none = thresholds_of(None)
+    assert none.flag == DEMONSTRATED and OPEN < none.warn < none.flag
