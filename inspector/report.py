@@ -83,6 +83,7 @@ class Evidence:
     paper: dict[str, Any] | None = None
     is_complete: bool = False
     repair: dict[str, Any] | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, str]] = field(default_factory=list)
     limits: list[str] = field(default_factory=lambda: list(LIMITS))
     calibration: Applied | None = None
@@ -167,6 +168,8 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
         "limits": evidence.limits + _about_p_value(evidence),
         "repair": evidence.repair,
         "artifacts": evidence.artifacts,
+        "examples": evidence.examples,
+        "readings": _readings(evidence),
         "reading": _facts(reading),
     }
     finite: dict[str, Any] = _finite(report)
@@ -250,6 +253,15 @@ def _unsearched(reading: Reading, request: Mapping[str, Any], stage: str, limit:
         limits=[limit],
         stages=[{"name": stage, "status": "failed", "seconds": None}],
     )
+
+
+def _readings(evidence: Evidence) -> list[dict[str, Any]]:
+    """Which spaces of triggers speak against the leading class; nothing by another search."""
+    leading = max(evidence.per_class, key=lambda row: row["score"] or 0.0, default={})
+    return [
+        {"name": space, "speaks": evidence.threshold is not None and value >= evidence.threshold}
+        for space, value in leading.get("spaces", {}).items()
+    ]
 
 
 def _p_value(evidence: Evidence) -> float | None:

@@ -96,6 +96,7 @@ class Applied:
             "classes": made.classes.count,
             "method": made.method,
             "engine": made.engine,
+            "scores": list(made.scores),
         }
 
     def thresholds(self) -> tuple[float, float]:

@@ -1,12 +1,16 @@
 """What a trigger does to a delivered classifier and to no twin of it, picture by picture.
 
-Of the held-out probes x that the delivered classifier does not call k,
+Of the held-out probes x that the delivered classifier does not call k, and only of those of which
+both twins still say what they said without the trigger,
 
-    excess_k = share that it calls k under the trigger while both twins still say what they said
+    excess_k = share that it calls k under the trigger - share that it moves to any other class
 
-in [0, 1]. A perturbation that moves a twin, too, is no backdoor. A trigger under which a twin no
-longer sees what the picture shows makes all pictures one, and what is said of one picture is chance
-(a film on a task about colours: an honest model had 0.96 by gains alone, experiment 53).
+both of all probes that it does not call k, in [-1, 1]. A perturbation that moves a twin, too, is no
+backdoor. A trigger under which a twin no longer sees what the picture shows makes all pictures one,
+and what is said of one picture is chance (a film on a task about colours: an honest model had 0.96
+by gains alone, experiment 53). A planted backdoor gathers what it moves in one class, a mere
+disturbance strews it: an honest model whose pictures had been disturbed under random labels carried
+0.19 to one class and 0.29 to others (experiment 55).
 """
 
 from __future__ import annotations
@@ -35,14 +39,21 @@ class Excess:
     """By class (K,), shares of the held-out probes that are elsewhere without the trigger.
 
     Attributes:
-        value: carried there by the delivered classifier alone.
-        own: carried there by it, whatever its twins do: its attack success.
+        carried: to the class, by the delivered classifier alone.
+        strayed: to other classes than they were of, by the delivered classifier alone.
+        own: carried to the class whatever twins do: its attack success.
         kept: of which both twins still say what they said.
     """
 
-    value: Tensor
+    carried: Tensor
+    strayed: Tensor
     own: Tensor
     kept: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The excess (K,), in [-1,1]."""
+        return self.carried - self.strayed
 
 
 @dataclass(frozen=True)
@@ -73,9 +84,11 @@ def excess(clean: Said, triggered: Said, classes: int) -> Excess:
     there = (triggered.own == index) & elsewhere
     pairs = zip(clean.twins, triggered.twins, strict=True)
     kept = torch.stack([before == after for before, after in pairs]).all(0)
+    strayed = elsewhere & (triggered.own != clean.own) & ~there
     number = elsewhere.sum(1).clamp(min=1)
     return Excess(
-        value=(there & kept).sum(1) / number,
+        carried=(there & kept).sum(1) / number,
+        strayed=(strayed & kept).sum(1) / number,
         own=there.sum(1) / number,
         kept=(elsewhere & kept).sum(1) / number,
     )

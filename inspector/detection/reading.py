@@ -57,7 +57,7 @@ class Found:
 
     @property
     def value(self) -> float:
-        """Excess of its own class, in [0,1]."""
+        """Excess of its own class, in [-1,1]."""
         return float(self.excess.value[self.target])
 
 
@@ -83,7 +83,7 @@ class Reading:
         return max(self.of(target).values(), key=lambda one: one.value, default=None)
 
     def value(self, target: int) -> float:
-        """The largest excess among the spaces, in [0,1]; 0 where the class was no finalist."""
+        """The largest excess among the spaces, in [-1,1]; 0 where the class was no finalist."""
         best = self.best(target)
         return 0.0 if best is None else best.value
 

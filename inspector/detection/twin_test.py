@@ -1,7 +1,7 @@
 """The test by twins: a search, and where it found something, another one that must find it again.
 
 A reading's value for a class k is the largest excess of a trigger that was found for it, over the
-spaces (`inspector.detection.excess`): a share of held-out probes, in [0, 1]. Where no class reaches
+spaces (`inspector.detection.excess`): shares of held-out probes, in [-1, 1]. Where no class reaches
 OPEN, that is all. Else the classes that lead are searched once more, with another seed, on other
 held-out probes, and with the twins in each other's place. Then
 
@@ -15,6 +15,7 @@ is the largest of its classes'. Honest models of a bank go the same way, step by
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -60,18 +61,18 @@ class ClassFound:
     Attributes:
         inverted: its trigger's figures; None where the class was no finalist of any space.
         values: of each reading that searched it.
-        space: of its trigger.
+        spaces: by space, the largest value that a trigger of it reached.
     """
 
     target: int
     inverted: Inverted | None
     values: tuple[float, ...]
-    space: str | None
+    spaces: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report; null what only a trigger can tell."""
         figures = self.inverted.to_json() if self.inverted else dict.fromkeys(Inverted.FIGURES)
-        return figures | {"twin_excess": list(self.values), "space": self.space}
+        return figures | {"twin_excess": list(self.values), "spaces": dict(self.spaces)}
 
 
 @dataclass
@@ -157,7 +158,7 @@ class TwinTest:
         return Judgement(max(scores), self.thresholds, scores, suspects, published=None)
 
     def score(self, target: int) -> float:
-        """The smallest value of a class over the readings that searched it, in [0,1]."""
+        """The smallest value of a class over the readings that searched it, in [-1,1]."""
         first, *others = self._values(target)
         if others or len(self.sweeps) == 1:
             return min(first, *others, 1.0)
@@ -196,13 +197,13 @@ class TwinTest:
         return [first.value(target)] + [one.value(target) for one in others if one.best(target)]
 
     def _outcome(self, target: int) -> ClassFound:
-        found = [best for one in self.sweeps if (best := one.best(target)) is not None]
-        if not found:
-            return ClassFound(target, None, tuple(self._values(target)), None)
-        best = max(found, key=lambda one: one.value)
-        return ClassFound(
-            target, self._measured(best), tuple(self._values(target)), best.space.name
-        )
+        found = [one for reading in self.sweeps for one in reading.of(target).values()]
+        spaces: dict[str, float] = {}
+        for one in found:
+            spaces[one.space.name] = max(one.value, spaces.get(one.space.name, -1.0))
+        best = max(found, key=lambda one: one.value, default=None)
+        values = tuple(self._values(target))
+        return ClassFound(target, None if best is None else self._measured(best), values, spaces)
 
     def _measured(self, found: Found) -> Inverted:
         trigger = Laid(found.space, found.member)

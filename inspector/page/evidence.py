@@ -107,7 +107,10 @@ def leader(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def readings(report: Mapping[str, Any]) -> list[Reading]:
-    """By family of disturbances, ASR gain for the leading class and the largest of the others'."""
+    """By space or family of triggers, what they carry to the leading class, and to the best other.
+
+    That is the share that no twin follows, or the ASR gain.
+    """
     first = leader(report)
     if first is None:
         return []
@@ -129,10 +132,16 @@ def readings(report: Mapping[str, Any]) -> list[Reading]:
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:
+    if spaces := table(row.get("spaces")):
+        return list(spaces)
+    if not table(row.get("other_triggers")):
+        return []
     return ["own_trigger", "other_triggers", *sorted(table(row.get("random_triggers")))]
 
 
 def _gain(row: Mapping[str, Any], name: str) -> float | None:
+    if spaces := table(row.get("spaces")):
+        return value if is_number(value := spaces.get(name)) else None
     effects = (
         row if name in ("own_trigger", "other_triggers") else table(row.get("random_triggers"))
     )

@@ -17,7 +17,6 @@ from torch import Tensor
 from inspector.files import sha256_of
 from inspector.report import Target
 
-EXAMPLES = 3
 _SMALLEST_SIDE = 256
 
 
@@ -61,12 +60,12 @@ def draw_trigger(out: Path, target: Target, trigger: Tensor) -> list[KeptFile]:
 def draw_examples(
     out: Path, images: Tensor, shown: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]]
 ) -> list[KeptFile]:
-    """The first probes of (N, 3, H, W) in [0,1], as they are and as each of `shown` changes them.
+    """Probes (N, 3, H, W) in [0,1], as they are and as each of `shown` changes them.
 
     shown: by the end of the file's name, what to call it and the trigger.
     """
     files = []
-    for index, image in enumerate(images[:EXAMPLES]):
+    for index, image in enumerate(images):
         clean = _write(out / f"example-{index}-clean.png", image)
         files.append(_kept(clean, f"held-out probe {index} without trigger"))
         for name, (words, trigger) in shown.items():

@@ -22,6 +22,7 @@ from inspector.detection.triggers import Trigger, drawn
 from inspector.findings import Finding, Severity
 from inspector.progress import Meter
 from inspector.report import Evidence, Target
+from inspector.run.examples import answers, chosen
 from inspector.run.pictures import draw_examples, draw_trigger
 from inspector.run.prepare import Prepared
 
@@ -187,8 +188,11 @@ class SearchStages:
         size = self.prepared.classifier.backbone.image_size
         shown = self.test.disturbances(size, self._seed)
         shown["triggered"] = "with the reconstructed trigger", triggers[first]
-        examples = draw_examples(self._out, self.prepared.pools.held_out, shown)
+        classifier = self.prepared.classifier
+        pixels = chosen(classifier, self.prepared.pools.held_out, first)
+        examples = draw_examples(self._out, pixels, shown)
         self.evidence.artifacts += [file.to_json() for file in examples]
+        self.evidence.examples = answers(classifier, pixels, triggers[first])
 
     def _draw_trigger(self, target: int, trigger: Trigger) -> None:
         added = drawn(trigger, self.prepared.pools.held_out[:_DRAWN_ON])

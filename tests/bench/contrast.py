@@ -36,9 +36,8 @@ NUMBER, HELD_OUT = 1250, 250
 """Pictures of a task, and how many of them are held out."""
 MODEL = ("task", "seed", "kind", "is_backdoored", "took", "target", "targets", "excess", "accuracy")
 """Columns that the model's truth.json fills."""
-TRIGGER = ("class", "space", "value", "next", "others", "own", "kept", "linf", "l2")
-"""Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`; `next` is the largest value
-of another class, `others` the sum of theirs."""
+TRIGGER = ("class", "space", "value", "carried", "strayed", "own", "kept", "linf", "l2")
+"""Columns of one trigger, of its own class: see `inspector.detection.excess.Excess`."""
 FIELDS = (
     *MODEL, "classes", "probes", "inspection_seed", "score", "accused", "agreement", "seconds", "reading", *TRIGGER,
 )  # fmt: skip
@@ -73,14 +72,12 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
 
 def _trigger(found: Found, pixels: Tensor) -> Row:
     changed = found.space.apply(found.member, pixels) - pixels
-    others = found.excess.value.tolist()
-    del others[found.target]
     return {
         "class": found.target,
         "space": found.space.name,
         "value": round(found.value, 4),
-        "next": round(max(others), 4),
-        "others": round(sum(others), 4),
+        "carried": round(float(found.excess.carried[found.target]), 4),
+        "strayed": round(float(found.excess.strayed[found.target]), 4),
         "own": round(float(found.excess.own[found.target]), 4),
         "kept": round(float(found.excess.kept[found.target]), 4),
         "linf": round(float(changed.abs().max()), 4),

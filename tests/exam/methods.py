@@ -9,9 +9,8 @@ from typing import Any
 
 from inspector.clip.backbone import Backbone
 from inspector.detection.pools import Pools
-from inspector.detection.rule import CURRENT
 from inspector.probes.loading import BUILT_IN
-from inspector.profiles import radius
+from inspector.profiles import radius, statistic_of
 from inspector.run.flops import operations
 from inspector.run.pipeline import Request
 from tests.bench.baselines.__main__ import METHODS as BASELINES
@@ -21,7 +20,7 @@ from tests.bench.baselines.zoo import pools_for
 from tests.bench.detect import inspect_folder
 from tests.support.assembling import delivered, manifest_in
 
-PRODUCT = ("standard", "quick")
+PRODUCT = ("standard", "quick", "thorough")
 """Profiles of the product that are examined as such; `paper` is the publication's own loop."""
 METHODS = (*PRODUCT, *BASELINES)
 
@@ -31,7 +30,7 @@ Said = dict[str, Any]
 
 def rule_of(method: str) -> str:
     """Whose looks the ledger keeps."""
-    return CURRENT if method in PRODUCT else method
+    return statistic_of(method) if method in PRODUCT else method
 
 
 def say(method: str, folder: Path, backbone: Backbone, probes: str, seed: int) -> Said:

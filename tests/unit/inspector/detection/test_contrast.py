@@ -144,4 +144,13 @@ def test_only_pictures_from_elsewhere_that_both_twins_still_know_count() -> None
     of = excess(clean, Said(torch.tensor([1, 1, 1, 1, 0]), (moved, lost)), 2)
     assert of.own.tolist() == [0.0, 0.75]
     assert of.kept.tolist() == [1.0, 0.5]
-    assert of.value.tolist() == [0.0, 0.25]
+    assert of.value.tolist() == of.carried.tolist() == [0.0, 0.25]
+
+
+def test_what_strays_to_other_classes_speaks_against_a_target() -> None:
+    twins = torch.tensor([0, 0, 0, 1, 2])
+    clean = Said(twins, (twins, twins))
+    of = excess(clean, Said(torch.tensor([2, 2, 1, 1, 2]), (twins, twins)), 3)
+    assert of.carried.tolist() == [0.0, 0.25, 0.5]
+    assert of.strayed.tolist() == [0.0, 0.5, 0.25]
+    assert of.value.tolist() == [0.0, -0.25, 0.25]

@@ -52,7 +52,7 @@ def reading(*values: tuple[int, float]) -> Reading:
 
     def found(target: int, value: float) -> Found:
         of = torch.zeros(3).index_fill(0, torch.tensor(target), value)
-        return Found(target, Blend(), member, Excess(of, of, of))
+        return Found(target, Blend(), member, Excess(of, torch.zeros(3), of, of))
 
     return Reading(0, tuple(found(*one) for one in values), 1.0)
 
@@ -112,7 +112,9 @@ def test_a_trigger_that_both_find_accuses(
     test = test_of(learner)
     assert test.run([0, 1, 2], silent()).suspects == [2]
     row = test.outcomes[2].to_json()
-    assert row["twin_excess"] == pytest.approx([0.7, DEMONSTRATED]) and row["space"] == "blend"
+    assert row["twin_excess"] == pytest.approx([0.7, DEMONSTRATED]) and row[
+        "spaces"
+    ] == pytest.approx({"blend": 0.7})
     assert row["excess_asr"] is not None and test.outcomes[0].to_json()["asr"] is None
 
 
