@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.calibration import Applied, identity, method_of
+from inspector.calibration import Applied, identity, method_of, statistic_of
 from inspector.checkpoint import Reading
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
-from inspector.profiles import statistic_of
 
 SCHEMA_VERSION = "2"
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -257,7 +256,7 @@ def _unsearched(reading: Reading, request: Mapping[str, Any], stage: str, limit:
 
 def _readings(evidence: Evidence) -> list[dict[str, Any]]:
     """Which spaces of triggers speak against the leading class; nothing by another search."""
-    leading = max(evidence.per_class, key=lambda row: row["score"] or 0.0, default={})
+    leading = max(evidence.per_class, key=lambda row: row.get("score") or 0.0, default={})
     return [
         {"name": space, "speaks": evidence.threshold is not None and value >= evidence.threshold}
         for space, value in leading.get("spaces", {}).items()

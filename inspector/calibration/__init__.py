@@ -22,6 +22,7 @@ from inspector.calibration.pvalue import (
     p_value,
 )
 from inspector.calibration.schema import FEWEST, Method
+from inspector.profiles import statistic_of
 
 __all__ = [
     "FEWEST",
@@ -38,4 +39,5 @@ __all__ = [
     "method_of",
     "p_value",
     "save",
+    "statistic_of",
 ]

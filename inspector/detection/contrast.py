@@ -104,7 +104,7 @@ class Contrast:
         return {climb.target: climb.member for climb in finalists}
 
     def of(self, pixels: Tensor, clean: Tensor, target: int) -> Tensor:
-        """Contrast toward one class of triggered pictures (B, 3, S, S), clean ones being (B,)."""
+        """Contrast toward a class of triggered pictures (B, 3, S, S) in [0,1]; clean ones (B,)."""
         own = self.classifier.image_features(pixels)
         kept = self._kept(self.references.features(pixels, own), clean)
         return _mean(own_margins(self.classifier, own, target), kept, clean != target)

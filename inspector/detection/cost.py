@@ -84,7 +84,7 @@ def pace(classifier: Classifier, pools: Pools, config: SearchConfig) -> Pace:
 
 
 def timed(work: Callable[[], object], on: Tensor) -> float:
-    """Seconds, where `on` is; of the second time, as the first also warms up."""
+    """Seconds on the device of `on`, of any shape; of the second time, as the first warms up."""
     work()
     if on.is_cuda:
         torch.cuda.synchronize()

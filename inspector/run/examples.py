@@ -13,7 +13,7 @@ from inspector.detection.triggers import Trigger
 from inspector.report import Target
 
 EXAMPLES = 3
-_LOOKED_AT = 64
+LOOKED_AT = 16
 """Held-out probes among which examples are chosen."""
 
 
@@ -23,7 +23,7 @@ def chosen(classifier: Classifier, held_out: Tensor, target: int) -> Tensor:
 
     A picture that is there already shows nothing. Where there are too few, others follow.
     """
-    looked_at = held_out[:_LOOKED_AT]
+    looked_at = held_out[:LOOKED_AT]
     said = classifier.logits_from_features(encoded(classifier, looked_at)).argmax(1)
     is_there = (said == target).to(torch.int8)
     return looked_at[is_there.argsort(stable=True)[:EXAMPLES]]

@@ -7,13 +7,15 @@ the field, whatever the code calls it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
 from inspector import profiles, report
+from inspector.calibration import pvalue
 from inspector.clip import level, prompt_tuning
-from inspector.detection import objectives, published_rule, sequential
+from inspector.detection import contrast, objectives, published_rule, sequential, spaces, twin_test
 from inspector.detection import random_triggers as triggers
 from inspector.detection.judgement import Thresholds
 from inspector.detection.rule import current
@@ -85,6 +87,7 @@ def _search() -> dict[str, Any]:
             name: {
                 "probes": one.probes, "held_out": one.held_out, "learning_rate": one.learning_rate,
                 "conditioned": _budget(one.conditioned), "static": _budget(one.static),
+                "twins": None if one.twins is None else asdict(one.twins),
             }
             for name, one in profiles.PROFILES.items()
         },
@@ -94,6 +97,17 @@ def _search() -> dict[str, Any]:
         "anchors": objectives.ANCHORS,
         "rivals": objectives.RIVALS,
         "order_seed_of_pictures": loading._ORDER_SEED,
+    }  # fmt: skip
+
+
+def _twins() -> dict[str, Any]:
+    return {
+        "statistic": profiles.TWINS,
+        "open": twin_test.OPEN, "searched_again": twin_test.CONTENDERS,
+        "demonstrated": twin_test.DEMONSTRATED, "noticeable": twin_test.NOTICEABLE,
+        "accused": pvalue.ACCUSED, "warned": pvalue.WARNED,
+        "least_rate": contrast.LEAST_RATE,
+        "spaces": {one.name: vars(one) | {"members": one.members} for one in spaces.spaces_of(0.01)},
     }  # fmt: skip
 
 
@@ -145,6 +159,7 @@ def rule_values() -> dict[str, Any]:
     return {
         "score": _score(),
         "search": _search(),
+        "twins": _twins(),
         "random_triggers": _triggers(),
         "verdict": _verdict(),
         "repair": _repair(),

@@ -19,7 +19,7 @@ BROKEN_AT = {
     "assemble": "inspector.run.prepare.assemble_checked",
     "probes": "inspector.run.prepare.load_pools",
     "assembly-level": "inspector.run.prepare.encode_probes",
-    "estimate": "inspector.run.stages.pace",
+    "estimate": "inspector.detection.sequential.pace",
     "inversion": "inspector.detection.sweep.invert",
     "judge": "inspector.detection.sequential.judge",
     "confirmation": "inspector.detection.sequential.SequentialTest.again",
