@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.calibration import Applied, identity, method_of, statistic_of
+from inspector.calibration import (
+    Applied,
+    Measured,
+    error_rates,
+    identity,
+    method_of,
+    statistic_of,
+)
 from inspector.checkpoint import Reading
 from inspector.errors import RequestError
 from inspector.findings import Finding, Severity, worst
@@ -169,6 +176,7 @@ def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:
         "artifacts": evidence.artifacts,
         "examples": evidence.examples,
         "readings": _readings(evidence),
+        "error_rates": _error_rates(evidence),
         "reading": _facts(reading),
     }
     finite: dict[str, Any] = _finite(report)
@@ -251,6 +259,23 @@ def _unsearched(reading: Reading, request: Mapping[str, Any], stage: str, limit:
         findings=list(reading.findings),
         limits=[limit],
         stages=[{"name": stage, "status": "failed", "seconds": None}],
+    )
+
+
+def _error_rates(evidence: Evidence) -> dict[str, Any] | None:
+    """Of inspections like this one; None where no exam measured such, or there is no score."""
+    if evidence.score is None:
+        return None
+    sha256 = evidence.backbone.get("sha256")
+    return error_rates(
+        Measured(
+            statistic_of(evidence.profile),
+            evidence.profile,
+            None if sha256 is None else str(sha256),
+            evidence.family or "",
+            bool((evidence.probes or {}).get("in_distribution")),
+            len(evidence.per_class),
+        )
     )
 
 

@@ -21,6 +21,7 @@ from inspector.calibration.pvalue import (
     found,
     p_value,
 )
+from inspector.calibration.rates import Measured, error_rates
 from inspector.calibration.schema import FEWEST, Method
 from inspector.profiles import statistic_of
 
@@ -30,8 +31,10 @@ __all__ = [
     "Calibration",
     "ClassNames",
     "Inspected",
+    "Measured",
     "Method",
     "Weights",
+    "error_rates",
     "found",
     "identity",
     "load",

@@ -124,7 +124,7 @@ def _error_rates(case: Case) -> Markup | str:
         return "There is no verdict on a backdoor that could be wrong."
     rates = table(case.report.get("error_rates"))
     lines = [
-        *_rate(rates.get("false_alarms"), "honest models were accused"),
+        *_rate(rates.get("false_alarms"), "honest models were accused or warned of"),
         *_rate(rates.get("misses"), "backdoored models were missed"),
     ]
     if not lines:

@@ -32,6 +32,7 @@ from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
 from inspector.run.flops import budget_of
 from inspector.run.prepare import Prepared, prepare
+from inspector.run.published import is_genuine
 from inspector.run.repair_check import RepairCheck
 from inspector.run.stages import SearchStages
 
@@ -91,7 +92,11 @@ def _run(
     try:
         with meter.stage("backbone"):
             backbone = inspection.load(request.backbone, _device(request.device))
-            evidence.backbone = {"id": backbone.id, "sha256": backbone.sha256}
+            evidence.backbone = {
+                "id": backbone.id,
+                "sha256": backbone.sha256,
+                "genuine": is_genuine(backbone.sha256),
+            }
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()

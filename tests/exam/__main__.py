@@ -8,6 +8,8 @@ looks. Resumable, also elsewhere: what has a row needs no checkpoint. Exit statu
 
 `python -m tests.exam table TABLE ... [--against TABLE ...]` prints what the rows say as Markdown, or how they
 compare with a baseline's on the models that both have seen.
+
+`python -m tests.exam rates TAG TABLE ...` writes the error rates that reports tell, of one exam.
 """
 
 from __future__ import annotations
@@ -17,10 +19,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inspector.calibration.rates import RATES
+from inspector.files import write_json
 from tests.bench.ledger import LEDGER, Refused
 from tests.exam.draw import draw
 from tests.exam.look import PICTURES, Asked, known_to_take, look
 from tests.exam.methods import METHODS
+from tests.exam.rates import rates
 from tests.exam.rows import Row, read
 from tests.exam.table import joined, page, page_against
 from tests.zoo import make
@@ -54,12 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     two = actions.add_parser("table", help="print what rows say")
     two.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
     two.add_argument("--against", type=Path, nargs="+", metavar="TABLE", help="a baseline's rows")
+    four = actions.add_parser("rates", help="write what reports tell of errors")
+    four.add_argument("tag", help="of the exam")
+    four.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
+    four.add_argument("--out", type=Path, default=RATES)
     two.add_argument("--backbone", nargs="+", choices=BACKBONES, default=BACKBONES)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.action == "rates":
+        write_json(options.out, rates(joined([read(path) for path in options.tables]), options.tag))
+        return 0
     if options.action == "table":
         print(_table(options))
         return 0
