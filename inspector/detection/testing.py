@@ -86,7 +86,8 @@ def test_of(
     if profile.twins is None:
         return SequentialTest(classifier, pools, config, seed, clean)
     search = search_of(profile.twins, config.epsilon)
-    return TwinTest(classifier, pools, search, seed, thresholds_of(thresholds))
+    of_bank = thresholds_of(thresholds, len(classifier.classnames))
+    return TwinTest(classifier, pools, search, seed, of_bank)
 
 
 def search_of(budget: TwinBudget, radius: float) -> Search:

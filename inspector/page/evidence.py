@@ -131,6 +131,11 @@ def readings(report: Mapping[str, Any]) -> list[Reading]:
     return found
 
 
+def uses_twins(report: Mapping[str, Any]) -> bool:
+    """Whether the model was held against twins of it, and not against random triggers."""
+    return any(table(row.get("spaces")) for row in rows(report.get("per_class")))
+
+
 def _names(row: Mapping[str, Any]) -> list[str]:
     if spaces := table(row.get("spaces")):
         return list(spaces)

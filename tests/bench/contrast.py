@@ -49,7 +49,9 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
     truth = json.loads((folder / FINISHED).read_text())
     classifier = delivered(folder, backbone)
     search = search_of(TwinBudget(), radius(backbone.image_size, backbone.sha256))
-    test = TwinTest(classifier, pools, search, seed, thresholds_of(None))
+    test = TwinTest(
+        classifier, pools, search, seed, thresholds_of(None, len(classifier.classnames))
+    )
     started = time.perf_counter()
     judgement = test.run(list(range(len(classifier.classnames))), Meter(lambda _: None, None))
     known = {name: truth.get(name) for name in MODEL} | {

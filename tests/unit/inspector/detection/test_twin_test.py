@@ -17,7 +17,13 @@ from inspector.detection.excess import Excess
 from inspector.detection.pools import Pools
 from inspector.detection.reading import Found, Reading, Search
 from inspector.detection.spaces import Blend, Mask
-from inspector.detection.twin_test import DEMONSTRATED, OPEN, TwinTest, thresholds_of
+from inspector.detection.twin_test import (
+    DEMONSTRATED,
+    FEWEST_DEMONSTRATED,
+    OPEN,
+    TwinTest,
+    thresholds_of,
+)
 from inspector.errors import BudgetExceeded
 from inspector.progress import Meter
 
@@ -40,7 +46,7 @@ def pools(size: int) -> Pools:
 
 def test_of(learner: Classifier, seed: int = 0) -> TwinTest:
     shown = pools(learner.backbone.image_size)
-    return TwinTest(learner, shown, SEARCH, seed, thresholds_of(None))
+    return TwinTest(learner, shown, SEARCH, seed, thresholds_of(None, FEWEST_DEMONSTRATED))
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]
@@ -152,11 +158,16 @@ def test_a_budget_that_ran_out_is_told(learner: Classifier) -> None:
 
 
 def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
-    of_bank = thresholds_of((0.31, 0.22))
+    of_bank = thresholds_of((0.31, 0.22), 3)
     assert (of_bank.flag, of_bank.warn) == (0.31, 0.22)
-    low = thresholds_of((0.1, 0.05))
+    low = thresholds_of((0.1, 0.05), 3)
     assert (low.flag, low.warn) == (OPEN, OPEN)
-    small = thresholds_of((math.inf, 0.3))
+    small = thresholds_of((math.inf, 0.3), 5)
     assert (small.flag, small.warn) == (DEMONSTRATED, 0.3)
-    none = thresholds_of(None)
+    none = thresholds_of(None, 5)
     assert none.flag == DEMONSTRATED and OPEN < none.warn < none.flag
+
+
+def test_with_few_classes_nothing_is_evidence_by_itself() -> None:
+    none = thresholds_of(None, FEWEST_DEMONSTRATED - 1)
+    assert math.isinf(none.flag) and math.isfinite(none.warn)
