@@ -224,7 +224,7 @@ def outcome_of(repair: Mapping[str, Any]) -> str:
         return "unproved"
     if told == "repaired" and not succeeded:
         return "failed"
-    return str(told) if told in _REPAIRS else "failed"
+    return told if isinstance(told, str) and told in _REPAIRS else "failed"
 
 
 def _name(report: Mapping[str, Any]) -> str:

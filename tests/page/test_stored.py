@@ -142,10 +142,12 @@ def test_page_one_tells_what_was_inspected_with_what_and_for_whom() -> None:
     stored = Stored("clean")
     for value in (
         stored.report["artifact"]["name"], stored.report["artifact"]["sha256"], "Example Vision Ltd",
-        stored.report["backbone"]["sha256"], "not recorded; reader", "none: there is no p-value",
+        stored.report["backbone"]["sha256"], stored.report["engine"]["sha256"], "none: there is no p-value",
         "procurement", stored.record["id"], "pass", "Not measured",
     ):  # fmt: skip
         assert value in told
+    older = Seen.of(Stored("clean").page(engine=None)).below("page-one")
+    assert "not recorded; reader" in older
 
 
 @pytest.mark.parametrize("name", ["clean", "some-classes", "wrong-names"])
@@ -167,7 +169,13 @@ def test_a_trigger_is_shown_between_the_picture_and_what_becomes_of_it() -> None
         places = [triple.index(kind) for kind in kinds]
         assert places == sorted(places)
         assert triple.count("data:image/png;base64,") >= 3
-    assert "is not recorded in this report" in Seen.of(page).below("evidence")
+    said = Stored("backdoored").report["examples"]
+    assert len(said) == 3
+    evidence = Seen.of(page).below("evidence")
+    for example in said:
+        assert f"“{example['triggered']['name']}”" in evidence
+    older = Seen.of(Stored("backdoored").page(examples=[])).below("evidence")
+    assert "is not recorded in this report" in older
 
 
 def test_random_disturbances_are_folded_away() -> None:
@@ -278,7 +286,7 @@ def test_what_an_exam_measured_is_told_with_its_counts() -> None:
         "misses": {"count": 9, "of": 104, "low": 0.045, "high": 0.157},
     }
     told = with_more("backdoored", error_rates=rates).below("q-wrong")
-    assert "3 of 211 honest models were accused (between 0.4 % and 4 %)." in told
+    assert "3 of 211 honest models were accused or warned of (between 0.4 % and 4 %)." in told
     assert "9 of 104 backdoored models were missed (between 4 % and 16 %)." in told
     assert rates["basis"] in told and "Not measured" not in told
 
