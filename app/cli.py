@@ -194,7 +194,8 @@ def submit_command(
 
     try:
         asked = _asked((options, selection, policy))
-        probes = orders.pictures(asked.pop("probes"))
+        names = [spec.name for spec in specs(Options, "submit") if spec.is_pictures]
+        pictures = orders.pictures(**{name: asked.pop(name, None) for name in names})
         asked |= {
             "backbone": backbone,
             "manifest": orders.stated(classes, manifest),
@@ -202,7 +203,15 @@ def submit_command(
             "webhook": webhook and orders.webhook(webhook),
         }
         wanted = Submission(
-            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge, out
+            artifact,
+            asked,
+            pictures,
+            wait,
+            timeout,
+            format_,
+            orders.copies(write or ()),
+            judge,
+            out,
         )
         if not wait and (judge or out or wanted.copies or format_ not in ("table", "json")):
             raise ValueError("--policy, --write, --out and this --format need --wait")

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.inspections.asked import READ, body
+from app.inspections.asked import READ, UploadId, body
 from app.inspections.policy import Verdict
 from app.models import Inspection, InspectionEvent
 from app.strict import STORABLE_REF
@@ -29,7 +29,6 @@ Backbone = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:@/+-]*$", max_length=300),
 ]
 """A name as people type it, never a path: what lies on the server is no caller's to choose."""
-UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 _NO_NUL = r"^[^\x00]*$"
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
 _LONGEST_S = 30 * 86400
@@ -75,6 +74,10 @@ _RULES: dict[str, Any] = {
                 "required": ["probes"],
             },
         },
+        {
+            "if": _given("labelled"),
+            "then": {"properties": {"repair": {"const": True}}, "required": ["repair"]},
+        },
     ]
 }
 
@@ -101,9 +104,6 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
             description="Short form of a manifest; with neither the file is asked for the names.",
         ),
     ] = None
-    probes: Annotated[
-        Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
-    ] = "builtin"
     deadline_s: Annotated[
         float | None,
         Field(
@@ -126,6 +126,8 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
             raise ValueError("manifest.classnames must be a list of class names")
         if self.in_distribution and self.probes == "builtin":
             raise ValueError("in_distribution is said of uploaded probes; built-in ones are not")
+        if self.labelled is not None and not self.repair:
+            raise ValueError("labelled pictures serve a repair: give repair true, or no labelled")
         return self
 
     def inspector_request(self, backbone: str) -> dict[str, Any]:
@@ -133,8 +135,7 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
         manifest = self.manifest or {"method": "auto"}
         if self.classes is not None:
             manifest = {"method": "auto", "classnames": self.classes}
-        names = {spec.name for spec in READ} | {"probes"}
-        asked: dict[str, Any] = self.model_dump(include=names)
+        asked: dict[str, Any] = self.model_dump(include={spec.name for spec in READ})
         return {"manifest": manifest, "backbone": backbone} | asked
 
 

@@ -80,5 +80,5 @@ def test_one_picture_under_two_labels_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no folder"):
+    with pytest.raises(RequestError, match="neither a folder nor a readable zip"):
         load_labelled(str(tmp_path / "nowhere"), NAMES, SIZE, key)
