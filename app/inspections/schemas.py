@@ -10,7 +10,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -115,6 +117,14 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
         dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
     ] = Field(default_factory=dict)
 
+    @field_validator("labelled")
+    @classmethod
+    def _serves_a_repair(cls, labelled: UploadId | None, info: ValidationInfo) -> UploadId | None:
+        # Told already, where it is no boolean at all.
+        if labelled is not None and not info.data.get("repair", True):
+            raise ValueError("labelled pictures serve a repair: set repair to true, or leave them")
+        return labelled
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.upload_id is None) == (self.sha256 is None):
@@ -126,8 +136,6 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
             raise ValueError("manifest.classnames must be a list of class names")
         if self.in_distribution and self.probes == "builtin":
             raise ValueError("in_distribution is said of uploaded probes; built-in ones are not")
-        if self.labelled is not None and not self.repair:
-            raise ValueError("labelled pictures serve a repair: give repair true, or no labelled")
         return self
 
     def inspector_request(self, backbone: str) -> dict[str, Any]:

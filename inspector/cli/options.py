@@ -108,8 +108,8 @@ def checked_pictures(options: Options) -> None:
     for spec in specs(Options):
         given = getattr(options, spec.name)
         if spec.is_pictures and given != spec.default and not Path(given).exists():
-            other = "" if spec.default is None else f"{spec.default} nor "
-            raise RequestError(spec.name, f"{given!r} is neither {other}a folder or zip")
+            what = "no" if spec.default is None else f"neither {spec.default} nor a"
+            raise RequestError(spec.name, f"{given!r} is {what} folder or zip")
 
 
 def checked_backbone(given: str) -> str:

@@ -89,8 +89,8 @@ def pictures(**given: str | None) -> dict[str, Path]:
     found = {name: Path(one) for name, one in given.items() if one not in (None, BUILT_IN)}
     for name, path in found.items():
         if not path.exists():
-            other = f"{BUILT_IN} nor " if name == "probes" else ""
-            raise ValueError(f"--{name} {str(path)!r:.200} is neither {other}a folder or zip")
+            what = f"neither {BUILT_IN} nor a" if name == "probes" else "no"
+            raise ValueError(f"--{name} {str(path)!r:.200} is {what} folder or zip")
     return found
 
 

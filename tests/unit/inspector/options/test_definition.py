@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from app.client import Client
+from app.inspections.schemas import InspectionCreate
 from inspector.options import Options, Policy, Selection, Spec, WrongOption, specs
 
 ROOT = Path(__file__).parents[4]
@@ -79,6 +82,20 @@ def test_words_of_a_command_line(name: str, text: str, value: object) -> None:
 def test_words_that_mean_nothing(name: str, text: str) -> None:
     with pytest.raises(WrongOption):
         SPECS[name].parsed(text)
+
+
+def test_pictures_that_the_service_takes_can_be_sent_to_it() -> None:
+    """What is a path here is an upload there, whichever option it is."""
+    pictures = [spec for spec in specs(Options) if spec.is_pictures]
+    assert [spec.name for spec in pictures] == ["probes", "labelled"]
+    sent = inspect.signature(Client.inspect).parameters
+    offered = InspectionCreate.model_json_schema()["properties"]
+    for spec in pictures:
+        assert {"inspect", "submit", "rest"} <= set(spec.ways)
+        assert sent[spec.name].annotation == "Path | None"
+        assert spec.help in offered[spec.name]["description"]
+        kinds = offered[spec.name]["anyOf"]
+        assert {"type": "string", "pattern": "^upl_[0-9a-f]{32}$"} in kinds
 
 
 def with_one_more(folder: Path) -> Path:
