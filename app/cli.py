@@ -194,8 +194,7 @@ def submit_command(
 
     try:
         asked = _asked((options, selection, policy))
-        names = [spec.name for spec in specs(Options, "submit") if spec.is_pictures]
-        pictures = orders.pictures(**{name: asked.pop(name, None) for name in names})
+        pictures = orders.pictures(**_named_pictures(asked))
         asked |= {
             "backbone": backbone,
             "manifest": orders.stated(classes, manifest),
@@ -228,6 +227,12 @@ def _asked(bundles: tuple[Any, ...]) -> dict[str, Any]:
         for spec in specs(type(bundle), "submit")
     )
     return {name: value for name, value in told if value is not None}
+
+
+def _named_pictures(asked: dict[str, Any]) -> dict[str, str | None]:
+    """Taken out of what is asked, as they are sent before it: by option their paths."""
+    names = [spec.name for spec in specs(Options, "submit") if spec.is_pictures]
+    return {name: asked.pop(name, None) for name in names}
 
 
 def _fail(message: str, code: int) -> int:
