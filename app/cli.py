@@ -194,7 +194,7 @@ def submit_command(
 
     try:
         asked = _asked((options, selection, policy))
-        pictures = orders.pictures(**_named_pictures(asked))
+        images = orders.pictures(**_named_pictures(asked))
         asked |= {
             "backbone": backbone,
             "manifest": orders.stated(classes, manifest),
@@ -202,15 +202,7 @@ def submit_command(
             "webhook": webhook and orders.webhook(webhook),
         }
         wanted = Submission(
-            artifact,
-            asked,
-            pictures,
-            wait,
-            timeout,
-            format_,
-            orders.copies(write or ()),
-            judge,
-            out,
+            artifact, asked, images, wait, timeout, format_, orders.copies(write or ()), judge, out
         )
         if not wait and (judge or out or wanted.copies or format_ not in ("table", "json")):
             raise ValueError("--policy, --write, --out and this --format need --wait")
