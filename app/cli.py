@@ -194,7 +194,7 @@ def submit_command(
 
     try:
         asked = _asked((options, selection, policy))
-        probes = orders.pictures(asked.pop("probes"))
+        images = orders.pictures(**_named_pictures(asked))
         asked |= {
             "backbone": backbone,
             "manifest": orders.stated(classes, manifest),
@@ -202,7 +202,7 @@ def submit_command(
             "webhook": webhook and orders.webhook(webhook),
         }
         wanted = Submission(
-            artifact, asked, probes, wait, timeout, format_, orders.copies(write or ()), judge, out
+            artifact, asked, images, wait, timeout, format_, orders.copies(write or ()), judge, out
         )
         if not wait and (judge or out or wanted.copies or format_ not in ("table", "json")):
             raise ValueError("--policy, --write, --out and this --format need --wait")
@@ -219,6 +219,12 @@ def _asked(bundles: tuple[Any, ...]) -> dict[str, Any]:
         for spec in specs(type(bundle), "submit")
     )
     return {name: value for name, value in told if value is not None}
+
+
+def _named_pictures(asked: dict[str, Any]) -> dict[str, str | None]:
+    """Taken out of what is asked, as they are sent before it: by option their paths."""
+    names = [spec.name for spec in specs(Options, "submit") if spec.is_pictures]
+    return {name: asked.pop(name, None) for name in names}
 
 
 def _fail(message: str, code: int) -> int:

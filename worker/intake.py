@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.db.session import Database
+from app.inspections.asked import uploads_named
 from app.inspections.lease import Claim
 from app.models import Upload
 from app.settings import SandboxLevel
@@ -77,16 +78,19 @@ def take_in(artifact: Fetched, held: Claim, folder: Path, floor: SandboxLevel) -
     return Intake(artifact.path, read_models(artifact.path, folder / "reading", options))
 
 
-def fetch_probes(database: Database, store: Store, held: Claim, folder: Path) -> str:
-    """``builtin``, or the path of the uploaded zip of probe images."""
-    wanted = str(held.request["probes"])
-    if wanted == "builtin":
-        return wanted
-    with database.read() as session:
-        upload = session.get_one(Upload, wanted)
-    target = folder / "probes.zip"
-    fetch(store, upload.storage_key, target, upload.sha256)
-    return str(target)
+def fetch_pictures(database: Database, store: Store, held: Claim, folder: Path) -> dict[str, str]:
+    """By option, the paths of the uploaded zips of pictures; may be repeated.
+
+    Raises as ``fetch_artifact``.
+    """
+    fetched = {}
+    for name, wanted in uploads_named(held.request).items():
+        with database.read() as session:
+            upload = session.get_one(Upload, wanted)
+        target = folder / f"{name}.zip"
+        fetch(store, upload.storage_key, target, upload.sha256)
+        fetched[name] = str(target)
+    return fetched
 
 
 def into_vendor_container(intake: Intake, model: int, repaired: Path, out: Path) -> str | None:

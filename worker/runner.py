@@ -237,7 +237,7 @@ class _Attempt:
         self._keeper.check()
         if taken.models[0].canonical is None:
             reading = taken.models[0].reading
-            found = static_result(reading, self._request(taken, ""), self._folder)
+            found = static_result(reading, self._request(taken, {}), self._folder)
         else:
             found = self._inspect(taken)
         self._keeper.check()
@@ -249,15 +249,15 @@ class _Attempt:
         runner, held = self._runner, self._held
         out = self._folder / "out"
         out.mkdir()
-        probes = self._patience.with_step(
-            lambda: intake.fetch_probes(runner.database, runner.store, held, self._folder),
+        pictures = self._patience.with_step(
+            lambda: intake.fetch_pictures(runner.database, runner.store, held, self._folder),
             _FETCH_PATIENCE_S,
         )
         child = runner._pool.child_for(held.tenant)
         self._keeper.check()
         self._is_running = True
         self._show(lease.Progress("start", 0.0, None, "starting the inspection"))
-        request = self._request(taken, probes)
+        request = self._request(taken, pictures)
         try:
             return self._answer_of(child, request, out)
         except Exception:
@@ -276,18 +276,17 @@ class _Attempt:
                     return translate(out, str(reply.get("report")))
         raise ChildFault("inspection_protocol", "the inspection ended without a report")
 
-    def _request(self, taken: intake.Intake, probes: str) -> dict[str, Any]:
+    def _request(self, taken: intake.Intake, pictures: dict[str, str]) -> dict[str, Any]:
         settings, asked = self._runner.settings, self._held.request
         backbone = str(asked["backbone"])
         # What was asked for before there was some option has its default.
         options = {spec.name: asked.get(spec.name, spec.default) for spec in specs(Options)}
-        return options | {
+        return (options | pictures) | {
             "manifest": asked["manifest"],
             "id": self._held.inspection_id,
             **taken.paths(),
             "backbone": backbone,
             "backbone_at": settings.backbones.get(split_pin(backbone).name),
-            "probes": probes,
             "device": settings.device,
             "out": str(self._folder / "out"),
             "calibrations": settings.calibrations and str(settings.calibrations.absolute()),

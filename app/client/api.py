@@ -110,6 +110,7 @@ class Client:
         classes: Sequence[str] | None = None,
         manifest: Mapping[str, Any] | None = None,
         probes: Path | None = None,
+        labelled: Path | None = None,
         labels: Mapping[str, str] | None = None,
         webhook: Mapping[str, Any] | None = None,
         progress: Callable[[int], None] = _no_progress,
@@ -122,10 +123,19 @@ class Client:
             classes: names in label order; they take the place of the manifest's. Where nobody
                 names any, they are decoded from the file.
             probes: a folder or zip of pictures, in place of the built-in ones.
+            labelled: a folder or zip of pictures of the task, in a folder a class, named as the
+                class is: half of them teach a repair, half of them measure its accuracy. Needs
+                ``repair=True``.
             labels: key and value of your own, shown with the inspection and in webhooks.
             webhook: ``url``, and where wanted ``secret`` and ``events``.
             options: any other field of ``POST /v1/inspections``: profile, seed, fail_on, repair …
+
+        Raises:
+            ValueError: labelled pictures, and no repair that they would serve; or see `upload`.
         """
+        if labelled is not None and not options.get("repair"):
+            # The service says so, too, but only of what was sent.
+            raise ValueError("labelled pictures serve a repair, and none is asked for (repair)")
         stated = {"method": "auto", **(manifest or {})}
         if classes is not None:
             stated["classnames"] = list(classes)
@@ -135,15 +145,21 @@ class Client:
             for name, value in {"labels": labels, "webhook": webhook}.items()
             if value is not None
         }
-        return self._created(artifact, probes, body, progress)
+        pictures = {"probes": probes, "labelled": labelled}
+        return self._created(artifact, pictures, body, progress)
 
     def _created(
-        self, artifact: Path, probes: Path | None, body: Json, progress: Callable[[int], None]
+        self,
+        artifact: Path,
+        pictures: Mapping[str, Path | None],
+        body: Json,
+        progress: Callable[[int], None],
     ) -> Json:
         for ask_first in (True, False):
             sent = {"upload_id": self.upload(artifact, progress, ask_first=ask_first)["id"]}
-            if probes is not None:
-                sent["probes"] = self.upload(probes, ask_first=ask_first)["id"]
+            for name, path in pictures.items():
+                if path is not None:
+                    sent[name] = self.upload(path, ask_first=ask_first)["id"]
             try:
                 return self.create_inspection(body | sent)
             except Conflict as error:

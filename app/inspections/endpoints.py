@@ -18,6 +18,7 @@ from app.documented import carries, problems
 from app.errors import Unprocessable
 from app.idempotency import Answer
 from app.inspections import service
+from app.inspections.asked import uploads_named
 from app.inspections.policy import Verdict
 from app.inspections.schemas import (
     CreatedWebhook,
@@ -89,11 +90,12 @@ def _new_inspection(
     session: Session, context: Context, body: InspectionCreate, backbone: str, base_url: str
 ) -> service.NewInspection:
     upload = uploads.find_stored(session, upload_id=body.upload_id, sha256=body.sha256)
-    if body.probes != "builtin":
-        uploads.find_stored(session, upload_id=body.probes, sha256=None)
+    request = body.inspector_request(backbone)
+    for pictures in uploads_named(request).values():
+        uploads.find_stored(session, upload_id=pictures, sha256=None)
     return service.NewInspection(
         upload=upload,
-        request=body.inspector_request(backbone),
+        request=request,
         labels=dict(body.labels),
         fail_on=body.fail_on,
         deadline_s=body.deadline_s or context.settings.default_deadline_s,

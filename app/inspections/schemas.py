@@ -10,11 +10,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
-from app.inspections.asked import READ, body
+from app.inspections.asked import READ, UploadId, body
 from app.inspections.policy import Verdict
 from app.models import Inspection, InspectionEvent
 from app.strict import STORABLE_REF
@@ -29,7 +31,6 @@ Backbone = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:@/+-]*$", max_length=300),
 ]
 """A name as people type it, never a path: what lies on the server is no caller's to choose."""
-UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 _NO_NUL = r"^[^\x00]*$"
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
 _LONGEST_S = 30 * 86400
@@ -75,6 +76,10 @@ _RULES: dict[str, Any] = {
                 "required": ["probes"],
             },
         },
+        {
+            "if": _given("labelled"),
+            "then": {"properties": {"repair": {"const": True}}, "required": ["repair"]},
+        },
     ]
 }
 
@@ -101,9 +106,6 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
             description="Short form of a manifest; with neither the file is asked for the names.",
         ),
     ] = None
-    probes: Annotated[
-        Literal["builtin"] | UploadId, Field(description="builtin, or an uploaded zip of images.")
-    ] = "builtin"
     deadline_s: Annotated[
         float | None,
         Field(
@@ -114,6 +116,14 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
     labels: Annotated[
         dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
     ] = Field(default_factory=dict)
+
+    @field_validator("labelled")
+    @classmethod
+    def _serves_a_repair(cls, labelled: UploadId | None, info: ValidationInfo) -> UploadId | None:
+        # Told already, where it is no boolean at all.
+        if labelled is not None and not info.data.get("repair", True):
+            raise ValueError("labelled pictures serve a repair: set repair to true, or leave them")
+        return labelled
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -133,8 +143,7 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
         manifest = self.manifest or {"method": "auto"}
         if self.classes is not None:
             manifest = {"method": "auto", "classnames": self.classes}
-        names = {spec.name for spec in READ} | {"probes"}
-        asked: dict[str, Any] = self.model_dump(include=names)
+        asked: dict[str, Any] = self.model_dump(include={spec.name for spec in READ})
         return {"manifest": manifest, "backbone": backbone} | asked
 
 

@@ -48,7 +48,7 @@ class Inspection(Base):
     artifact_sha256: Mapped[str] = mapped_column(String(64))
     artifact_size: Mapped[int] = mapped_column(BigInteger)
     request: Mapped[dict[str, Any]]
-    """backbone, manifest, profile, seed, targets, probes, repair, budget_s: what the job reads."""
+    """backbone, manifest, and the options that the job reads; of pictures their uploads' ids."""
     labels: Mapped[dict[str, Any]]
     fail_on: Mapped[str] = mapped_column(String(16))
 

@@ -19,6 +19,7 @@ from app.errors import StoreUnavailable
 from app.models import TERMINAL, IdempotencyKey, Inspection, Upload, UploadPart
 from app.purge.tally import Item, Order
 from app.storage import Store
+from inspector.options import Options, specs
 
 logger = logging.getLogger("clipvet.purge")
 
@@ -95,7 +96,11 @@ def _is_retired(session: Session, order: Order) -> ColumnElement[bool]:
         Inspection.status.not_in(TERMINAL),
         or_(
             Inspection.upload_id == Upload.id,
-            Inspection.request["probes"].as_string() == Upload.id,
+            *(
+                Inspection.request[spec.name].as_string() == Upload.id
+                for spec in specs(Options, "rest")
+                if spec.is_pictures
+            ),
         ),
     )
     over = Upload.completed_at < clock.now(session) - order.retain

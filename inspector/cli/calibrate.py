@@ -21,7 +21,7 @@ from inspector.cli.options import (
     DeviceOption,
     ManifestFile,
     checked_backbone,
-    checked_probes,
+    checked_pictures,
     read_manifest,
     resolve_device,
 )
@@ -54,7 +54,7 @@ def calibrate(
     parsed = read_manifest(manifest, classes)
     if parsed.classnames is None or len(parsed.classnames) < 2:
         raise RequestError("classes", "--classes or --manifest must name two classes or more")
-    checked = checked_probes(options.probes)
+    checked_pictures(options)
     resolved = resolve_device(device)
     from inspector.reference.bank import Order, fill
 
@@ -63,7 +63,7 @@ def calibrate(
         parsed,
         method,
         options.profile,
-        checked,
+        options.probes,
         options.in_distribution,
         number,
         options.seed,

@@ -27,7 +27,7 @@ from inspector.cli.options import (
     ManifestFile,
     SandboxFloor,
     checked_backbone,
-    checked_probes,
+    checked_pictures,
     read_manifest,
     reader_options,
     resolve_device,
@@ -145,7 +145,7 @@ def _request(
     options: Options, backbone: str, manifest: Path | None, classes: Path | None, device: Device,
     calibration: Path | None, calibrations: Path | None,
 ) -> Request:  # fmt: skip
-    checked_probes(options.probes)
+    checked_pictures(options)
     return Request(
         **vars(options),
         backbone=checked_backbone(backbone),

@@ -16,7 +16,7 @@ from inspector.checkpoint.levels import Level
 from inspector.clip.registry import locate
 from inspector.errors import ManifestError, RequestError
 from inspector.manifest import Manifest, parse_class_list
-from inspector.options import Selection
+from inspector.options import Options, Selection, specs
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -103,11 +103,13 @@ def resolve_device(device: str) -> str:
     return "cpu"
 
 
-def checked_probes(given: str) -> str:
-    """Raises RequestError for what is neither builtin nor there."""
-    if given != "builtin" and not Path(given).exists():
-        raise RequestError("probes", f"{given!r} is neither builtin nor a folder or zip")
-    return given
+def checked_pictures(options: Options) -> None:
+    """Raises RequestError, which names the option, for pictures that are not there."""
+    for spec in specs(Options):
+        given = getattr(options, spec.name)
+        if spec.is_pictures and given != spec.default and not Path(given).exists():
+            what = "no" if spec.default is None else f"neither {spec.default} nor a"
+            raise RequestError(spec.name, f"{given!r} is {what} folder or zip")
 
 
 def checked_backbone(given: str) -> str:

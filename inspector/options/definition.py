@@ -34,6 +34,8 @@ class Spec:
         choices: of strings, all that there are.
         least, most: bounds of numbers, or lengths of strings, both allowed.
         word: a string that may stand in place of a number.
+        is_pictures: a string that is the path of a folder or zip of pictures. Over REST it is the
+            id of an uploaded zip instead, which `submit` sends.
         ways: where it may be given.
     """
 
@@ -45,6 +47,7 @@ class Spec:
     least: float | None = None
     most: float | None = None
     word: str | None = None
+    is_pictures: bool = False
     flag: str = ""
     metavar: str | None = None
     ways: tuple[Way, ...] = EVERYWHERE

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inspector.options.definition import EVERYWHERE, Way, option
+from inspector.options.definition import EVERYWHERE, option
 
 _LONGEST_S = 30 * 86400
-_LOCAL: tuple[Way, ...] = ("inspect", "repair", "calibrate", "submit", "trojai")
-"""Ways that may name pictures of this machine; the service takes them as an upload, which `submit`
-sends."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,8 @@ class Options:
             least=1,
             most=4096,
             metavar="DIR|ZIP|builtin",
-            ways=_LOCAL,
+            is_pictures=True,
+            ways=(*EVERYWHERE, "calibrate"),
         ),
     )
     in_distribution: bool = field(
@@ -42,7 +40,7 @@ class Options:
         metadata=option(
             "The probes are unlabelled pictures of what the model is for.",
             bool,
-            ways=(*_LOCAL, "rest"),
+            ways=(*EVERYWHERE, "calibrate"),
         ),
     )
     targets: int | Literal["all"] = field(
@@ -75,13 +73,14 @@ class Options:
     labelled: str | None = field(
         default=None,
         metadata=option(
-            "For a repair: a folder of pictures of the task, in a folder a class (its name or its "
-            "index). Half of them teach, half of them measure.",
+            "For a repair: a folder or zip of pictures of the task, in a folder a class (its name "
+            "or its index). Half of them teach, half of them measure.",
             str,
             least=1,
             most=4096,
-            metavar="DIR",
-            ways=("inspect", "repair"),
+            metavar="DIR|ZIP",
+            is_pictures=True,
+            ways=("inspect", "repair", "submit", "rest"),
         ),
     )
     budget_s: float | None = field(

@@ -1,15 +1,15 @@
 """Labelled pictures of what a model is for: a folder a class, opened as defensively as probes are.
 
-Folders are named as the classes are or by their indices. Half of a class's pictures teach a repair
-and the other half measures it, in a fixed shuffled order. Does not know what a class is but its
-name.
+The folders lie in a folder or in a zip, where one more folder may be around them all. They have the
+classes' names or indices. Half of a class's pictures teach a repair and the other half measures it,
+in a fixed shuffled order. Does not know what a class is but its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,16 @@ import torch
 from torch import Tensor
 
 from inspector.errors import RequestError
-from inspector.probes.loading import Pixels, read_pictures
+from inspector.probes.admission import Admission
+from inspector.probes.loading import Pixels, decoded
+from inspector.probes.sources import Picture, pictures_of
 
 MOST, MOST_A_CLASS = 4096, 64
 """Pictures that are read, in all (2.5 GB at 224 pixels) and of one class: a repair asks for few."""
 _FIELD = "labelled"
+_LONGEST_NAME = 255
+"""Of a folder, in characters, as file systems have it; a zip may name longer ones, which take long
+to compare."""
 
 
 @dataclass(frozen=True)
@@ -59,69 +64,112 @@ class LabelledSet:
 
 
 def load_labelled(
-    folder: str, classnames: Sequence[str], size: int, key: Callable[[str], Hashable]
+    source: str, classnames: Sequence[str], size: int, key: Callable[[str], Hashable]
 ) -> LabelledSet:
     """All pictures at `size` x `size`, up to MOST_A_CLASS a class; fewer of each of many classes.
 
     Args:
+        source: the path of a folder or zip.
         key: what two names of the same class have in common.
 
     Raises:
-        RequestError: no such folder, a folder in it that is no class, two of one class, a picture
-            under two classes, or none at all.
+        RequestError: no such source, a folder in it that is no class, two of one class, a picture
+            under two classes, none at all, or pictures that decode to more than is reasonable.
     """
+    try:
+        with _pictures(Path(source)) as found:
+            return _read(_by_class(found, _Classes(classnames, key)), len(classnames), size)
+    except RequestError as problem:
+        raise RequestError(_FIELD, problem.detail) from problem
+
+
+def _read(
+    folders: Sequence[tuple[int, str, list[Picture]]], classes: int, size: int
+) -> LabelledSet:
     pictures: dict[bytes, tuple[Pixels, int]] = {}
-    skipped, wanted = 0, max(2, min(MOST_A_CLASS, MOST // len(classnames)))
-    for index, path in _folders(Path(folder), classnames, key):
-        images_of_class, missed = _pictures(path, size, wanted)
-        skipped += missed
-        for image in images_of_class:
+    # One for all: a limit for each folder is none for a zip that has many.
+    admission, wanted = Admission(), max(2, min(MOST_A_CLASS, MOST // classes))
+    for index, folder, of_class in folders:
+        for image in decoded(of_class, size, wanted, admission):
             if pictures.setdefault(_key(image), (image, index))[1] != index:
-                raise RequestError(
-                    _FIELD, f"a picture of {path.name!r:.100} has another label, too"
-                )
+                raise RequestError(_FIELD, f"a picture of {folder!r:.100} has another label, too")
     if not pictures:
         raise RequestError(_FIELD, "there is no usable picture in a folder of a class")
     images, labels = zip(*pictures.values(), strict=True)
     pixels = torch.from_numpy(np.stack(images)).float() / 255
-    return LabelledSet(pixels, torch.tensor(labels), skipped)
+    return LabelledSet(pixels, torch.tensor(labels), admission.skipped)
 
 
-def _folders(
-    root: Path, classnames: Sequence[str], key: Callable[[str], Hashable]
-) -> Iterator[tuple[int, Path]]:
-    """Class index and folder, in order of classes."""
-    if not root.is_dir():
-        raise RequestError(_FIELD, f"{root.name!r:.100} is no folder")
-    found = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."]
-    names = [key(name) for name in classnames]
-    by_name = [names.index(key(p.name)) if names.count(key(p.name)) == 1 else None for p in found]
-    by_index = [_index(path.name, len(names)) for path in found]
-    chosen = by_name if None not in by_name else by_index
-    if None in chosen:
-        unknown = found[by_name.index(None)].name
-        raise RequestError(
-            _FIELD,
-            f"{unknown!r:.100} is none of the model's classes, or the name of several; call all "
-            "folders by their names, or all by their indices from 0",
+@contextmanager
+def _pictures(source: Path) -> Iterator[dict[str, list[Picture]]]:
+    """By the outermost folder that they lie in; below it they have their names."""
+    with ExitStack() as stack:
+        if not source.is_dir():
+            yield _by_folder(stack.enter_context(pictures_of(source)))
+            return
+        # Each by itself: a folder of a class may be a link to one.
+        below = (path for path in sorted(source.iterdir()) if path.is_dir())
+        yield _by_folder(
+            replace(picture, name=f"{path.name}/{picture.name}")
+            for path in below
+            for picture in stack.enter_context(pictures_of(path))
         )
-    told = zip(chosen, found, strict=True)
-    pairs = sorted((index, path) for index, path in told if index is not None)
-    for (first, one), (second, other) in pairwise(pairs):
-        if first == second:
-            raise RequestError(_FIELD, f"{one.name!r:.100} and {other.name!r:.100} are one class")
-    yield from pairs
 
 
-def _index(name: str, count: int) -> int | None:
-    return int(name) if name.isascii() and name.isdigit() and int(name) < count else None
+def _by_folder(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
+    """Without those that lie in no folder or, as leftovers of some systems do, are hidden."""
+    folders: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        folder, _, name = picture.name.partition("/")
+        if name and not any(part.startswith(".") for part in picture.name.split("/")):
+            folders.setdefault(folder, []).append(replace(picture, name=name))
+    return folders
 
 
-def _pictures(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int]:
-    try:
-        return read_pictures(path, size, wanted)
-    except RequestError as problem:
-        raise RequestError(_FIELD, problem.detail) from problem
+class _Classes:
+    """Which class a folder is of."""
+
+    def __init__(self, names: Sequence[str], key: Callable[[str], Hashable]) -> None:
+        self._key, self.count = key, len(names)
+        self._known: dict[Hashable, int | None] = {}
+        for index, name in enumerate(map(key, names)):
+            self._known[name] = None if name in self._known else index
+
+    def by_name(self, folder: str) -> int | None:
+        """Its index; None for none, or for the name of several."""
+        return self._known.get(self._key(folder)) if len(folder) <= _LONGEST_NAME else None
+
+    def by_index(self, folder: str) -> int | None:
+        """The index that it is called by; None for what is none."""
+        is_number = len(folder) <= _LONGEST_NAME and folder.isascii() and folder.isdigit()
+        return int(folder) if is_number and int(folder) < self.count else None
+
+
+def _by_class(
+    found: dict[str, list[Picture]], classes: _Classes
+) -> list[tuple[int, str, list[Picture]]]:
+    """Class index, folder and its pictures, in order of classes."""
+    if len(found) == 1:
+        (only,) = found
+        if classes.by_name(only) is None and classes.by_index(only) is None:
+            found = _by_folder(found[only]) or found
+    # One more than there are classes is enough to have something wrong among them.
+    folders = sorted(found)[: classes.count + 1]
+    unknown = next((one for one in folders if classes.by_name(one) is None), None)
+    index_of = classes.by_name if unknown is None else classes.by_index
+    chosen: dict[int, str] = {}
+    for folder in folders:
+        index = index_of(folder)
+        if index is None:
+            raise RequestError(
+                _FIELD,
+                f"{unknown!r:.100} is none of the model's classes, or the name of several; call "
+                "all folders by their names, or all by their indices from 0",
+            )
+        if index in chosen:
+            raise RequestError(_FIELD, f"{chosen[index]!r:.100} and {folder!r:.100} are one class")
+        chosen[index] = folder
+    return [(index, folder, found[folder]) for index, folder in sorted(chosen.items())]
 
 
 def _key(image: Pixels) -> bytes:

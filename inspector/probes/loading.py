@@ -118,23 +118,32 @@ def read_pictures(path: Path, size: int, wanted: int) -> tuple[list[Pixels], int
     Raises:
         RequestError: see `load_pools`.
     """
+    admission = Admission()
+    with pictures_of(path) as pictures:
+        return decoded(pictures, size, wanted, admission), admission.skipped
+
+
+def decoded(pictures: list[Picture], size: int, wanted: int, admission: Admission) -> list[Pixels]:
+    """Up to `wanted` different ones of them (3, size, size), as far as `admission` goes.
+
+    Raises:
+        RequestError: they decode to more than is reasonable, with all that was admitted before.
+    """
     images: list[Pixels] = []
     seen: set[bytes] = set()
-    with pictures_of(path) as pictures:
-        admission = Admission()
-        admitted = admission.admit(_shuffled(pictures))
-        # Headers of all that will probably be needed come before the first pixel.
-        planned = list(itertools.islice(admitted, wanted))
-        for picture, header in itertools.chain(planned, admitted):
-            image = _decode(picture, header, size, admission)
-            if image is None or (key := hashlib.sha256(image.data).digest()) in seen:
-                admission.skipped += 1
-                continue
-            seen.add(key)
-            images.append(image)
-            if len(images) == wanted:
-                break
-    return images, admission.skipped
+    admitted = admission.admit(_shuffled(pictures))
+    # Headers of all that will probably be needed come before the first pixel.
+    planned = list(itertools.islice(admitted, wanted))
+    for picture, header in itertools.chain(planned, admitted):
+        image = _decode(picture, header, size, admission)
+        if image is None or (key := hashlib.sha256(image.data).digest()) in seen:
+            admission.skipped += 1
+            continue
+        seen.add(key)
+        images.append(image)
+        if len(images) == wanted:
+            break
+    return images
 
 
 def _shuffled(pictures: list[Picture]) -> list[Picture]:

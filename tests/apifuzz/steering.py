@@ -20,6 +20,7 @@ from schemathesis import Case, HookContext, hooks
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
 
+from inspector.options import Options, specs
 from tests.apifuzz.tally import Fault, Tally
 from tests.apifuzz.twin import Twin
 from tests.apifuzz.world import Known
@@ -136,7 +137,7 @@ class Steering:
             return
         there = {
             "upload_id": self._known.stored,
-            "probes": self._known.stored,
+            **{one.name: self._known.stored for one in specs(Options, "rest") if one.is_pictures},
             "sha256": self._known.hashes,
         }
         for name, values in there.items():

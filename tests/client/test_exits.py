@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.client.files import as_one_file, sha256_of
 from app.client.gate.exits import exit_code
 from tests.client.gating import Gate
 from tests.hostile import assemble
@@ -91,6 +92,8 @@ def test_a_wait_that_is_too_long(gate: Gate, checkpoint: Path) -> None:
         (["--label", "a=1", "--label", "a=2"], "gives 'a' twice"),
         (["--write", "pdf=x"], "--write knows table, json, sarif, junit, github"),
         (["--probes", "/no/such/folder"], "neither builtin nor a folder or zip"),
+        (["--repair", "--labelled", "/no/such/folder"], "is no folder or zip"),
+        (["--labelled", "/"], "labelled pictures serve a repair, and none is asked for"),
         (["--policy", "nobody-made-it"], "no policy 'nobody-made-it'"),
         (["--policy", "name@last"], "NAME@VERSION or a file"),
         (["--webhook", "http://10.0.0.1/"], "forbidden_webhook_target"),
@@ -165,6 +168,19 @@ def test_what_is_told_of_the_pictures_and_labels_arrives(
     report = service.get(f"/v1/inspections/{row['id']}/report.json")
     assert report["probes"]["in_distribution"]
     assert report["probes"]["source"] == "zip"
+
+
+def test_labelled_pictures_are_sent_as_one_zip(
+    gate: Gate, service: Embedded, checkpoint: Path, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        (tmp_path / "labelled" / name / "1.png").write_bytes(name.encode())
+    more = ["--repair", "--labelled", str(tmp_path / "labelled"), "--format", "json"]
+    row = json.loads(gate.submit(checkpoint, *more, verdict="clean").out)
+    with as_one_file(tmp_path / "labelled") as packed:
+        told = f"labelled: {packed.stat().st_size} bytes, sha256 {sha256_of(packed)}"
+    assert told in service.get(f"/v1/inspections/{row['id']}/report.json")["limits"]
 
 
 def test_names_that_nobody_states_are_left_to_the_file(

@@ -69,6 +69,14 @@ def probes_of(request: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def labelled_of(request: dict[str, Any]) -> list[str]:
+    """Of labelled pictures their bytes: whether these arrived can be seen."""
+    if request["labelled"] is None:
+        return []
+    data = Path(request["labelled"]).read_bytes()
+    return [f"labelled: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"]
+
+
 def row_of(target: Target, steps: int) -> dict[str, Any]:
     """One entry of `per_class`."""
     nothing = {"asr_gain": 0.0, "prob_gain": 0.0, "text_feature_shift": 0.0}
@@ -96,7 +104,7 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
         "residual": 0.0, "reason": None,
     }  # fmt: skip
     return {
-        "succeeded": False,  # Nobody can give labels to a service.
+        "succeeded": False,  # What it made is no other model.
         "outcome": "unproved",
         "strategy": "none",
         "accuracy": None,
@@ -162,7 +170,7 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
         is_complete=verdict != "inconclusive",
         repair=repair_of(first, rows[0]) if request["repair"] else None,
         artifacts=files,
-        limits=["a stand-in looked at nothing"],
+        limits=["a stand-in looked at nothing", *labelled_of(request)],
     )
 
 

@@ -42,8 +42,14 @@ def _parser() -> _Parser:
     parser.add_argument("--profile", help="quick, standard, paper or thorough")
     parser.add_argument("--fail-on", help="suspicious (the default) or backdoored")
     parser.add_argument("--policy", metavar="NAME|FILE.json", help="judge by a policy instead")
-    parser.add_argument("--probes", default="builtin", metavar="DIR|ZIP|builtin")
+    parser.add_argument("--probes", default=orders.BUILT_IN, metavar="DIR|ZIP|builtin")
     parser.add_argument("--in-distribution", action="store_true", default=None)
+    parser.add_argument("--repair", action="store_true", default=None, help="also try to repair")
+    parser.add_argument(
+        "--labelled",
+        metavar="DIR|ZIP",
+        help="for --repair: pictures of the task, in a folder a class, which teach and measure it",
+    )
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--webhook", metavar="URL", help="tell this address when it has ended")
     parser.add_argument(
@@ -67,7 +73,7 @@ def main() -> NoReturn:
         wanted = Submission(
             given.artifact,
             _asked(given),
-            probes=orders.pictures(given.probes),
+            pictures=orders.pictures(probes=given.probes, labelled=given.labelled),
             timeout_s=given.timeout,
             format=given.format,
             copies=orders.copies(given.write),
@@ -96,10 +102,13 @@ def _asked(given: argparse.Namespace) -> Json:
         "profile": given.profile,
         "fail_on": given.fail_on,
         "in_distribution": given.in_distribution,
+        "repair": given.repair,
         "webhook": given.webhook and orders.webhook(given.webhook),
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     for name, text in orders.pairs(given.set, "--set").items():
+        if name in ("probes", "labelled"):
+            raise ValueError(f"--{name} says which pictures to send, not --set")
         asked[name] = _value(text)
     return asked
 

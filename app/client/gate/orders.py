@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+BUILT_IN = "builtin"
+"""Probes that every service has."""
 FORMATS = ("table", "json", "sarif", "junit", "github")
 """How an outcome is told; the modules of this package, and the inspection's own JSON."""
 
@@ -79,13 +81,17 @@ def copies(given: Iterable[str]) -> dict[str, Path]:
     return {name: Path(file) for name, file in found.items()}
 
 
-def pictures(given: str) -> Path | None:
-    """The folder or zip of probes; None for the built-in ones. Raises ``ValueError``."""
-    if given == "builtin":
-        return None
-    if not Path(given).exists():
-        raise ValueError(f"--probes {given!r:.200} is neither builtin nor a folder or zip")
-    return Path(given)
+def pictures(**given: str | None) -> dict[str, Path]:
+    """By option the folder or zip of pictures, where one is given that is not built in.
+
+    Raises ``ValueError`` for what is not there.
+    """
+    found = {name: Path(one) for name, one in given.items() if one not in (None, BUILT_IN)}
+    for name, path in found.items():
+        if not path.exists():
+            what = f"neither {BUILT_IN} nor a" if name == "probes" else "no"
+            raise ValueError(f"--{name} {str(path)!r:.200} is {what} folder or zip")
+    return found
 
 
 def webhook(url: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Submission:
 
     Attributes:
         asked: of ``Client.inspect``: backbone, manifest, labels, webhook and any option.
-        probes: a folder or zip of pictures; None for the built-in ones.
+        pictures: by option (probes, labelled) a folder or zip of them.
         copies: files to write besides, by format.
         policy: a name that the service knows, NAME@VERSION, or a file; None for ``fail_on`` alone.
         out: a folder for all that a finished inspection leaves; new, or empty.
@@ -36,7 +36,7 @@ class Submission:
 
     artifact: Path
     asked: dict[str, Any]
-    probes: Path | None = None
+    pictures: dict[str, Path] = field(default_factory=dict)
     wait: bool = True
     timeout_s: float | None = None
     format: str = "table"
@@ -99,9 +99,8 @@ def submit(client: Client, wanted: Submission, watcher: Watcher) -> Outcome:
     policy = None if wanted.policy is None else _policy(client, wanted.policy)
     if wanted.out is not None:
         _make_empty(wanted.out)
-    row = client.inspect(
-        wanted.artifact, probes=wanted.probes, progress=watcher.sent, **wanted.asked
-    )
+    asked = wanted.asked | wanted.pictures
+    row = client.inspect(wanted.artifact, progress=watcher.sent, **asked)
     if not wanted.wait:
         return Outcome(wanted.artifact, row, links=_links(client, row), waited=False)
     try:

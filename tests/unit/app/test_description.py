@@ -69,6 +69,7 @@ WISH = {"backbone": "pocket"}
 UPLOAD, SHA = {"upload_id": "upl_" + "0" * 32}, {"sha256": "0" * 64}
 CLASSES, MANIFEST = {"classes": ["a"]}, {"manifest": {"classnames": ["a"]}}
 PROBES = {"probes": "upl_" + "1" * 32}
+LABELLED = {"labelled": "upl_" + "2" * 32}
 BODIES: list[Json] = [
     WISH | UPLOAD | CLASSES,
     WISH | SHA | MANIFEST,
@@ -99,6 +100,11 @@ BODIES: list[Json] = [
     WISH | UPLOAD | CLASSES | {"in_distribution": True, "probes": "builtin"},
     WISH | UPLOAD | CLASSES | {"in_distribution": True} | PROBES,
     WISH | UPLOAD | CLASSES | {"in_distribution": False},
+    WISH | UPLOAD | CLASSES | LABELLED,
+    WISH | UPLOAD | CLASSES | LABELLED | {"repair": False},
+    WISH | UPLOAD | CLASSES | LABELLED | {"repair": True},
+    WISH | UPLOAD | CLASSES | {"labelled": None, "repair": False},
+    WISH | UPLOAD | CLASSES | {"labelled": "builtin", "repair": True},
 ]
 
 

@@ -65,6 +65,8 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"targets": 1},
         {"targets": -2},
         {"probes": "/tmp/x.zip"},
+        {"labelled": "/tmp/x.zip", "repair": True},
+        {"labelled": "builtin", "repair": True},
         {"in_distribution": True},
         {"in_distribution": "often"},
         {"surprise": 1},
@@ -127,6 +129,31 @@ def test_a_slip_in_a_backbones_name_is_answered_at_once(
     ledger.close()
 
 
+def test_labelled_pictures_without_a_repair_are_refused_by_name(ledger: Ledger) -> None:
+    upload = ledger.upload(b"some bytes")["id"]
+    body = {"upload_id": upload, "backbone": "pocket", "classes": CLASSES, "labelled": upload}
+    for more in ({}, {"repair": False}):
+        answer = ledger.api.post("/v1/inspections", json=body | more)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        (error,) = answer.json()["errors"]
+        assert error["location"] == ["body", "labelled"]
+        assert "set repair to true" in error["message"]
+    assert ledger.api.post("/v1/inspections", json=body | {"repair": True}).status_code == 202
+
+
+@pytest.mark.parametrize("option", ["probes", "labelled"])
+def test_pictures_must_be_complete_uploads(ledger: Ledger, option: str) -> None:
+    upload = ledger.upload(b"some bytes")["id"]
+    body = {"upload_id": upload, "backbone": "pocket", "classes": CLASSES, "repair": True}
+    open_one = ledger.api.post("/v1/uploads", json={"filename": "m", "size": 5}).json()["id"]
+    for pictures, status, code in (
+        (open_one, 409, "upload_incomplete"),
+        ("upl_" + "0" * 32, 404, "not_found"),
+    ):
+        answer = ledger.api.post("/v1/inspections", json=body | {option: pictures})
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
 def test_an_upload_must_be_complete(ledger: Ledger) -> None:
     upload = ledger.api.post("/v1/uploads", json={"filename": "m", "size": 5}).json()
     body = {"upload_id": upload["id"], "backbone": "pocket", "classes": CLASSES}
@@ -144,8 +171,10 @@ def test_an_idempotency_key_creates_once(ledger: Ledger) -> None:
     assert again.json() == first.json()
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
-    other = ledger.api.post("/v1/inspections", json=body | {"seed": 1}, headers=headers)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    repair = {"repair": True, "labelled": upload["id"]}
+    for change in ({"seed": 1}, {"repair": True}, repair):
+        other = ledger.api.post("/v1/inspections", json=body | change, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     assert len(ledger.api.get("/v1/inspections").json()["items"]) == 1
 
 

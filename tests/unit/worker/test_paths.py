@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from inspector.clip.backbone import Backbone, load_backbone
 from tests.support.backbone_files import WRITERS
@@ -162,6 +163,41 @@ def test_probes_that_are_no_zip(service: tuple[Ledger, Runner], vendor: bytes) -
         said = answers(ledger, row["id"])
         assert "request-invalid" in str(said)
         assert TELLING not in str(said) and "/tmp" not in str(said)
+
+
+def zip_of_pictures(*folders: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as box:
+        for number, folder in enumerate(folders):
+            picture = io.BytesIO()
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(picture, "png")
+            box.writestr(f"{folder}/1.png", picture.getvalue())
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (zip_of_pictures("cat", "stop sign"), None),
+        (b"no zip at all", "'labelled.zip' is neither a folder nor a readable zip"),
+        (zip_of_pictures("cat", "dog"), "'dog' is none of the model's classes"),
+        (zip_of_pictures(), "there is no usable picture in a folder of a class"),
+    ],
+    ids=["sound", "no zip", "no class", "empty"],
+)
+def test_labelled_pictures_are_opened_by_the_inspection(
+    service: tuple[Ledger, Runner], vendor: bytes, content: bytes, said: str | None
+) -> None:
+    labelled = service[0].upload(content, filename="mine.zip")["id"]
+    wish = {"backbone": "good", "repair": True, "labelled": labelled}
+    seen, answers = inspected(service, vendor, **wish)
+    assert seen["status"] == "succeeded"
+    report = json.loads(next(text for place, text in answers.items() if place.endswith("json")))
+    found = [one["message"] for one in report["findings"] if one["id"] == "request-invalid"]
+    assert len(found) == (said is not None)
+    assert said is None or (said in found[0] and "labelled" in found[0])
+    assert (report["probes"] is None) == (said is not None)
+    assert TELLING not in str(answers) and "/tmp" not in str(answers)
 
 
 def test_a_child_that_breaks_says_so_without_its_files(

@@ -277,6 +277,29 @@ def test_uploaded_probes_reach_the_inspection_with_what_is_said_of_them(
     assert_conforms(report)
 
 
+def test_labelled_pictures_reach_the_inspection_as_a_file(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    content = b"a zip of labelled pictures"
+    labelled = ledger.upload(content, filename="labelled.zip")
+    row = submit(repair=True, labelled=labelled["id"])
+    assert runner.run()
+    report = ledger.api.get(f"/v1/inspections/{row['id']}/report.json").json()
+    told = f"labelled: {len(content)} bytes, sha256 {labelled['sha256']}"
+    assert told in report["limits"]
+
+
+def test_a_job_from_before_there_were_labelled_pictures_is_run(
+    ledger: Ledger, runner: Runner, submit: Submit
+) -> None:
+    row = submit(repair=True)
+    with ledger.context.database.begin() as session:
+        kept = session.get_one(Inspection, row["id"])
+        kept.request = {key: one for key, one in kept.request.items() if key != "labelled"}
+    assert runner.run()
+    assert ledger.get(row["id"])["status"] == "succeeded"
+
+
 def test_registered_backbones_are_resolved_by_the_operator_only(
     tmp_path: Path, checkpoint: bytes
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from pydantic import ValidationError
 
+from app.client import Client
+from app.inspections.schemas import InspectionCreate
 from inspector.options import Options, Policy, Selection, Spec, WrongOption, specs
 
 ROOT = Path(__file__).parents[4]
@@ -79,6 +83,21 @@ def test_words_of_a_command_line(name: str, text: str, value: object) -> None:
 def test_words_that_mean_nothing(name: str, text: str) -> None:
     with pytest.raises(WrongOption):
         SPECS[name].parsed(text)
+
+
+def test_pictures_that_the_service_takes_can_be_sent_to_it() -> None:
+    """What is a path here is an upload there, whichever option it is."""
+    pictures = [spec for spec in specs(Options) if spec.is_pictures]
+    assert [spec.name for spec in pictures] == ["probes", "labelled"]
+    sent = inspect.signature(Client.inspect).parameters
+    wish = {"sha256": "ab" * 32, "backbone": "pocket", "repair": True}
+    for spec in pictures:
+        assert {"inspect", "submit", "rest"} <= set(spec.ways)
+        assert sent[spec.name].annotation == "Path | None"
+        assert spec.help in str(InspectionCreate.model_fields[spec.name].description)
+        InspectionCreate.model_validate(wish | {spec.name: "upl_" + "1" * 32})
+        with pytest.raises(ValidationError):
+            InspectionCreate.model_validate(wish | {spec.name: "/some/folder"})
 
 
 def with_one_more(folder: Path) -> Path:
