@@ -1,5 +1,9 @@
 # The API: no torch. Also runs the migrations (command: clipvet migrate).
 FROM python:3.12-slim
+# Pango sets the text of report.pdf.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 fonts-dejavu-core \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /srv
 COPY pyproject.toml README.md ./
 COPY docker/app_requirements.py docker/
