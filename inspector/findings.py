@@ -149,6 +149,7 @@ WEAKNESSES: dict[str, Weakness] = {
     "backbone-unusable": _NONE,
     "request-invalid": _NONE,
     "numerical-error": _NONE,
+    "no-bank": _NONE,
     "budget-exceeded": _NONE,
     "other-model-inspected": _NONE,
 }

@@ -115,7 +115,7 @@ def second_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         work()
         return 1.0
 
-    monkeypatch.setattr(cost, "_timed", timed)
+    monkeypatch.setattr(cost, "timed", timed)
 
 
 @pytest.mark.usefixtures("second_a_batch")
