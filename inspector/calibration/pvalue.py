@@ -25,7 +25,7 @@ from inspector.errors import RequestError
 from inspector.profiles import TWINS, Profile
 
 SHIPPED = Path(__file__).with_name("banks")
-"""Banks that come with clipvet; how they were made stands in `tests/bench/banks.py`."""
+"""Banks that come with clipvet, made by `tests/bench/banks.py`; there is none yet."""
 ACCUSED, WARNED = 0.02, 0.05
 """Shares of honest models that may be accused and warned of, priced before any was measured."""
 TASK = "pictures of the task"

@@ -1,8 +1,8 @@
 """The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FILE.json`.
 
 TABLE holds the rows of `python -m tests.exam look TAG ZOO --part bank` of one backbone and profile: honest models, each
-inspected with pictures of its own task as a suspect is. A bank is their scores and how each model was made. A test
-holds the banks in `inspector/calibration/banks` to the rows that they were made from.
+inspected with pictures of its own task as a suspect is. A bank is their scores and how each model was made.
+None is shipped yet: the first is half read.
 """
 
 from __future__ import annotations
