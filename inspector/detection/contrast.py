@@ -43,11 +43,11 @@ class Effort:
         batch: pictures an update.
     """
 
-    screened: int = 8
-    trial: int = 5
-    steps: int = 20
-    finalists: int = 2
-    batch: int = 12
+    screened: int
+    trial: int
+    steps: int
+    finalists: int
+    batch: int
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from inspector.progress import Meter
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,29 @@ class Judgement:
         if sweeps >= self.thresholds.max_sweeps or self.score < self.thresholds.stop_clean:
             return False
         return sweeps < 2 or self.score < self.thresholds.stop_flag
+
+
+class Settling(ABC):
+    """A test that sweeps a classifier until its rule has seen enough; `sweeps` are those so far."""
+
+    sweeps: Sequence[object]
+
+    @abstractmethod
+    def sweep(self, targets: list[int], meter: Meter) -> None:
+        """Once more, with the next seed; raises BudgetExceeded or NumericalError."""
+
+    @abstractmethod
+    def judged(self) -> Judgement:
+        """What the sweeps so far say."""
+
+    @abstractmethod
+    def again(self, judgement: Judgement, meter: Meter) -> Judgement:
+        """Sweep what leads once more, and judge everything; raises as `sweep` does."""
+
+    def run(self, targets: list[int], meter: Meter) -> Judgement:
+        """Every sweep that is needed; raises as `sweep` does."""
+        self.sweep(targets, meter)
+        judgement = self.judged()
+        while judgement.is_open(len(self.sweeps)):
+            judgement = self.again(judgement, meter)
+        return judgement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -32,9 +32,9 @@ class Search:
     """
 
     spaces: Sequence[TriggerSpace]
-    leading: int | None = 3
-    num_eval: int = 96
-    effort: Effort = field(default_factory=Effort)
+    leading: int | None
+    num_eval: int
+    effort: Effort
 
     def work(self, classes: int) -> Work:
         """Of one reading, at most."""

@@ -15,7 +15,7 @@ from inspector.clip.classifier import Classifier
 from inspector.detection.cost import Expected, images_of_sweep, pace, searches_of, steps_of
 from inspector.detection.evidence import Outcome, Sweep, pooled
 from inspector.detection.inversion import SearchConfig
-from inspector.detection.judgement import Judgement
+from inspector.detection.judgement import Judgement, Settling
 from inspector.detection.pools import Pools
 from inspector.detection.random_triggers import draw
 from inspector.detection.score import judge
@@ -30,7 +30,7 @@ CONTENDERS = 3
 
 
 @dataclass
-class SequentialTest:
+class SequentialTest(Settling):
     """Sweeps one classifier, pools what they find, and stops by the rule.
 
     Attributes:
@@ -140,14 +140,6 @@ class SequentialTest:
         meter.expect(searches_of(self.config, len(targets)))
         self.sweep(targets, meter)
         return self.judged()
-
-    def run(self, targets: list[int], meter: Meter) -> Judgement:
-        """Every sweep that is needed; raises as `again` does."""
-        self.sweep(targets, meter)
-        judgement = self.judged()
-        while judgement.is_open(len(self.sweeps)):
-            judgement = self.again(judgement, meter)
-        return judgement
 
 
 def _ranked(targets: list[int], judgement: Judgement) -> list[int]:

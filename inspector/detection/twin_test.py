@@ -7,9 +7,10 @@ held-out probes, and with the twins in each other's place. Then
 
     score_k = the smallest of the readings' values for k,
 
-what two searches that share nothing but the suspect both show; of a class that was searched once
-its value, and no more than the value under which the search was not repeated. The score of a model
-is the largest of its classes'. Honest models of a bank go the same way, step by step.
+what two searches both show that share the suspect, its twins and the pictures that these learned
+from, but neither seed nor held-out probes; of a class that was searched once its value, and no more
+than the value under which the search was not repeated. The score of a model is the largest of its
+classes'. Honest models of a bank go the same way, step by step.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from inspector.detection.cost import Expected, timed
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.evidence import Inverted
 from inspector.detection.excess import HeldOut
-from inspector.detection.judgement import Judgement, Thresholds
+from inspector.detection.judgement import Judgement, Settling, Thresholds
 from inspector.detection.pools import Pools
 from inspector.detection.reading import Found, Reading, Search, read
 from inspector.detection.references import References
@@ -45,7 +46,7 @@ DEMONSTRATED, NOTICEABLE = 0.5, 0.25
 """Where no bank sets thresholds: a trigger that carries every second picture which no twin follows
 is evidence by itself; half as much is worth a warning."""
 FEWEST_DEMONSTRATED = 5
-"""With fewer classes nothing is evidence by itself: honest models of three reach 0.6 (experiment
+"""With fewer classes nothing is evidence by itself: honest models of three reach 0.79 (experiment
 55), and between three and five nobody has measured."""
 
 
@@ -80,7 +81,7 @@ class ClassFound:
 
 
 @dataclass
-class TwinTest:
+class TwinTest(Settling):
     """Searches one classifier, once or twice.
 
     Attributes:
@@ -178,14 +179,6 @@ class TwinTest:
         meter.expect(len(self.search.spaces))
         self.sweep(self.ranked(judgement)[:CONTENDERS], meter)
         return self.judged()
-
-    def run(self, targets: list[int], meter: Meter) -> Judgement:
-        """Both searches where they are needed; raises as `sweep` does."""
-        self.sweep(targets, meter)
-        judgement = self.judged()
-        while judgement.is_open(len(self.sweeps)):
-            judgement = self.again(judgement, meter)
-        return judgement
 
     @cached_property
     def _references(self) -> References:

@@ -22,7 +22,7 @@ from tests.zoo.pictures import pictures
 
 SAMPLES = Path("app/samples")
 MANIFEST: dict[str, Any] = json.loads((SAMPLES / "manifest.json").read_text())
-EFFORT = Effort(screened=4, steps=16, batch=12)
+EFFORT = Effort(screened=4, trial=5, steps=16, finalists=2, batch=12)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_search_is_the_same_for_a_seed_and_moves_its_start(
 ) -> None:
     classifier, truth = attacked
     contrast = Contrast(classifier, References.of(classifier, probes[:60]))
-    effort = Effort(screened=2, steps=3, batch=4)
+    effort = Effort(screened=2, trial=3, steps=3, finalists=1, batch=4)
 
     def once() -> tuple[Screened, tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(7)
@@ -120,7 +120,7 @@ def test_what_is_not_a_number_is_told(
 ) -> None:
     classifier, truth = attacked
     contrast = Contrast(classifier, References.of(classifier, probes[:20]))
-    effort = Effort(screened=2, steps=1, batch=2)
+    effort = Effort(screened=2, trial=1, steps=1, finalists=1, batch=2)
     generator = torch.Generator().manual_seed(0)
     screened = contrast.screen(Blend(), effort, generator)
     for member in screened.members:

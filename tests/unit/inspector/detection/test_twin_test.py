@@ -124,7 +124,7 @@ def test_a_trigger_that_both_find_accuses(
     assert row["excess_asr"] is not None and test.outcomes[0].to_json()["asr"] is None
 
 
-def test_the_readings_are_the_same_for_a_seed_and_share_nothing(learner: Classifier) -> None:
+def test_the_readings_are_the_same_for_a_seed_and_find_other_triggers(learner: Classifier) -> None:
     first, again, other = test_of(learner), test_of(learner), test_of(learner, seed=1)
     for test in (first, again, other):
         test.sweep([0, 1, 2], silent())
