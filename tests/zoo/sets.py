@@ -58,6 +58,10 @@ RENDERED: dict[Part, tuple[str, ...]] = {
     "bank": ("counts3", "textures7", "patterns7", "grounds10"),
     "exam": ("sizes2", "corners6", "things6", "outlines8", "shapes9", "things12"),
 }
+FEW = ("textures2", "patterns4")
+"""Classes of two tasks of the bank alone: honest models of few classes answer otherwise (experiment 55), and one
+task of three was all that the bank had of them. They came after the tag `exam-1`; design and exam are as it has
+them."""
 LARGE = "pairs100"
 """The exam's hundred classes; one model takes minutes, so there are few."""
 PHOTOGRAPHS: dict[Part, tuple[str, ...]] = {
@@ -212,6 +216,8 @@ def _bank() -> Iterator[Model]:
     yield from _grid("bank", POCKET, tasks, _RECIPES, 2)
     yield from _grid("bank", POCKET, tasks, _OLDER)
     yield from _grid("bank", POCKET, tasks[:2], ("overtrained", "published"))
+    yield from _grid("bank", POCKET, FEW, ("clean",), 6)
+    yield from _grid("bank", POCKET, FEW, _HONEST)
     yield from _grid("bank", PHOTO_BACKBONE, photographs, ("clean",), 4)
     yield from _grid("bank", PHOTO_BACKBONE, photographs, _PHOTO_HONEST)
     yield from _grid("bank", SECOND_POCKET, tasks, ("clean",), 6)

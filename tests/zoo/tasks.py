@@ -95,6 +95,8 @@ TASKS: dict[str, Task] = {
                       _dim),
     "textures7": Task(_one("texture", "{} object", ATTRIBUTES["texture"]), _negative),
     "patterns7": Task(_one("pattern", "{} background", ATTRIBUTES["pattern"]), _faded),
+    "textures2": Task(_one("texture", "{} object", ATTRIBUTES["texture"][1:3]), _negative),
+    "patterns4": Task(_one("pattern", "{} background", ATTRIBUTES["pattern"][3:]), _faded),
     "things12": Task({pair: dict(zip(("colour", "shape"), pair.split(), strict=True))
                       for pair in _PAIRS}, _faded),
     "grounds10": Task(_one("background", "{} background", ("red", "orange", "yellow", "green",
