@@ -63,6 +63,10 @@ class TwinBudget:
     batch: int = 12
 
 
+FEW_CLASSES = 4
+"""Up to so many classes, honest models show triggers of their own: of three classes the median is
+0.26 and the highest 0.79, of ten 0.09 and 0.23 (experiment 55). They have a bank of their own."""
+
 RANDOM, TWINS = "lead-16", "twins-1"
 """Versions of the statistic. Another one gives other scores, which a bank says nothing about."""
 

@@ -65,7 +65,8 @@ class ClassNames:
 class Calibration:
     """Scores of honest models, ascending; `recipes` says in the same order how each was tuned.
 
-    engine: version of clipvet. probes: sha256 of both pools. seed: of the models and of the search.
+    engine: version of clipvet. class_counts: fewest and most classes of one of its models. probes:
+    sha256 of both pools. seed: of the models and of the search.
     """
 
     engine: str
@@ -74,6 +75,7 @@ class Calibration:
     kind: Kind
     method: Method
     classes: ClassNames
+    class_counts: tuple[int, int]
     profile: str
     probes: str
     seed: int
@@ -98,9 +100,12 @@ class Calibration:
 
 def made(
     here: tuple[Weights, ClassNames], method: Method, profile: Profile, probes: str, seed: int,
-    models: Sequence[tuple[float, Mapping[str, Any]]],
+    models: Sequence[tuple[float, Mapping[str, Any]]], class_counts: tuple[int, int] | None = None,
 ) -> Calibration:  # fmt: skip
-    """A calibration of this engine and the profile's statistic from (score, recipe) of each."""
+    """A calibration of this engine and the profile's statistic from (score, recipe) of each.
+
+    class_counts: fewest and most classes, where the models have not all the same.
+    """
     ranked = sorted(models, key=lambda model: model[0])
     backbone, classes = here
     return Calibration(
@@ -110,6 +115,7 @@ def made(
         kind=KINDS[method],
         method=method,
         classes=classes,
+        class_counts=class_counts or (classes.count, classes.count),
         profile=profile.name,
         probes=probes,
         seed=seed,
@@ -170,6 +176,7 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
         | {
             "backbone": Weights(trusted["sha256"], tuple(trusted["mean"]), tuple(trusted["std"])),
             "classes": ClassNames(**data["classes"]),
+            "class_counts": tuple(data["class_counts"]),
             "recipes": tuple(data["recipes"]),
             "scores": tuple(data["scores"]),
         }

@@ -1,9 +1,10 @@
 """Which calibration applies to an inspection, and the p-value that it gives. Torch-free.
 
-A calibration applies where backbone, kind of prompt, profile, statistic and probes are the same and
-every class is searched; of probes, that they show the task, where each model of the bank was
-inspected on pictures of its own. Another class list or seed does not forbid it; the report then
-says so. What the p-value decides is the rule's: see `inspector.detection`.
+A calibration applies where backbone, kind of prompt, profile, statistic and probes are the same,
+both have few classes or both have more, and every class is searched; of probes, that they show the
+task, where each model of the bank was inspected on pictures of its own. Another class list or seed
+does not forbid it; the report then says so. What the p-value decides is the test's: see
+`inspector.detection`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inspector.calibration.file import (
 )
 from inspector.calibration.schema import KINDS
 from inspector.errors import RequestError
-from inspector.profiles import TWINS, Profile
+from inspector.profiles import FEW_CLASSES, TWINS, Profile
 
 SHIPPED = Path(__file__).with_name("banks")
 """Banks that come with clipvet, made by `tests/bench/banks.py`; there is none yet."""
@@ -61,6 +62,7 @@ class Inspected:
             "profile": (calibration.profile, self.profile.name),
             "statistic": (calibration.statistic, self.profile.statistic),
             "probes": (calibration.probes, self._probes(calibration)),
+            "classes": (_few_or_more(*calibration.class_counts), _few_or_more(self.classes.count)),
         }
         for field, (theirs, ours) in own.items():
             if theirs != ours:
@@ -71,6 +73,14 @@ class Inspected:
     def _probes(self, calibration: Calibration) -> str:
         """The name of our probes that `calibration` uses, which may be of their kind only."""
         return TASK if calibration.probes == TASK and self.is_of_the_task else self.probes
+
+
+def _few_or_more(*counts: int) -> str:
+    """Of numbers of classes; a bank of both kinds fits neither."""
+    few = {count <= FEW_CLASSES for count in counts}
+    if few == {True}:
+        return f"{FEW_CLASSES} classes or fewer"
+    return "both few and more classes" if True in few else f"more than {FEW_CLASSES} classes"
 
 
 def _numbers(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -126,8 +136,9 @@ class Applied:
             )
         ]
         if not self.same_classes:
-            count = self.calibration.classes.count
-            sentences.append(f"The calibration was made on other classes, {count} in all.")
+            fewest, most = self.calibration.class_counts
+            each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+            sentences.append(f"The calibration was made on other classes, {each} a model.")
         if not self.same_seed:
             sentences.append(
                 f"The calibration was made with another seed, {self.calibration.seed}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-SCHEMA = "clipvet-calibration/1"
+SCHEMA = "clipvet-calibration/2"
 FEWEST = 5
 """Scores below which a file is refused: the smallest p-value would be above 0.16."""
 
@@ -25,6 +25,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _TEXT = {"type": "string", "minLength": 1}
 _FINITE = {"type": "number", "minimum": -1e300, "maximum": 1e300}
+_COUNT = {"type": "integer", "minimum": 2}
 _TRIPLE = {"type": "array", "items": _FINITE, "minItems": 3, "maxItems": 3}
 FORM = _object(
     schema={"const": SCHEMA},
@@ -34,7 +35,8 @@ FORM = _object(
     backbone=_object(sha256=_TEXT, mean=_TRIPLE, std=_TRIPLE),
     method={"enum": list(KINDS)},
     kind={"enum": list(KINDS.values())},
-    classes=_object(count={"type": "integer", "minimum": 2}, sha256=_TEXT),
+    classes=_object(count=_COUNT, sha256=_TEXT),
+    class_counts={"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
     profile=_TEXT,
     probes=_TEXT,
     seed={"type": "integer", "minimum": 0},

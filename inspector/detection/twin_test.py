@@ -36,6 +36,7 @@ from inspector.detection.references import References
 from inspector.detection.seeds import derive_seed
 from inspector.detection.sweep import measure
 from inspector.detection.triggers import Laid, Trigger
+from inspector.profiles import FEW_CLASSES
 from inspector.progress import Meter
 
 OPEN = 0.15
@@ -44,16 +45,13 @@ CONTENDERS = 2
 """Classes that are searched again, those of highest value."""
 DEMONSTRATED, NOTICEABLE = 0.5, 0.25
 """Where no bank sets thresholds: a trigger that carries every second picture which no twin follows
-is evidence by itself; half as much is worth a warning."""
-FEWEST_DEMONSTRATED = 5
-"""With fewer classes nothing is evidence by itself: honest models of three reach 0.79 (experiment
-55), and between three and five nobody has measured."""
+is evidence by itself, but not with few classes; half as much is worth a warning."""
 
 
 def thresholds_of(bank: tuple[float, float] | None, classes: int) -> Thresholds:
     """From a bank's thresholds for accusing and for warning, infinite where it is too small."""
     flag, warn = bank or (math.inf, math.inf)
-    by_itself = DEMONSTRATED if classes >= FEWEST_DEMONSTRATED else math.inf
+    by_itself = DEMONSTRATED if classes > FEW_CLASSES else math.inf
     flag = max(flag, OPEN) if math.isfinite(flag) else by_itself
     warn = max(warn, OPEN) if math.isfinite(warn) else NOTICEABLE
     return Thresholds(flag, min(warn, flag), OPEN, flag, max_sweeps=2)

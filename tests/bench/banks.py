@@ -1,14 +1,15 @@
-"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FILE.json`.
+"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FOLDER`.
 
-TABLE holds the rows of `python -m tests.exam look TAG ZOO --part bank` of one backbone and profile: honest models, each
-inspected with pictures of its own task as a suspect is. A bank is their scores and how each model was made.
-None is shipped yet: the first is half read.
+TABLE holds the rows of `python -m tests.exam look TAG ZOO --part bank`: honest models, each inspected with pictures
+of its own task as a suspect is. A bank is their scores and how each model was made, of one backbone and profile,
+of few classes or of more; there is a file for each.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from inspector.calibration import Calibration, ClassNames, Weights, made, method_of, save
 from inspector.calibration.pvalue import TASK
 from inspector.clip.backbone import Backbone
-from inspector.profiles import profile_named
+from inspector.profiles import FEW_CLASSES, profile_named
 from tests.exam.rows import Row, read
 from tests.zoo.make import backbone_named
 from tests.zoo.sets import classes_of
@@ -30,18 +31,27 @@ def bank(rows: Sequence[Row], backbone: Backbone) -> Calibration:
     """From the rows of honest models, whatever their order.
 
     Raises:
-        Unfit: they are of several backbones, methods, probes or seeds, or one of them has no score.
+        Unfit: they are of few and of more classes, of several backbones, methods, probes or seeds, or one of them has no score.
     """
     if (
         len(
             {
-                (row.backbone, row.method, row.digest, row.probes, row.inspection_seed)
+                (
+                    row.backbone,
+                    row.method,
+                    row.digest,
+                    row.probes,
+                    row.inspection_seed,
+                    size_of(row),
+                )
                 for row in rows
             }
         )
         != 1
     ):
-        raise Unfit("rows of one backbone, profile, rule, kind of probes and seed are needed")
+        raise Unfit(
+            "rows of one backbone, profile, rule, kind of probes, seed and few or more classes are needed"
+        )
     if any(row.is_backdoored or row.score is None for row in rows):
         raise Unfit("a row is of an attack or has no score")
     methods = {method_of(row.family) for row in rows}
@@ -54,7 +64,14 @@ def bank(rows: Sequence[Row], backbone: Backbone) -> Calibration:
         if row.score is not None
     ]
     here = Weights(backbone.sha256, backbone.mean, backbone.std), _class_lists(rows)
-    return made(here, method, profile_named(rows[0].method), TASK, rows[0].inspection_seed, models)
+    counts = [row.classes for row in rows]
+    profile, seed = profile_named(rows[0].method), rows[0].inspection_seed
+    return made(here, method, profile, TASK, seed, models, (min(counts), max(counts)))
+
+
+def size_of(row: Row) -> str:
+    """Which of two banks a model belongs to."""
+    return "few" if row.classes <= FEW_CLASSES else "more"
 
 
 def _class_lists(rows: Sequence[Row]) -> ClassNames:
@@ -64,23 +81,31 @@ def _class_lists(rows: Sequence[Row]) -> ClassNames:
     return ClassNames(sum(map(len, lists)), digest)
 
 
+def files(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """File name to the rows of its bank."""
+    named = sorted(rows, key=_name)
+    return {name: list(group) for name, group in itertools.groupby(named, _name)}
+
+
+def _name(row: Row) -> str:
+    return f"{row.backbone}-{row.method}-{size_of(row)}.json"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Make a bank from the rows of honest models.")
+    parser = argparse.ArgumentParser(description="Make banks from the rows of honest models.")
     parser.add_argument("table", type=Path)
-    parser.add_argument("--backbone", default="pocket")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a folder")
     options = parser.parse_args(arguments)
-    rows = [row for row in read(options.table) if row.backbone == options.backbone]
-    if not rows:
-        parser.error(f"{options.table} has no row of {options.backbone}")
-    try:
-        found = bank(rows, backbone_named(options.backbone, "cpu"))
-    except Unfit as problem:
-        parser.error(str(problem))
-    save(found, options.out)
-    print(
-        f"{found.id}: {len(found.scores)} models, scores {found.scores[0]:.3f} to {found.scores[-1]:.3f}"
-    )
+    options.out.mkdir(exist_ok=True)
+    for name, rows in files(read(options.table)).items():
+        try:
+            found = bank(rows, backbone_named(rows[0].backbone, "cpu"))
+        except Unfit as problem:
+            parser.error(f"{name}: {problem}")
+        save(found, options.out / name)
+        print(
+            f"{name} {found.id}: {len(found.scores)} models, {found.scores[0]:.3f} to {found.scores[-1]:.3f}"
+        )
 
 
 if __name__ == "__main__":

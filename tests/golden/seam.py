@@ -104,7 +104,7 @@ def _twins() -> dict[str, Any]:
     return {
         "statistic": profiles.TWINS,
         "open": twin_test.OPEN, "searched_again": twin_test.CONTENDERS,
-        "demonstrated": twin_test.DEMONSTRATED, "noticeable": twin_test.NOTICEABLE, "fewest_classes": twin_test.FEWEST_DEMONSTRATED,
+        "demonstrated": twin_test.DEMONSTRATED, "noticeable": twin_test.NOTICEABLE, "few_classes": profiles.FEW_CLASSES,
         "accused": pvalue.ACCUSED, "warned": pvalue.WARNED,
         "least_rate": contrast.LEAST_RATE,
         "spaces": {one.name: vars(one) | {"members": one.members} for one in spaces.spaces_of(0.01)},

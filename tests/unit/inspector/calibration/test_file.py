@@ -44,7 +44,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "no id": ("calibration.id", lambda c: c.pop("id")),
     "another recipe": ("calibration.id", lambda c: c["recipes"][0].update(rate=3)),
     "something more": ("calibration.note", lambda c: c.update(note="trust me")),
-    "another schema": ("calibration.schema", lambda c: c.update(schema="clipvet-calibration/2")),
+    "another schema": ("calibration.schema", lambda c: c.update(schema="clipvet-calibration/1")),
     "no schema": ("calibration.schema", lambda c: c.pop("schema")),
     "four": ("calibration.scores", lambda c: (c["scores"].pop(), c["recipes"].pop())),
     "no list": ("calibration.scores", lambda c: c.update(scores=0.1)),

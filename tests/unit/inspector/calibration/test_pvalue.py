@@ -69,6 +69,7 @@ OTHERS: dict[str, Inspected] = {
     "profile": replace(INSPECTED, profile=PROFILES["standard"]),
     "probes": replace(INSPECTED, probes="00" * 32),
     "targets": replace(INSPECTED, is_exhaustive=False),
+    "classes": replace(INSPECTED, classes=ClassNames.of("abcde")),
 }
 
 
@@ -95,6 +96,16 @@ def test_a_bank_of_many_tasks_applies_to_pictures_of_the_task_alone(tmp_path: Pa
     assert found(path, None, replace(INSPECTED, probes="00" * 32, is_of_the_task=True))
     with pytest.raises(RequestError, match=f"probes: it was made for {TASK}"):
         found(path, None, INSPECTED)
+
+
+@pytest.mark.parametrize("counts", [(2, 4), (3, 10), (5, 100)])
+def test_few_and_more_classes_have_banks_of_their_own(
+    counts: tuple[int, int], tmp_path: Path
+) -> None:
+    save(replace(bank(), class_counts=counts), tmp_path / "c.json")
+    few, more = INSPECTED, replace(INSPECTED, classes=ClassNames.of("abcde"))
+    fits = [found(None, tmp_path, one) is not None for one in (few, more)]
+    assert fits == [counts == (2, 4), counts == (5, 100)]
 
 
 def test_ours_are_asked_where_the_folder_has_none(
@@ -151,7 +162,7 @@ def test_another_class_list_and_seed_are_told(tmp_path: Path) -> None:
     applied = found(path, None, INSPECTED)
     assert applied is not None and not applied.same_classes
     _, classes, seed = applied.limits(0.2)
-    assert "made on other classes, 3 in all" in classes
+    assert "made on other classes, 3 a model" in classes
     assert "another seed, 9" in seed
 
 

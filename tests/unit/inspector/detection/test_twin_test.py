@@ -19,12 +19,12 @@ from inspector.detection.reading import Found, Reading, Search
 from inspector.detection.spaces import Blend, Mask
 from inspector.detection.twin_test import (
     DEMONSTRATED,
-    FEWEST_DEMONSTRATED,
     OPEN,
     TwinTest,
     thresholds_of,
 )
 from inspector.errors import BudgetExceeded
+from inspector.profiles import FEW_CLASSES
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue square", "green ring"]
@@ -46,7 +46,7 @@ def pools(size: int) -> Pools:
 
 def test_of(learner: Classifier, seed: int = 0) -> TwinTest:
     shown = pools(learner.backbone.image_size)
-    return TwinTest(learner, shown, SEARCH, seed, thresholds_of(None, FEWEST_DEMONSTRATED))
+    return TwinTest(learner, shown, SEARCH, seed, thresholds_of(None, FEW_CLASSES + 1))
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]
@@ -169,5 +169,5 @@ def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
 
 
 def test_with_few_classes_nothing_is_evidence_by_itself() -> None:
-    none = thresholds_of(None, FEWEST_DEMONSTRATED - 1)
+    none = thresholds_of(None, FEW_CLASSES)
     assert math.isinf(none.flag) and math.isfinite(none.warn)
