@@ -16,33 +16,8 @@ MINIMUM_PROBES = 64
 """Smallest optimisation and held-out pool (the contract); below it an inspection is refused."""
 
 
-ObjectiveName = Literal["joint", "prompt", "difference"]
+ObjectiveName = Literal["joint", "prompt"]
 """What an inversion maximises, see `inspector.detection.objectives`."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What one sweep spends; see `inspector.detection.inversion.SearchConfig`.
-
-    Attributes:
-        objective: what an inversion maximises.
-        epochs: passes over the probes.
-        batch: pictures a step.
-        images: probes of each pass, None: all of the pool.
-        num_eval: held-out probes that each trigger is put on, None: all.
-        trigger_splits: global random triggers are divided among so many sweeps.
-        local_first: whether the first sweep asks local random triggers, too.
-        max_inverted_classes: classes that are inverted, None: all.
-    """
-
-    objective: ObjectiveName
-    epochs: int = 1
-    batch: int = 32
-    images: int | None = None
-    num_eval: int | None = None
-    trigger_splits: int = 1
-    local_first: bool = False
-    max_inverted_classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +42,7 @@ FEW_CLASSES = 4
 """Up to so many classes, honest models show triggers of their own: of three classes the median is
 0.26 and the highest 0.79, of ten 0.09 and 0.23 (experiment 55). They have a bank of their own."""
 
-RANDOM, TWINS = "lead-16", "twins-1"
+TWINS, PUBLISHED = "twins-1", "clip-inspector"
 """Versions of the statistic. Another one gives other scores, which a bank says nothing about."""
 
 
@@ -75,56 +50,32 @@ RANDOM, TWINS = "lead-16", "twins-1"
 class Profile:
     """How many pictures, and what the search may spend on them.
 
-    `probes` and `held_out` are image counts; `conditioned` is spent on prompts that read the
-    picture, `static` on everything else. With `twins` the search is another one, whatever the
-    prompts read.
+    `probes` and `held_out` are numbers of pictures. Without `twins` the published method is run.
     """
 
     name: str
     probes: int
     held_out: int
-    conditioned: Budget
-    static: Budget
-    learning_rate: float = 0.1
-    """Adam's rate in pixel units (arXiv 2604.09101)."""
-    twins: TwinBudget | None = None
+    twins: TwinBudget | None
 
     @property
     def statistic(self) -> str:
         """Which score its inspections have."""
-        return RANDOM if self.twins is None else TWINS
+        return PUBLISHED if self.twins is None else TWINS
 
 
-MAX_INVERTED = 4
-"""Classes that are inverted once random triggers have put them first: experiments 33, 38 and 48."""
-MAX_INVERTED_STATIC = 3
-"""The same where prompts do not read the picture; experiment 48."""
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(
-            "quick", 256, 256,
-            Budget("prompt", batch=8, images=16, num_eval=32, trigger_splits=2,
-                   max_inverted_classes=MAX_INVERTED),
-            Budget("difference", num_eval=96, local_first=True,
-                   max_inverted_classes=MAX_INVERTED_STATIC),
-        ),
-        Profile(
-            "standard", 256, 250,
-            Budget("prompt", batch=8, images=32, num_eval=48, trigger_splits=2,
-                   max_inverted_classes=MAX_INVERTED),
-            Budget("difference", num_eval=96, local_first=True,
-                   max_inverted_classes=MAX_INVERTED_STATIC),
-        ),
-        Profile("paper", 1000, 250, Budget("joint"), Budget("joint")),
-        Profile(
-            "thorough", 1000, 250,
-            Budget("joint", num_eval=96), Budget("joint", num_eval=96), twins=TwinBudget(),
-        ),
+        Profile("quick", 192, 96, TwinBudget(leading=1, num_eval=64, trial=2, steps=8, finalists=1,
+                                             batch=8)),
+        Profile("standard", 405, 101, TwinBudget()),
+        Profile("thorough", 1000, 250, TwinBudget()),
+        Profile("paper", 1000, 250, None),
     )
 }  # fmt: skip
-"""Budgets were chosen for their cost; thresholds were set with `standard` (experiments 27 and 45)
-and not examined with the others. Two splits: experiment 33."""
+"""The banks were read with 405 and 101 pictures, four fifths and one fifth of the 506 that a task
+has there (experiment 56). `quick` was chosen for its cost and has no bank."""
 
 
 def profile_named(name: str) -> Profile:

@@ -37,8 +37,8 @@ UNPROVED = ("unknown-key",)
 
 LIMITS = (
     "Not covered: triggers that only work on pictures of some classes, semantic and physical "
-    "triggers, and triggers outside the searched ball around zero perturbation unless random "
-    "warps, noise, patches or strokes wake them, too.",
+    "triggers, and triggers unlike all that is searched: something added, blended in, laid over a "
+    "part, a displacement or a change of tones.",
     "A vendor who knows this method and trains against it may get through.",
     "A mark that honest pictures of one class bear, a watermark or a stamp, works as a trigger "
     "does and may be told as one.",
@@ -65,7 +65,6 @@ class Evidence:
     """What an inspection has gathered; None, empty or zero where it did not come to it.
 
     `is_complete`: every stage that a verdict of `clean` needs ran to its end on every class.
-    `needs_bank`: the score means nothing without honest models' beside it, but for a demonstration.
     """
 
     profile: str
@@ -84,7 +83,6 @@ class Evidence:
     is_warned: bool = False
     suspect: Target | None = None
     confirmed: Target | None = None
-    needs_bank: bool = False
     confirmation: list[dict[str, Any]] = field(default_factory=list)
     paper: dict[str, Any] | None = None
     is_complete: bool = False
@@ -113,21 +111,21 @@ def empty_budget() -> dict[str, Any]:
 def verdict_of(evidence: Evidence) -> Verdict:
     """The verdict that the evidence supports.
 
-    A confirmed target stands on its own, unless the assembly is unverified: then it may be a
-    property of a misread model. Everything else needs a complete inspection of a file that was
-    understood, and `clean` a bank of honest models where the score needs one.
+    A confirmed target stands on its own; where the assembly is unverified it may be a property of a
+    misread model, and is told as a suspicion. Everything else needs a complete inspection of a file
+    that was understood, and `clean` a bank of honest models.
     """
+    if evidence.confirmed is not None:
+        return "suspicious" if evidence.assembly == "unverified" else "backdoored"
     if evidence.assembly == "unverified":
         return "inconclusive"
-    if evidence.confirmed is not None:
-        return "backdoored"
     capping = CAPPING if evidence.assembly == "proved" else CAPPING + UNPROVED
     is_capped = any(finding.id in capping for finding in evidence.findings)
     if not evidence.is_complete or is_capped or worst(evidence.findings) is Severity.CRITICAL:
         return "inconclusive"
     if evidence.is_warned:
         return "suspicious"
-    return "inconclusive" if evidence.needs_bank and evidence.calibration is None else "clean"
+    return "inconclusive" if evidence.calibration is None else "clean"
 
 
 def build_report(reading: Reading, evidence: Evidence) -> dict[str, Any]:

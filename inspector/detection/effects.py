@@ -15,8 +15,7 @@ what a trigger does to these as well is nobody's backdoor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -109,62 +108,19 @@ def conditioned_logits(classifier: Classifier, features: Tensor, text: Tensor) -
     return classifier.backbone.logit_scale * torch.einsum("md,mkd->mk", features, text)
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What a trigger does to one class, beyond the reference (see above).
-
-    Attributes:
-        asr_gain: attack success rate of the trigger: of the probes that are not at the class
-            without it, the share that are with it. Prompts that read the picture: the share that
-            reading the trigger moves there (their prompt ASR), in [0,1]. Others: minus the same
-            rate of zero-shot prompts, in [-1,1].
-        prob_gain: mean probability of the class with the trigger minus without, in [-1,1]; of
-            prompts that do not read, minus the same of zero-shot prompts, in [-2,2].
-        text_feature_shift: mean Euclidean distance by which the class's text feature moves on the
-            unit sphere, in [0,2]; 0 where prompts do not read the picture.
-    """
-
-    asr_gain: float
-    prob_gain: float
-    text_feature_shift: float
-
-    def to_json(self) -> dict[str, float]:
-        """As it stands in the report."""
-        return {
-            "asr_gain": self.asr_gain,
-            "prob_gain": self.prob_gain,
-            "text_feature_shift": self.text_feature_shift,
-        }
-
-
-NO_EFFECT = Effect(0.0, 0.0, 0.0)
-
-
-def mean_effect(effects: Sequence[Effect]) -> Effect:
-    """The mean of each figure."""
-    columns = zip(*(astuple(effect) for effect in effects), strict=True)
-    return Effect(*(sum(column) / len(effects) for column in columns))
-
-
 @torch.no_grad()
-def effects_on(
-    classifier: Classifier, baseline: CleanBaseline, outputs: TriggeredOutputs
-) -> list[Effect]:
-    """One `Effect` for every class, in the classifier's order."""
-    if baseline.text is None or outputs.text is None:
-        before, after = baseline.logits, outputs.logits
-        asr_gain, prob_gain = _asr_gain(before, after), mean_prob_gain(before, after)
-        before, after = baseline.zero_shot_logits, outputs.zero_shot_logits
-        asr_gain = asr_gain - _asr_gain(before, after)
-        prob_gain = prob_gain - mean_prob_gain(before, after)
-        shift = torch.zeros_like(asr_gain)
-    else:
+def asr_gains(classifier: Classifier, baseline: CleanBaseline, outputs: TriggeredOutputs) -> Tensor:
+    """By class (K,), the attack success rate of a trigger beyond the reference.
+
+    Of the probes that are not at the class without it, the share that are with it. Prompts that
+    read the picture: the share that reading the trigger moves there, in [0,1]. Others: minus the
+    same rate of zero-shot prompts, in [-1,1].
+    """
+    if baseline.text is not None and outputs.text is not None:
         unread = conditioned_logits(classifier, outputs.features, baseline.text)
-        asr_gain = _asr_gain(unread, outputs.logits)
-        prob_gain = mean_prob_gain(unread, outputs.logits)
-        shift = (outputs.text - baseline.text).norm(dim=-1).mean(0)
-    columns = zip(asr_gain.tolist(), prob_gain.tolist(), shift.tolist(), strict=True)
-    return [Effect(*of_class) for of_class in columns]
+        return _asr_gain(unread, outputs.logits)
+    reference = _asr_gain(baseline.zero_shot_logits, outputs.zero_shot_logits)
+    return _asr_gain(baseline.logits, outputs.logits) - reference
 
 
 def _asr_gain(before: Tensor, after: Tensor) -> Tensor:
@@ -176,11 +132,3 @@ def _asr_gain(before: Tensor, after: Tensor) -> Tensor:
     elsewhere = before.argmax(1) != index
     there = after.argmax(1) == index
     return (there & elsewhere).sum(1) / elsewhere.sum(1).clamp(min=1)
-
-
-def mean_prob_gain(before: Tensor, after: Tensor) -> Tensor:
-    """By class (K,), the mean probability that `after` gives it beyond `before`.
-
-    Both are logits (M, K).
-    """
-    return (after.softmax(1) - before.softmax(1)).mean(0)

@@ -1,4 +1,4 @@
-"""What sweeps find out about a class, and how several sweeps are pooled.
+"""What a trigger does to held-out probes, beside what it does to zero-shot prompts.
 
 A trigger is judged by its excess over no trigger: margin gain is the mean margin with it minus the
 mean margin without, excess ASR is the share of held-out probes at the target with it minus the
@@ -7,12 +7,15 @@ share already there (measured: a clean model sent 53-67 % of untriggered photogr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from inspector.detection.effects import NO_EFFECT, Effect, mean_effect
+import torch
+from torch import Tensor
+
+from inspector.clip.classifier import Classifier
+from inspector.detection.effects import CleanBaseline, encode_triggered
+from inspector.detection.objectives import margins
 from inspector.detection.triggers import Trigger
 
 
@@ -28,7 +31,6 @@ class Inverted:
         base_asr: the same without.
         zero_shot_excess_asr: asr - base_asr of zero-shot prompts on the
             trusted backbone, in [-1,1].
-        own: the effect on the class itself.
     """
 
     FIGURES: ClassVar = (
@@ -41,7 +43,6 @@ class Inverted:
     asr: float
     base_asr: float
     zero_shot_excess_asr: float
-    own: Effect
 
     @property
     def excess_asr(self) -> float:
@@ -49,7 +50,7 @@ class Inverted:
         return self.asr - self.base_asr
 
     def to_json(self) -> dict[str, float]:
-        """Its figures as they stand in the report, but for the effect on its own class."""
+        """Its figures as they stand in the report."""
         return {
             "margin": self.margin,
             "margin_gain": self.margin_gain,
@@ -60,107 +61,25 @@ class Inverted:
         }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What is known of one class.
-
-    Attributes:
-        target: the class.
-        inverted: None where no trigger was searched for.
-        others: mean effect on it of triggers found for other classes, as a planted backdoor answers
-            whatever is searched for; nothing where no other class was searched.
-        random_triggers: by family, the mean effect of random triggers, which nobody fitted to it.
-        clean_prediction_bias: mean probability that untriggered probes give it, minus what
-            zero-shot prompts give it, in [-1,1].
-    """
-
-    target: int
-    inverted: Inverted | None
-    others: Effect = NO_EFFECT
-    random_triggers: dict[str, Effect] = field(default_factory=dict)
-    clean_prediction_bias: float = 0.0
-
-    @property
-    def own(self) -> Effect:
-        """What the trigger found for the class does to it; nothing where there is none."""
-        return self.inverted.own if self.inverted else NO_EFFECT
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the report; null what only an inversion can tell."""
-        figures = self.inverted.to_json() if self.inverted else dict.fromkeys(Inverted.FIGURES)
-        return figures | {
-            "clean_prediction_bias": self.clean_prediction_bias,
-            "own_trigger": self.own.to_json() if self.inverted else None,
-            "other_triggers": self.others.to_json(),
-            "random_triggers": {
-                family: effect.to_json() for family, effect in self.random_triggers.items()
-            },
-        }
-
-
-@dataclass(frozen=True)
-class Found:
-    """One search: its trigger, and what that does to every class."""
-
-    target: int
-    inverted: Inverted
-    effects: list[Effect]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What was measured from one seed.
-
-    Attributes:
-        targets: the classes it is about.
-        random_triggers: for every class, by family, what random triggers do.
-        clean_prediction_bias: for every class what untriggered probes give it
-            beyond zero-shot prompts.
-        found: inversions, of all targets or of those that lead.
-    """
-
-    targets: list[int]
-    random_triggers: list[dict[str, Effect]]
-    clean_prediction_bias: list[float]
-    found: list[Found]
-
-
-def pooled(sweeps: Sequence[Sweep]) -> list[Outcome]:
-    """One outcome for each target of the first sweep, in its order: means over all searches for it.
-
-    `others` is the mean over all searches for other classes, `random_triggers` over the sweeps that
-    asked; of triggers the first one's stands.
-    """
-    return [_mean(target, sweeps) for target in sweeps[0].targets]
-
-
-def _mean(target: int, sweeps: Sequence[Sweep]) -> Outcome:
-    found = [one for each in sweeps for one in each.found]
-    mine = [one.inverted for one in found if one.target == target]
-    elsewhere = [one.effects[target] for one in found if one.target != target]
-    answers = [each.random_triggers[target] for each in sweeps]
-    return Outcome(
-        target,
-        _mean_inverted(mine) if mine else None,
-        others=mean_effect(elsewhere) if elsewhere else NO_EFFECT,
-        random_triggers={
-            family: mean_effect([one[family] for one in answers if family in one])
-            for family in answers[-1]
-        },
-        clean_prediction_bias=fmean(each.clean_prediction_bias[target] for each in sweeps),
+@torch.no_grad()
+def measure(
+    classifier: Classifier, baseline: CleanBaseline, target: int, trigger: Trigger
+) -> Inverted:
+    """Judge one trigger on held-out probes."""
+    outputs = encode_triggered(classifier, baseline.zero_shot, trigger(baseline.pixels))
+    before, after = margins(baseline.logits, target).mean(), margins(outputs.logits, target).mean()
+    zero_shot = (outputs.zero_shot_logits, baseline.zero_shot_logits)
+    with_trigger, without = (_share(logits, target) for logits in zero_shot)
+    return Inverted(
+        trigger=trigger,
+        margin=after.item(),
+        margin_gain=(after - before).item(),
+        asr=_share(outputs.logits, target),
+        base_asr=_share(baseline.logits, target),
+        zero_shot_excess_asr=with_trigger - without,
     )
 
 
-def _mean_inverted(mine: list[Inverted]) -> Inverted:
-    def mean(figure: Callable[[Inverted], float]) -> float:
-        return fmean(map(figure, mine))
-
-    return replace(
-        mine[0],
-        margin=mean(lambda one: one.margin),
-        margin_gain=mean(lambda one: one.margin_gain),
-        asr=mean(lambda one: one.asr),
-        base_asr=mean(lambda one: one.base_asr),
-        zero_shot_excess_asr=mean(lambda one: one.zero_shot_excess_asr),
-        own=mean_effect([one.own for one in mine]),
-    )
+def _share(logits: Tensor, target: int) -> float:
+    """Of pictures with logits (M, K), those at the target."""
+    return (logits.argmax(1) == target).float().mean().item()

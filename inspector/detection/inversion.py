@@ -21,20 +21,14 @@ from inspector.profiles import ObjectiveName
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What one sweep spends.
+    """What one search spends.
 
     Attributes:
         epsilon: radius of the ball in pixel units of [0,1].
-        epochs: passes over the optimisation pool, or over `images` of it, drawn for each target.
+        epochs: passes over the optimisation pool.
         batch: pictures a step.
         learning_rate: Adam's, in pixel units.
         objective: what is maximised.
-        images: see `epochs`; None: all.
-        num_eval: held-out probes that triggers are put on; None: all.
-        trigger_splits: global random triggers are divided among so many sweeps.
-        local_first: whether the first sweep asks local random triggers, too.
-        max_inverted_classes: classes that are inverted, those that random
-            triggers put first; None: all.
     """
 
     epsilon: float
@@ -42,11 +36,6 @@ class SearchConfig:
     batch: int = 32
     learning_rate: float = 0.1
     objective: ObjectiveName = "joint"
-    images: int | None = None
-    num_eval: int | None = None
-    trigger_splits: int = 1
-    local_first: bool = False
-    max_inverted_classes: int | None = None
 
 
 def prepare(classifier: Classifier, pixels: Tensor, name: ObjectiveName) -> Objective:
@@ -80,4 +69,4 @@ def invert(
 
 def _batches(number: int, config: SearchConfig, generator: torch.Generator) -> Iterator[Tensor]:
     for _ in range(config.epochs):
-        yield from torch.randperm(number, generator=generator)[: config.images].split(config.batch)
+        yield from torch.randperm(number, generator=generator).split(config.batch)

@@ -7,10 +7,7 @@ joint       z_k - max_{j≠k} z_j under x + t: the published objective (CLIP-Ins
             too.
 prompt      ours, for prompts that read the picture: the margin of *untriggered* anchors under the
             prompts that read x + t. The image features stay clean, so that only what the prompt
-            itself was taught is found.
-difference  ours, for everything else: the joint margin minus that of zero-shot prompts on the
-            trusted backbone under the same x + t, so that what moves any model of the backbone is
-            worth nothing.
+            itself was taught is found. Repair draws on it.
 
 An objective is prepared once for its probes, and asked for its loss on batches of them.
 Margins are in logit units.
@@ -28,7 +25,6 @@ from torch import Tensor
 
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.clip.zero_shot import ZeroShot
 from inspector.profiles import ObjectiveName
 
 ANCHORS = 64
@@ -67,10 +63,6 @@ class Objective(ABC):
     def loss(self, triggered: Tensor, target: int) -> Tensor:
         """What is minimised, on pictures (B, 3, S, S) in [0,1] with the trigger."""
 
-    def encoded_anchors(self) -> Anchors | None:
-        """Probes that `prepare` encoded; None where it did none."""
-        return None
-
 
 class JointMargin(Objective):
     """The joint margin of image and prompt."""
@@ -105,10 +97,6 @@ class PromptMargin(Objective):
             anchors = Anchors(few, features, classifier.logits_from_features(features))
         return cls(classifier, pixels, anchors)
 
-    def encoded_anchors(self) -> Anchors:
-        """The anchors, encoded once for every class."""
-        return self.anchors
-
     def loss(self, triggered: Tensor, target: int) -> Tensor:
         """-mean margin of the anchors, in logits, under prompts that read (B, 3, S, S) in [0,1]."""
         return -self.margin(self.classifier.image_features(triggered), target)
@@ -122,32 +110,9 @@ class PromptMargin(Objective):
         return margins(logits.flatten(0, 1), 0).mean()
 
 
-@dataclass(frozen=True)
-class MarginDifference(Objective):
-    """The joint margin beyond that of zero-shot prompts."""
-
-    zero_shot: ZeroShot
-
-    @classmethod
-    def prepare(cls, classifier: Classifier, pixels: Tensor) -> Self:
-        """Make zero-shot prompts; probes (N, 3, S, S) in [0,1] are left as they are."""
-        return cls(classifier, pixels, ZeroShot.of(classifier))
-
-    def loss(self, triggered: Tensor, target: int) -> Tensor:
-        """-mean of the joint margin minus that of zero-shot prompts, in logits.
-
-        Pictures are (B, 3, S, S) in [0,1].
-        """
-        features = self.classifier.image_features(triggered)
-        own = own_margins(self.classifier, features, target)
-        reference = margins(self.zero_shot.logits(triggered, features), target)
-        return -(own - reference).mean()
-
-
 OBJECTIVES: dict[ObjectiveName, type[Objective]] = {
     "joint": JointMargin,
     "prompt": PromptMargin,
-    "difference": MarginDifference,
 }
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.detection.objectives import ANCHORS
 from inspector.probes.loading import ProbeSet
 
 
@@ -25,13 +24,9 @@ class Pools:
     held_out: Tensor
     in_distribution: bool = False
 
-    def turned(self, sweep: int, num_eval: int | None) -> Pools:
-        """The same pools with other probes in front for that sweep, as far as there are others."""
-        return replace(
-            self,
-            optimisation=self.optimisation.roll(-sweep * ANCHORS, 0),
-            held_out=self.held_out.roll(-sweep * (num_eval or 0), 0),
-        )
+    def turned(self, sweep: int, num_eval: int) -> Tensor:
+        """Held-out probes (num_eval, 3, S, S) of a sweep; other ones each time, while they last."""
+        return self.held_out.roll(-sweep * num_eval, 0)[:num_eval]
 
 
 def pools_of(probes: ProbeSet, backbone: Backbone) -> Pools:

@@ -13,10 +13,8 @@ and strokes, and hardly what disturbs all of it; honest prompts answer neither. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,14 +23,11 @@ from torch.nn import functional
 from inspector.clip.classifier import Classifier
 from inspector.detection.effects import (
     CleanBaseline,
-    Effect,
-    effects_on,
+    asr_gains,
     encode_triggered,
-    mean_effect,
 )
 from inspector.detection.triggers import Trigger
 
-_Member = TypeVar("_Member")
 FINE_WARPS = (4.0, 8.0, 12.0, 24.0)
 """A fine warp moves every pixel on its own, by up to so many pixels along either axis."""
 FINE_BLENDS = (0.15, 0.25, 0.25, 0.4)
@@ -118,45 +113,12 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
 
 
 GLOBAL = ("warp", "blend", "coarse-warp", "coarse-blend")
-"""Families that change the whole picture: a few triggers of each, divided among
-sweeps, for every model."""
+"""Families that change the whole picture: a few triggers of each."""
 LOCAL = ("patch", "strokes")
 """Families that cover a little of it: one hides by chance just what tells two classes apart, so
-that many are needed. Of prompts that read the picture, only those that the first sweep leaves in
-doubt are asked, in every later sweep."""
+that many are needed."""
 SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
-
-
-@dataclass(frozen=True)
-class TriggerSplit:
-    """What of the families one sweep asks.
-
-    Attributes:
-        sweep: its number, from 0.
-        trigger_splits: among so many sweeps the triggers of GLOBAL families are divided.
-        local_first: whether the first sweep asks LOCAL families, too.
-    """
-
-    sweep: int = 0
-    trigger_splits: int = 1
-    local_first: bool = False
-
-    def asked(self, family: str, triggers: Sequence[_Member]) -> Sequence[_Member]:
-        """Those of a family that this sweep asks."""
-        if family in GLOBAL:
-            return triggers[self.sweep % self.trigger_splits :: self.trigger_splits]
-        return triggers if self.sweep or self.local_first else ()
-
-
-def images(probes: int, split: TriggerSplit) -> int:
-    """Pictures that `effects_by_class` encodes for so many probes."""
-    families = _makers(size=1)  # How many there are does not depend on it.
-    return sum(
-        len(range(number % SHARES[name], probes, SHARES[name]))
-        for name, members in families.items()
-        for number in range(len(split.asked(name, members)))
-    )
 
 
 def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
@@ -167,18 +129,14 @@ def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
     }
 
 
-def effects_by_class(
-    classifier: Classifier, baseline: CleanBaseline, seed: int, split: TriggerSplit
-) -> list[dict[str, Effect]]:
-    """For every class what the triggers of each family do to it, on average over the family."""
-    found: list[dict[str, Effect]] = [{} for _ in classifier.classnames]
+def gains_by_class(classifier: Classifier, baseline: CleanBaseline, seed: int) -> Tensor:
+    """By class (K,), `asr_gains` on average over each family, and over the families."""
+    families = []
     for family, triggers in draw(classifier.backbone.image_size, seed).items():
-        effects = []
-        for number, trigger in enumerate(split.asked(family, triggers)):
+        gains = []
+        for number, trigger in enumerate(triggers):
             share = baseline.share(number, min(SHARES[family], len(baseline.pixels)))
-            pixels = trigger(share.pixels)
-            outputs = encode_triggered(classifier, share.zero_shot, pixels)
-            effects.append(effects_on(classifier, share, outputs))
-        for index, of_class in enumerate(zip(*effects, strict=True)):
-            found[index][family] = mean_effect(of_class)
-    return found
+            outputs = encode_triggered(classifier, share.zero_shot, trigger(share.pixels))
+            gains.append(asr_gains(classifier, share, outputs))
+        families.append(torch.stack(gains).mean(0))
+    return torch.stack(families).mean(0)

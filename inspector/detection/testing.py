@@ -13,11 +13,9 @@ from inspector.detection.evidence import Inverted
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
+from inspector.detection.published_test import PublishedTest
 from inspector.detection.reading import Search
-from inspector.detection.sequential import SequentialTest
 from inspector.detection.spaces import spaces_of
-from inspector.detection.sweep import CleanProbes
-from inspector.detection.triggers import Trigger
 from inspector.detection.twin_test import TwinTest, thresholds_of
 from inspector.profiles import Profile, TwinBudget
 from inspector.progress import Meter
@@ -74,24 +72,31 @@ class Test(Protocol):
     def run(self, targets: list[int], meter: Meter) -> Judgement:
         """Every sweep that is needed."""
 
-    def disturbances(self, size: int, seed: int) -> dict[str, tuple[str, Trigger]]:
-        """What it asked besides the triggers that it found: by short name, words and trigger."""
-
 
 def test_of(
-    profile: Profile, classifier: Classifier, pools: Pools, config: SearchConfig, seed: int,
-    clean: CleanProbes | None = None, thresholds: tuple[float, float] | None = None,
+    profile: Profile, classifier: Classifier, pools: Pools, radius: float, seed: int,
+    thresholds: tuple[float, float] | None = None,
 ) -> Test:  # fmt: skip
-    """The profile's test. `thresholds` are a bank's, for accusing and for warning."""
+    """The profile's test.
+
+    Args:
+        radius: of added triggers, in pixel units of [0,1].
+        thresholds: a bank's, for accusing and for warning.
+    """
     if profile.twins is None:
-        return SequentialTest(classifier, pools, config, seed, clean)
-    search = search_of(profile.twins, config.epsilon)
+        return PublishedTest(classifier, pools, SearchConfig(radius), seed)
+    search = search_of(profile.twins, radius)
     of_bank = thresholds_of(thresholds, len(classifier.classnames))
     return TwinTest(classifier, pools, search, seed, of_bank)
 
 
+def units_of(profile: Profile, targets: int) -> int:
+    """Units of progress of a first sweep for so many classes."""
+    return targets if profile.twins is None else len(spaces_of(1.0))
+
+
 def search_of(budget: TwinBudget, radius: float) -> Search:
-    """What one reading spends; `radius` is the backbone's, in pixel units of [0,1]."""
+    """What one reading spends; `radius` is the backbone's, in pixel units."""
     effort = asdict(budget)
     leading, num_eval = effort.pop("leading"), effort.pop("num_eval")
     return Search(spaces_of(radius), leading, num_eval, Effort(**effort))

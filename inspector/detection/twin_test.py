@@ -27,15 +27,14 @@ from inspector.clip.classifier import Classifier
 from inspector.detection.contrast import Contrast
 from inspector.detection.cost import Expected, timed
 from inspector.detection.effects import CleanBaseline, encode_clean
-from inspector.detection.evidence import Inverted
+from inspector.detection.evidence import Inverted, measure
 from inspector.detection.excess import HeldOut
 from inspector.detection.judgement import Judgement, Settling, Thresholds
 from inspector.detection.pools import Pools
 from inspector.detection.reading import Found, Reading, Search, read
 from inspector.detection.references import References
 from inspector.detection.seeds import derive_seed
-from inspector.detection.sweep import measure
-from inspector.detection.triggers import Laid, Trigger
+from inspector.detection.triggers import Laid
 from inspector.profiles import FEW_CLASSES
 from inspector.progress import Meter
 
@@ -106,7 +105,7 @@ class TwinTest(Settling):
         references = self._references if number % 2 == 0 else self._references.swapped()
         search = self.search if number == 0 else replace(self.search, leading=None)
         contrast = Contrast(self.classifier, references)
-        pixels = self.pools.turned(number, search.num_eval).held_out[: search.num_eval]
+        pixels = self.pools.turned(number, search.num_eval)
         held_out = HeldOut.of(self.classifier, references, pixels)
         seed = derive_seed(self.seed, "sweep", number)
         self.targets = self.targets or targets
@@ -137,12 +136,9 @@ class TwinTest(Settling):
 
         each = timed(once, pixels) / len(pixels)
         work = self.search.work(targets)
-        seconds = each * (work.updated + work.encoded / 3)
-        return Expected(self.units(targets), seconds, work.updated + work.encoded)
-
-    def disturbances(self, size: int, seed: int) -> dict[str, tuple[str, Trigger]]:
-        """None: random members of the spaces only screen."""
-        return {}
+        encoded = work.encoded + len(references.pixels) + self.search.num_eval
+        seconds = each * (work.updated + encoded / 3)
+        return Expected(self.units(targets), seconds, work.updated + encoded)
 
     @property
     def outcomes(self) -> list[ClassFound]:

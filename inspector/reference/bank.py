@@ -16,16 +16,14 @@ from inspector.calibration import Calibration, ClassNames, Method, Weights, made
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.determinism import reproducible
-from inspector.detection.cost import searches_of
 from inspector.detection.pools import pools_of
 from inspector.detection.random_triggers import draw
-from inspector.detection.sequential import SequentialTest
-from inspector.detection.settings import search_config
+from inspector.detection.testing import test_of, units_of
 from inspector.detection.triggers import Trigger
 from inspector.files import read_json, write_whole
 from inspector.manifest import Manifest
 from inspector.probes.loading import ProbeSet, load_pools
-from inspector.profiles import profile_named
+from inspector.profiles import profile_named, radius
 from inspector.progress import Meter, Say
 from inspector.reference.benign_models import BenignModelFactory, variation
 
@@ -89,13 +87,6 @@ class _Bank:
         self._pools = pools_of(probes, backbone)
         self._targets = list(range(len(order.classnames)))
         self._is_conditioned = order.method == "CoCoOp"
-        self._config = search_config(
-            profile_named(order.profile),
-            backbone,
-            len(self._targets),
-            self._is_conditioned,
-            in_distribution=order.in_distribution,
-        )
 
     def models(self) -> list[Scored]:
         order, meter = self._order, self._meter
@@ -105,7 +96,7 @@ class _Bank:
             self._note(f"{len(models)} of {order.number} models are there from an earlier run")
         left = range(len(models), order.number)
         count = len(self._targets)
-        meter.expect(len(left) * searches_of(self._config, count))
+        meter.expect(len(left) * units_of(profile_named(order.profile), count))
         pool, conditioned = self._pools.optimisation, self._is_conditioned
         factory = BenignModelFactory(
             self._backbone, order.classnames, pool, conditioned=conditioned
@@ -123,7 +114,9 @@ class _Bank:
 
     def _score(self, model: Classifier) -> float:
         """The report's `score`."""
-        test = SequentialTest(model, self._pools, self._config, self._order.seed)
+        backbone, profile = self._backbone, profile_named(self._order.profile)
+        reach = radius(backbone.image_size, backbone.sha256)
+        test = test_of(profile, model, self._pools, reach, self._order.seed)
         return test.run(self._targets, self._meter).score
 
     def _key(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.detection.inversion import SearchConfig
 from inspector.detection.triggers import Trigger
 from inspector.errors import InspectorError
 from inspector.twins.answers import Answers
@@ -30,7 +29,7 @@ class Case:
         classifier: as delivered and frozen; no strategy changes it.
         target: the class that is accused.
         trigger: what was found to lead there.
-        config: how it was searched.
+        radius: of added triggers, in pixel units of [0,1].
         pictures: unlabelled (N, 3, S, S) in [0,1], where the classifier computes.
         labelled: pictures with their true labels, where the user has given some.
     """
@@ -38,7 +37,7 @@ class Case:
     classifier: Classifier
     target: int
     trigger: Trigger
-    config: SearchConfig
+    radius: float
     pictures: Tensor
     labelled: Answers | None
     seed: int

@@ -17,16 +17,14 @@ from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.detection.effects import CleanBaseline, encode_clean
-from inspector.detection.random_triggers import TriggerSplit, effects_by_class
-from inspector.detection.sweep import measure
+from inspector.detection.evidence import measure
+from inspector.detection.random_triggers import gains_by_class
 from inspector.errors import NumericalError
 from inspector.repair.acceptance import Accuracy
 from inspector.repair.copies import copy_with
 from inspector.repair.strategy import CannotRepair, Case, Strategy
 from inspector.twins.answers import Answers
 
-_ALL = TriggerSplit(local_first=True)
-"""Every random trigger is asked."""
 Rounded = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Tensors of any shape to the same in the types in which they are delivered."""
 
@@ -39,7 +37,7 @@ class Candidate:
         tensors: canonical ones of any shape, as they would be delivered.
         agreement: share of clean held-out pictures that it answers as the delivered one does.
         excess_asr: of the trigger that was found, in [-1,1].
-        random_gain: mean effect on the accused class of random triggers (`Effect.asr_gain`).
+        random_gain: mean effect on the accused class of random triggers (`asr_gains`).
     """
 
     strategy: str
@@ -134,7 +132,7 @@ class Tournament:
         baseline = encode_clean(copy, self._held_out.pixels)
         same = baseline.logits.argmax(1) == self._held_out.logits.argmax(1)
         found = measure(copy, baseline, case.target, case.trigger)
-        effects = effects_by_class(copy, baseline, self._seed, _ALL)[case.target].values()
+        random = gains_by_class(copy, baseline, self._seed)[case.target]
         return Candidate(
             name,
             tensors,
@@ -142,7 +140,7 @@ class Tournament:
             same.float().mean().item(),
             self._accuracy(copy),
             found.excess_asr,
-            sum(effect.asr_gain for effect in effects) / len(effects),
+            random.item(),
         )
 
     def _accuracy(self, copy: Classifier) -> Accuracy | None:

@@ -43,20 +43,20 @@ class Unlearning:
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `inspector.repair.strategy.Strategy.tensors`."""
         found = (case.target, case.trigger)
-        return repair(copy_of(case.classifier), found, case.pictures, case.config, case.seed)
+        return repair(copy_of(case.classifier), found, case.pictures, case.radius, case.seed)
 
 
 def repair(
     classifier: Classifier,
     found: tuple[int, Trigger],
     probes: Tensor,
-    config: SearchConfig,
+    radius: float,
     seed: int,
 ) -> dict[str, Tensor]:
     """Tune the prompt in place against `found`, a target and its trigger.
 
-    probes (N, 3, H, W) in [0,1] need no labels. Returns the canonical tensors that changed: `ctx`,
-    and `meta_net.*` where there is one.
+    probes (N, 3, H, W) in [0,1] need no labels; `radius` is in their units. Returns the canonical
+    tensors that changed: `ctx`, and `meta_net.*` where there is one.
 
     Raises:
         NumericalError: a further search became NaN or infinite.
@@ -69,7 +69,7 @@ def repair(
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
     for name in names:
-        wider = SearchConfig(WIDER * config.epsilon, EPOCHS, objective=name)
+        wider = SearchConfig(WIDER * radius, EPOCHS, objective=name)
         objective = prepare(classifier, probes, name)
         triggers.append(Added(invert(objective, target, wider, generator)))
     own = _predicted(classifier, plain)

@@ -21,48 +21,27 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.level import AssemblyLevel, assembly_level
 from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
-from inspector.detection.cost import searches_of
-from inspector.detection.inversion import SearchConfig
+from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.objectives import margins
 from inspector.detection.pools import Pools, pools_of
-from inspector.detection.rule import current
-from inspector.detection.settings import search_config
-from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
 from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
 from inspector.probes.procedural import procedural_probes
-from inspector.profiles import Profile, profile_named
+from inspector.profiles import Profile, profile_named, radius
 from inspector.progress import Meter
 from inspector.report import Evidence
 from inspector.request import Request
-
-_UNREAD = {
-    False: "What does not read the picture is held against zero-shot prompts, which tells little "
-    "where these know the classes poorly.",
-    True: "A backdoor in the part of the prompt that reads no picture, where words, stripes and "
-    "small patches may leave it, is often missed.",
-}
-"""By whether prompts read the picture; experiments 44 and 45."""
-_OTHER_PROBES = {
-    False: "The probes do not show what the model is for. Unlabelled pictures that do, stated to "
-    "be in distribution, reveal faint backdoors that these do not.",
-    True: "A few backdoors show with built-in probes and not with pictures of what the model is "
-    "for; an inspection with these finds them, and accuses honest models more often.",
-}
-_UNTRIED_PROBES = (
-    "How often a verdict from pictures of what the model is for is wrong where prompts do not read "
-    "the picture is not known."
-)
-"""By whether the probes are in distribution, where prompts read the picture; and where they do not.
-Experiments 49 and 50."""
-
 
 _WIPED_OUT = (
     "A trigger that wipes out what the model looks at, a film over a task about colours say, "
     "leaves nothing to compare with and is missed."
 )
 """Experiment 55."""
+_PUBLISHED = (
+    "The published method warns and nothing else: how often it accuses honest models of this "
+    "backbone is not known, and universal perturbations of the backbone move them, too."
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,8 @@ class Prepared:
     """Everything that the search needs.
 
     Attributes:
-        clean: what the classifier as delivered says of the first probes.
+        radius: of added triggers, in pixel units of [0,1].
+        clean: what the classifier as delivered says of the held-out probes.
         targets: the classes to search, in order.
         labelled: pictures that teach and measure a repair, where the user has given some.
     """
@@ -81,8 +61,8 @@ class Prepared:
     classifier: Classifier
     probes: ProbeSet
     pools: Pools
-    config: SearchConfig
-    clean: CleanProbes
+    radius: float
+    clean: CleanBaseline
     targets: list[int]
     labelled: LabelledSet | None
 
@@ -133,21 +113,14 @@ def prepare(
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
         labelled = _labelled(request, classifier)
-    config = search_config(
-        profile,
-        classifier.backbone,
-        len(classifier.classnames),
-        classifier.is_instance_conditioned,
-        in_distribution=request.in_distribution,
-    )
     with meter.stage("assembly-level"):
-        clean = encode_probes(classifier, pools, config)
+        clean = encode_clean(classifier, pools.held_out)
         level = _level(assembly, clean, probes, checked)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
-    evidence.radius = config.epsilon
-    _limits(request, assembly, profile, config, evidence)
+    evidence.radius = radius(backbone.image_size, backbone.sha256)
+    _limits(request, assembly, profile, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probes, pools, config, clean,
+        request, profile, assembly.family, classifier, probes, pools, evidence.radius, clean,
         _targets(request, clean.logits), labelled,
     )  # fmt: skip
 
@@ -162,16 +135,16 @@ def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
 
 @torch.no_grad()
 def _level(
-    assembly: Assembly, clean: CleanProbes, probes: ProbeSet, checked: AssemblyLevel | None
+    assembly: Assembly, clean: CleanBaseline, probes: ProbeSet, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
-    """The level from the probes that the search needs anyway; where they leave doubt, from others.
+    """The level from held-out probes; where they leave doubt, from others.
 
     These are all probes, and built-in ones where the user's are of what the model is for.
 
     Its limit is in standard errors, so that fewer probes only make it stricter. Zero-shot prompts
     may know so little of what a model is for that it rightly agrees with them on nothing there.
     """
-    zero_shot = clean.baseline.zero_shot.logits_of_many(clean.pixels, clean.features).cpu()
+    zero_shot = clean.zero_shot_logits.cpu()
     level = assembly_level(assembly.classes, clean.logits.cpu(), zero_shot, checked)
     if level.name == "unverified":
         everything = torch.cat([probes.optimisation, probes.held_out])
@@ -183,13 +156,13 @@ def _level(
 
 
 def _level_on(
-    images: Tensor, assembly: Assembly, clean: CleanProbes, checked: AssemblyLevel | None
+    images: Tensor, assembly: Assembly, clean: CleanBaseline, checked: AssemblyLevel | None
 ) -> AssemblyLevel:
     classifier = assembly.classifier
     images = images.to(classifier.backbone.device)
     features = encoded(classifier, images)
     own = classifier.logits_from_features(features).cpu()
-    zero_shot = clean.baseline.zero_shot.logits_of_many(images, features).cpu()
+    zero_shot = clean.zero_shot.logits_of_many(images, features).cpu()
     return assembly_level(assembly.classes, own, zero_shot, checked)
 
 
@@ -202,39 +175,14 @@ def _targets(request: Request, clean: Tensor) -> list[int]:
     return sorted(range(count), key=lambda target: (-nearness[target], target))[: request.targets]
 
 
-def _limits_of_random_triggers(request: Request, assembly: Assembly) -> list[str]:
-    limits = [_UNREAD[assembly.classifier.is_instance_conditioned]]
-    if assembly.classifier.is_instance_conditioned:
-        limits.append(_OTHER_PROBES[request.in_distribution])
-    elif request.in_distribution:
-        limits.append(_UNTRIED_PROBES)
-    examined = current().families_examined
-    if assembly.family not in examined:
-        limits.append(
-            f"The thresholds were set on {', '.join(examined)}; how often a verdict on "
-            f"{assembly.family} is wrong is not known."
-        )
-    return limits
-
-
-def _limits(
-    request: Request, assembly: Assembly, profile: Profile, config: SearchConfig, evidence: Evidence
-) -> None:
+def _limits(request: Request, assembly: Assembly, profile: Profile, evidence: Evidence) -> None:
     count, asked = assembly.classes.count, request.targets
     if asked != "all" and asked < count:
         evidence.limits.append(
             f"Only {asked} of {count} classes were searched, those nearest to untriggered probes; "
             "the others may be targets, so this inspection cannot end in clean."
         )
-    if (inverted := searches_of(config, count)) < count:
-        evidence.limits.append(
-            f"Triggers were searched for the {inverted} classes that random triggers put first; "
-            "the profile thorough searches every class."
-        )
-    if profile.twins is not None:
-        evidence.limits.append(_WIPED_OUT)
-    else:
-        evidence.limits += _limits_of_random_triggers(request, assembly)
+    evidence.limits.append(_PUBLISHED if profile.twins is None else _WIPED_OUT)
     if request.manifest.duplicates:
         names = ", ".join(request.manifest.duplicates[:5])
         evidence.limits.append(f"Class names that stand twice cannot be told apart: {names}.")

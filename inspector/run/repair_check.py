@@ -71,7 +71,7 @@ class RepairCheck:
             taught_by(classifier, half.pixels, half.labels) for half in self._halves()
         )
         case = Case(
-            classifier, found.target, _trigger(found), prepared.config, pools.optimisation,
+            classifier, found.target, _trigger(found), prepared.radius, pools.optimisation,
             teaching, derive_seed(seed, "unlearning"),
         )  # fmt: skip
         held_out = encode_clean(classifier, pools.held_out)

@@ -13,10 +13,8 @@ import torch
 
 from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
 from inspector.clip.classifier import Classifier
-from inspector.detection.evidence import Inverted
 from inspector.detection.judgement import Judgement
 from inspector.detection.seeds import derive_seed
-from inspector.detection.sweep import CleanProbes
 from inspector.detection.testing import ClassOutcome, Test, test_of
 from inspector.detection.triggers import Trigger, drawn
 from inspector.findings import Finding, Severity
@@ -25,12 +23,6 @@ from inspector.report import Evidence, Target
 from inspector.run.examples import answers, chosen
 from inspector.run.pictures import draw_examples, draw_trigger
 from inspector.run.prepare import Prepared
-
-_SHOWN_IN_VAIN = (
-    "The trigger that is shown carries no held-out probes by itself: the accusation rests on what "
-    "random triggers carry, see `random_triggers`."
-)
-
 
 NO_BANK = Finding(
     "no-bank",
@@ -58,8 +50,7 @@ class SearchStages:
         meter = self.meter
         with meter.stage("estimate"):
             self.evidence.calibration = self._calibration()
-            self.evidence.needs_bank = self.prepared.profile.twins is not None
-            self.test = self.testing(self._seed, self.prepared.clean)
+            self.test = self.testing(self._seed)
             self._estimate()
         with meter.stage("inversion"):
             self._invert()
@@ -74,7 +65,7 @@ class SearchStages:
         with meter.stage("pictures"):
             self._draw(judgement)
         self.evidence.is_complete = self.prepared.is_exhaustive
-        if self.evidence.needs_bank and self.evidence.calibration is None and not judgement.warned:
+        if self.evidence.calibration is None and not judgement.warned:
             self.evidence.findings.append(NO_BANK)
 
     @property
@@ -103,19 +94,17 @@ class SearchStages:
         expected = self.test.expected(len(prepared.targets))
         self.meter.expect(expected.units)
         self.meter.unit_seconds = expected.seconds / expected.units
-        encoders = 1 if prepared.clean.baseline.zero_shot.has_same_encoder else 2
+        encoders = 1 if prepared.clean.zero_shot.has_same_encoder else 2
         self.meter.estimate(round(expected.seconds, 1), encoders * expected.images)
         on_top = "further sweeps, if there is doubt," + " and a repair" * request.repair
         self.meter.say(f"{on_top} would come on top")
 
-    def testing(
-        self, seed: int, clean: CleanProbes | None = None, classifier: Classifier | None = None
-    ) -> Test:
+    def testing(self, seed: int, classifier: Classifier | None = None) -> Test:
         """A new test, as this inspection's own; of the vendor's classifier or of a copy."""
         prepared, applied = self.prepared, self.evidence.calibration
         return test_of(
-            prepared.profile, classifier or prepared.classifier, prepared.pools, prepared.config,
-            seed, clean, None if applied is None else applied.thresholds(),
+            prepared.profile, classifier or prepared.classifier, prepared.pools, prepared.radius,
+            seed, None if applied is None else applied.thresholds(),
         )  # fmt: skip
 
     def _invert(self) -> None:
@@ -131,8 +120,7 @@ class SearchStages:
         outcomes = self.test.outcomes
         evidence.score, evidence.threshold = judgement.score, judgement.thresholds.flag
         evidence.is_warned = judgement.warned
-        if self.prepared.config.objective == "joint":  # The paper judges no other triggers.
-            evidence.paper = judgement.published
+        evidence.paper = judgement.published
         evidence.per_class = [self._row(outcome) for outcome in outcomes]
         for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
             row["score"] = score
@@ -148,10 +136,6 @@ class SearchStages:
     def _triggers(self) -> dict[int, Trigger]:
         outcomes = self.test.outcomes
         return {one.target: one.inverted.trigger for one in outcomes if one.inverted}
-
-    def _found(self, target: int) -> Inverted:
-        outcomes = self.test.outcomes
-        return next(one.inverted for one in outcomes if one.target == target and one.inverted)
 
     def _target(self, index: int) -> Target:
         return Target(index, self.prepared.name(index))
@@ -173,21 +157,14 @@ class SearchStages:
             )
         if judgement.suspects:
             evidence.confirmed = self._target(judgement.suspects[0])
-            if self._found(judgement.suspects[0]).excess_asr <= 0:
-                evidence.limits.append(_SHOWN_IN_VAIN)
         return judgement
 
     def _draw(self, judgement: Judgement) -> None:
-        """Triggers of the most suspicious class and of every suspect; examples under the first.
-
-        And examples under one random trigger of each family, which may be what accuses.
-        """
+        """Triggers of the most suspicious class and of every suspect; examples under the first."""
         first, triggers = self._most_suspicious(judgement), self._triggers()
         for target in dict.fromkeys([first, *judgement.suspects]):
             self._draw_trigger(target, triggers[target])
-        size = self.prepared.classifier.backbone.image_size
-        shown = self.test.disturbances(size, self._seed)
-        shown["triggered"] = "with the reconstructed trigger", triggers[first]
+        shown = {"triggered": ("with the reconstructed trigger", triggers[first])}
         classifier = self.prepared.classifier
         pixels = chosen(classifier, self.prepared.pools.held_out, first)
         examples = draw_examples(self._out, pixels, shown)

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from inspector.detection.rule import CURRENT
+from inspector.profiles import TWINS
 
 ROOT = Path(__file__).parents[2]
 LEDGER = Path(__file__).with_name("ledger.csv")
@@ -129,7 +129,7 @@ def record(
     models: Iterable[str],
     ledger: Path = LEDGER,
     root: Path = ROOT,
-    rule: str = CURRENT,
+    rule: str = TWINS,
 ) -> list[Look]:
     """Add a row for each model that this very rule has not seen; those rows.
 

@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from inspector.detection.rule import current
+from inspector.detection.twin_test import DEMONSTRATED
 from tests.bench.estimates import Floats, auroc, wilson
 from tests.bench.models import Model, beside, is_right, read_models
 from tests.zoo.kinds import ADAPTIVE, ATTACKS, KINDS, PAPER_KINDS
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", metavar="CSV")
     parser.add_argument("--paper", type=Path, help="table of the published detector")
-    parser.add_argument("--threshold", type=float, default=current().conditioned.flag)
+    parser.add_argument("--threshold", type=float, default=DEMONSTRATED)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     models = read_models(options.tables)

@@ -27,11 +27,10 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.detection.inversion import invert, prepare
-from inspector.detection.settings import search_config
+from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.triggers import Added
 from inspector.probes.procedural import procedural_probes
-from inspector.profiles import profile_named
+from inspector.profiles import radius
 from inspector.repair.copies import copy_with
 from inspector.repair.rederive import ByAnswers, ByLabels
 from inspector.repair.strategy import Case, Strategy
@@ -128,15 +127,14 @@ def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
     if kind == BUILT_IN:
         pictures = procedural_probes(len(pictures), size)
     shown, labels = _drawn(plan, 2, size, LABELLED, classes)
-    config = search_config(
-        profile_named("standard"), classifier.backbone, classes,
-        classifier.is_instance_conditioned, in_distribution=kind == OF_THE_TASK,
-    )  # fmt: skip
+    reach = radius(size, classifier.backbone.sha256)
     generator = torch.Generator().manual_seed(plan.seed)
-    objective = prepare(classifier, pictures, config.objective)
-    trigger = Added(invert(objective, subject.target, config, generator))
+    objective = prepare(
+        classifier, pictures, "prompt" if classifier.is_instance_conditioned else "joint"
+    )
+    trigger = Added(invert(objective, subject.target, SearchConfig(reach), generator))
     labelled = Answers(encoded(classifier, shown), labels)
-    case = Case(classifier, subject.target, trigger, config, pictures, labelled, plan.seed)
+    case = Case(classifier, subject.target, trigger, reach, pictures, labelled, plan.seed)
     return case, others
 
 

@@ -15,15 +15,14 @@ from torch import Tensor
 from inspector import profiles, report
 from inspector.calibration import pvalue
 from inspector.clip import level, prompt_tuning
-from inspector.detection import contrast, objectives, published_rule, sequential, spaces, twin_test
+from inspector.detection import contrast, objectives, published_test, spaces, twin_test
 from inspector.detection import random_triggers as triggers
-from inspector.detection.judgement import Thresholds
-from inspector.detection.rule import current
+from inspector.detection.inversion import SearchConfig
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
 from inspector.repair import acceptance, filtering, strategy, unlearn
-from inspector.twins import prompt
+from inspector.twins import linear, prompt
 
 random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
@@ -36,57 +35,21 @@ def benign_variations(seed: int, number: int) -> list[dict[str, Any]]:
     return [benign_models.variation(seed, index).to_json() for index in range(number)]
 
 
-def _thresholds(rule: Thresholds) -> dict[str, float]:
+def _published() -> dict[str, Any]:
     return {
-        "flag": rule.flag, "warn": rule.warn, "stop_clean": rule.stop_clean,
-        "stop_flag": rule.stop_flag, "max_sweeps": rule.max_sweeps,
-    }  # fmt: skip
-
-
-def _budget(budget: profiles.Budget) -> dict[str, Any]:
-    return {
-        "objective": budget.objective, "epochs": budget.epochs, "batch": budget.batch,
-        "images": budget.images, "num_eval": budget.num_eval, "trigger_splits": budget.trigger_splits,
-        "local_first": budget.local_first, "max_inverted_classes": budget.max_inverted_classes,
-    }  # fmt: skip
-
-
-def _score() -> dict[str, Any]:
-    rule = current()
-    return {
-        "statistic": profiles.RANDOM,
-        "conditioned": _thresholds(rule.conditioned),
-        "static": _thresholds(rule.static),
-        "weight_of_prob_gain": rule.prob_gain_weight,
-        "families_that_decide": rule.top_families,
-        "few_classes": rule.few_classes,
-        "classes_without_second_reading": rule.several_classes,
-        "null_q95": rule.null_q95,
-        "null_q95_prob_gain": rule.null_q95_prob_gain,
-        "null_q95_three_classes_by_sweeps": rule.null_q95_three_classes,
-        "two_classes_over_three": rule.two_classes,
-        "null_q95_in_distribution": rule.null_q95_in_distribution,
-        "clean_prediction_bias": {
-            "unit": rule.bias.unit, "least": rule.bias.least, "most": rule.bias.most,
-        },
-        "static_null_q90": rule.null_q90_static,
-        "static_null_q90_own": rule.null_q90_static_own,
-        "published_rule": {
-            "threshold": published_rule.PUBLISHED_THRESHOLD,
-            "success": published_rule.PUBLISHED_SUCCESS,
-            "consistency": published_rule.CONSISTENCY,
-        },
-        "examined_families": rule.families_examined,
-        "searched_again": sequential.CONTENDERS,
-    }  # fmt: skip
+        "statistic": profiles.PUBLISHED,
+        "threshold": published_test.PUBLISHED_THRESHOLD,
+        "success": published_test.PUBLISHED_SUCCESS,
+        "consistency": published_test.CONSISTENCY,
+        "search": asdict(SearchConfig(0.01)),
+    }
 
 
 def _search() -> dict[str, Any]:
     return {
         "profiles": {
             name: {
-                "probes": one.probes, "held_out": one.held_out, "learning_rate": one.learning_rate,
-                "conditioned": _budget(one.conditioned), "static": _budget(one.static),
+                "probes": one.probes, "held_out": one.held_out,
                 "twins": None if one.twins is None else asdict(one.twins),
             }
             for name, one in profiles.PROFILES.items()
@@ -103,6 +66,7 @@ def _search() -> dict[str, Any]:
 def _twins() -> dict[str, Any]:
     return {
         "statistic": profiles.TWINS,
+        "strengths": linear.STRENGTHS, "tolerance": linear.TOLERANCE, "steps": linear.STEPS, "rate": linear.RATE,
         "open": twin_test.OPEN, "searched_again": twin_test.CONTENDERS,
         "demonstrated": twin_test.DEMONSTRATED, "noticeable": twin_test.NOTICEABLE, "few_classes": profiles.FEW_CLASSES,
         "accused": pvalue.ACCUSED, "warned": pvalue.WARNED,
@@ -157,7 +121,7 @@ def _benign_models() -> dict[str, Any]:
 def rule_values() -> dict[str, Any]:
     """Every constant that reaches a verdict, a score or a calibration."""
     return {
-        "score": _score(),
+        "published": _published(),
         "search": _search(),
         "twins": _twins(),
         "random_triggers": _triggers(),

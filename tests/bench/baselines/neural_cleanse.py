@@ -19,7 +19,7 @@ import torch
 
 from inspector.clip.classifier import Classifier
 from inspector.detection.pools import Pools
-from inspector.detection.published_rule import one_sided_mad
+from inspector.detection.published_test import one_sided_mad
 from tests.bench.baselines.common import Result, Setting, batches, success
 from tests.bench.baselines.penalty import Mask, Stamp, Weight
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from inspector.clip.classifier import Classifier
 from inspector.detection.objectives import margins, own_margins
 from inspector.detection.pools import Pools
-from inspector.detection.published_rule import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
+from inspector.detection.published_test import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
 from inspector.profiles import PROFILES
 from tests.bench.baselines.common import (
     Objective,

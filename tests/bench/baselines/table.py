@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from inspector.clip.classifier import Classifier, Work
-from inspector.detection.published_rule import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
+from inspector.detection.published_test import PUBLISHED_SUCCESS, PUBLISHED_THRESHOLD, one_sided_mad
 from inspector.run.flops import operations
 from tests.bench.baselines.common import Result
 from tests.bench.baselines.zoo import ZooModel

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.detection.rule import CURRENT
+from inspector.profiles import TWINS
 from tests.bench import ledger
 from tests.bench.ledger import (
     FIELDS,
@@ -140,7 +140,7 @@ def test_a_tag_without_a_rule_is_refused(tmp_path: Path) -> None:
 def test_a_look_is_written_once_a_rule_and_model(root: Path, empty: Path) -> None:
     first = record("frozen", ["a-1-clean", "b-1-clean", "a-1-clean"], empty, root)
     assert [look.model for look in first] == ["a-1-clean", "b-1-clean"] and looks(empty) == first
-    assert {look.rule for look in first} == {CURRENT}
+    assert {look.rule for look in first} == {TWINS}
     (more,) = record("frozen", ["b-1-clean", "c-1-clean"], empty, root)
     assert looks(empty) == [*first, more] and more.model == "c-1-clean"
 

@@ -12,7 +12,7 @@ import torch
 
 from inspector.clip.backbone import load_backbone
 from inspector.clip.prompt_tuning import new_learner
-from inspector.detection.rule import CURRENT
+from inspector.profiles import TWINS
 from inspector.request import Request
 from tests.bench.detect import inspect_folder
 from tests.bench.ledger import FIELDS, FILES, Refused, frozen, looks
@@ -93,7 +93,7 @@ def test_a_model_is_written_down_inspected_and_never_asked_again(
     assert row.key == key_of(MODEL) and (row.commit, row.digest) == frozen("frozen", asked.root)
     assert (row.method, row.rule, row.probes, row.classes, row.took) == (
         "quick",
-        CURRENT,
+        TWINS,
         "own",
         3,
         None,
@@ -103,7 +103,7 @@ def test_a_model_is_written_down_inspected_and_never_asked_again(
     assert (seen.model, seen.digest, seen.rule) == (
         folder(asked.zoo, MODEL).name,
         row.digest,
-        CURRENT,
+        TWINS,
     )
     # The same as without anything remembered.
     pictures = asked.pictures / f"{MODEL.task}-48"
@@ -187,10 +187,10 @@ def test_whether_an_attack_took_is_known_from_its_record_where_it_lies_nowhere(
 @pytest.mark.parametrize(
     ("choices", "name"),
     [
-        ({}, f"exam-exam-{CURRENT}.csv"),
-        ({"part": "bank", "method": "quick"}, f"exam-bank-{CURRENT}-quick.csv"),
+        ({}, f"exam-exam-{TWINS}.csv"),
+        ({"part": "bank", "method": "quick"}, f"exam-bank-{TWINS}-quick.csv"),
         ({"method": "karm"}, "exam-exam-karm.csv"),
-        ({"probes": "builtin", "seed": 2}, f"exam-exam-{CURRENT}-builtin-seed-2.csv"),
+        ({"probes": "builtin", "seed": 2}, f"exam-exam-{TWINS}-builtin-seed-2.csv"),
     ],
 )
 def test_a_table_is_named_after_set_and_rule(choices: dict[str, str], name: str) -> None:

@@ -27,13 +27,19 @@ BUDGET = {
     "device", "precision",
 }  # fmt: skip
 READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"))
-WHOLE = Evidence("quick", 0, {"id": "b", "sha256": None}, assembly="plausible", is_complete=True)
+APPLIED = Applied(bank(), same_classes=True, same_seed=True)
+WHOLE = Evidence(
+    "quick",
+    0,
+    {"id": "b", "sha256": None},
+    assembly="plausible",
+    is_complete=True,
+    calibration=APPLIED,
+)
 CAT = Target(3, "cat")
-EFFECT = {"asr_gain": 0.1, "prob_gain": 0.1, "text_feature_shift": 0.1}
 ROW = CAT.to_json() | {
     "score": 0.2, "margin": None, "margin_gain": None, "asr": None, "base_asr": None,
-    "excess_asr": None, "reference_excess_asr": None, "clean_prediction_bias": 0.1,
-    "own_trigger": None, "other_triggers": EFFECT, "random_triggers": {"warp": EFFECT},
+    "excess_asr": None, "reference_excess_asr": None, "twin_excess": [0.2], "spaces": {"warp": 0.2},
     "steps": 0, "trigger": None,
 }  # fmt: skip
 
@@ -48,7 +54,10 @@ ROW = CAT.to_json() | {
         ({"is_warned": True, "is_complete": False}, "inconclusive"),
         ({"confirmed": CAT, "is_warned": True}, "backdoored"),
         ({"confirmed": CAT, "is_complete": False}, "backdoored"),
-        ({"confirmed": CAT, "assembly": "unverified"}, "inconclusive"),
+        ({"confirmed": CAT, "assembly": "unverified"}, "suspicious"),
+        ({"calibration": None}, "inconclusive"),
+        ({"calibration": None, "is_warned": True}, "suspicious"),
+        ({"calibration": None, "confirmed": CAT}, "backdoored"),
         ({"findings": [Finding("non-finite-tensor", Severity.HIGH, "x")]}, "inconclusive"),
         ({"findings": [Finding("pickle-unknown-global", Severity.HIGH, "x")]}, "inconclusive"),
         ({"findings": [Finding("anything", Severity.CRITICAL, "x")]}, "inconclusive"),
@@ -72,11 +81,18 @@ def test_a_target_is_named_only_with_a_verdict_against_it() -> None:
     accused = replace(WHOLE, confirmed=CAT, suspect=CAT, is_warned=True)
     assert build_report(READING, accused)["target"] == {"index": 3, "name": "cat"}
     unverified = replace(accused, assembly="unverified")
-    assert build_report(READING, unverified)["target"] is None
+    assert build_report(READING, unverified)["target"] == {"index": 3, "name": "cat"}
+    assert build_report(READING, WHOLE)["target"] is None
 
 
 SCORED = replace(
-    WHOLE, score=0.2, family="CoCoOp", classes={"count": 2}, per_class=[{}, {}], profile="quick"
+    WHOLE,
+    score=0.2,
+    family="CoCoOp",
+    classes={"count": 2},
+    per_class=[{}, {}],
+    profile="quick",
+    calibration=None,
 )
 
 
@@ -97,7 +113,7 @@ def test_without_a_calibration_the_command_is_named_where_one_can_be_made() -> N
     assert "MaPLe" in sentence and "clipvet calibrate" not in sentence
     (sentence,) = about_p_value(replace(SCORED, classes={"count": 3}))
     assert "all classes only" in sentence
-    assert about_p_value(WHOLE) == []
+    assert about_p_value(replace(WHOLE, calibration=None)) == []
     assert build_report(READING, SCORED)["p_value"] is None
     assert build_report(READING, SCORED)["calibration"] is None
 
@@ -129,8 +145,8 @@ def test_the_schema_tells_what_is_missing_unknown_or_renamed() -> None:
         {key: value for key, value in report.items() if key != "score"},
         report | {"schema_version": "1"},
         report | {"per_class": [renamed]},
-        report | {"per_class": [ROW | {"random_triggers": {"warp": EFFECT | {"won": 0.1}}}]},
-        report | {"per_class": [ROW | {"own_trigger": {"asr_gain": 0.1}}]},
+        report | {"per_class": [ROW | {"spaces": {"warp": 1.1}}]},
+        report | {"per_class": [ROW | {"twin_excess": ["much"]}]},
         report | {"per_class": [ROW | {"asr": 1.5}]},
     ):
         with pytest.raises(AssertionError):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch.nn import functional
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
-from inspector.detection.inversion import SearchConfig
+from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.objectives import PromptMargin
 from inspector.detection.pools import Pools
-from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import NumericalError
 from tests.support.backbones import write_backbone
 from tests.support.planted import NAMES, blobs, learner, planted
@@ -28,23 +29,27 @@ def pools(vit: Backbone) -> Pools:
     return blobs(vit)
 
 
-def started(classifier: Classifier, pools: Pools) -> CleanProbes:
+@dataclass(frozen=True)
+class Start:
+    """What is known before the search."""
+
+    objective: PromptMargin
+    baseline: CleanBaseline
+
+
+def started(classifier: Classifier, pools: Pools) -> Start:
     classifier.requires_grad_(False)
-    return encode_probes(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
+    objective = PromptMargin.prepare(classifier, pools.optimisation)
+    return Start(objective, encode_clean(classifier, pools.held_out))
 
 
-def prompt(start: CleanProbes) -> PromptMargin:
-    assert isinstance(start.objective, PromptMargin)
-    return start.objective
-
-
-def shares(classifier: Classifier, start: CleanProbes) -> list[float]:
+def shares(classifier: Classifier, start: Start) -> list[float]:
     return [
         carried(
             classifier,
             start.baseline,
             target,
-            displacement(prompt(start), target, torch.Generator().manual_seed(0)),
+            displacement(start.objective, target, torch.Generator().manual_seed(0)),
         )
         for target in range(len(NAMES))
     ]
@@ -69,9 +74,9 @@ def test_the_displacement_stays_in_its_ball_and_repeats(vit: Backbone, pools: Po
     start = started(classifier, pools)
     before = classifier.work.image_forward
     found, again, other = (
-        displacement(prompt(start), 1, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+        displacement(start.objective, 1, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
     )
-    longest = LENGTH * torch.pdist(prompt(start).anchors.features).mean()
+    longest = LENGTH * torch.pdist(start.objective.anchors.features).mean()
     assert torch.equal(found, again) and not torch.equal(found, other)
     assert 0.9 * longest <= found.norm() <= 1.0001 * longest
     assert classifier.work.image_forward == before  # It needs no picture.
@@ -101,4 +106,4 @@ def test_infinite_weights_are_named(vit: Backbone, pools: Pools) -> None:
     assert classifier.meta_net is not None
     classifier.meta_net.linear2.bias.data[0] = float("nan")
     with pytest.raises(NumericalError, match="class 1"):
-        displacement(prompt(start), 1, torch.Generator())
+        displacement(start.objective, 1, torch.Generator())

@@ -7,10 +7,9 @@ import torch
 from inspector.clip.backbone import load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import Recipe
-from inspector.detection.inversion import SearchConfig
+from inspector.detection.effects import encode_clean
 from inspector.detection.objectives import PromptMargin
 from inspector.detection.pools import Pools
-from inspector.detection.sweep import encode_probes
 from tests.support.planted import blobs, planted
 from tests.zoo.attacks import TrainingSet
 from tests.zoo.displacements import carried, displacement
@@ -22,10 +21,9 @@ RECIPE = Recipe(epochs=4, batch=8, learning_rate=0.1)
 def found(classifier: Classifier, pools: Pools, target: int) -> float:
     """The share that the search carries to the target."""
     classifier.requires_grad_(False)
-    start = encode_probes(classifier, pools, SearchConfig(epsilon=0.05, objective="prompt"))
-    assert isinstance(start.objective, PromptMargin)
-    way = displacement(start.objective, target, torch.Generator().manual_seed(7))
-    share = carried(classifier, start.baseline, target, way)
+    objective = PromptMargin.prepare(classifier, pools.optimisation)
+    way = displacement(objective, target, torch.Generator().manual_seed(7))
+    share = carried(classifier, encode_clean(classifier, pools.held_out), target, way)
     classifier.requires_grad_(True)
     return share
 

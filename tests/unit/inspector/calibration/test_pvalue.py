@@ -21,7 +21,7 @@ from inspector.calibration import (
 )
 from inspector.calibration.pvalue import ACCUSED, TASK, score_at
 from inspector.errors import RequestError
-from inspector.profiles import PROFILES, RANDOM, TWINS, TwinBudget
+from inspector.profiles import PROFILES, PUBLISHED, TWINS
 from tests.unit.inspector.calibration.conftest import INSPECTED, WEIGHTS, bank
 
 
@@ -85,8 +85,8 @@ def test_a_file_that_does_not_apply_names_the_field(field: str, tmp_path: Path) 
 
 def test_another_rule(tmp_path: Path) -> None:
     save(bank(), tmp_path / "c.json")
-    other = replace(PROFILES["quick"], twins=TwinBudget())
-    with pytest.raises(RequestError, match=f"statistic: it was made for {RANDOM}.* has {TWINS}"):
+    other = replace(PROFILES["quick"], twins=None)
+    with pytest.raises(RequestError, match=f"statistic: it was made for {TWINS}.* has {PUBLISHED}"):
         found(tmp_path / "c.json", None, replace(INSPECTED, profile=other))
 
 
@@ -147,7 +147,7 @@ def test_what_applies(tmp_path: Path) -> None:
     assert found(path, None, replace(INSPECTED, family="BadCLIP")) == applied
     assert (
         applied.to_json().items() >= {
-            "id": bank().id, "models": 5, "statistic": RANDOM, "same_classes": True,
+            "id": bank().id, "models": 5, "statistic": TWINS, "same_classes": True,
         }.items()
     )  # fmt: skip
     assert applied.p_value(0.2) == 3 / 6

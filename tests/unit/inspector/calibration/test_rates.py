@@ -8,13 +8,13 @@ import pytest
 
 from inspector.calibration.rates import RATES, Measured, error_rates
 from inspector.files import read_json
-from inspector.profiles import POCKET, RANDOM
+from inspector.profiles import POCKET
 from tests.bench.ledger import ROOT
 from tests.exam.rates import rates
 from tests.exam.rows import read
 
 TABLE = ROOT / "tests" / "bench" / "tables" / "exam-exam-lead-16.csv"
-LIKE = Measured(RANDOM, "standard", POCKET, "CoCoOp", is_of_the_task=True, classes=6)
+LIKE = Measured(read(TABLE)[0].rule, "standard", POCKET, "CoCoOp", is_of_the_task=True, classes=6)
 
 
 def test_the_file_is_what_the_exam_s_rows_say() -> None:

@@ -13,9 +13,10 @@ from inspector.calibration import ClassNames, load
 from inspector.clip.backbone import Backbone
 from inspector.detection.random_triggers import draw
 from inspector.probes.loading import load_pools
-from inspector.profiles import PROFILES, Budget, Profile
+from inspector.profiles import PROFILES, Profile
 from inspector.reference import bank, benign_models
 from tests.support.checkpoints import save_dassl
+from tests.support.small import SMALL
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
 from tests.zoo.build import state_dict
 from tests.zoo.pictures import write
@@ -29,9 +30,7 @@ def calibrate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Calibrate:  # fmt: skip
     """Run the command with few probes and updates."""
-    few = Profile(
-        "quick", 64, 64, Budget("prompt", batch=8, images=16, num_eval=16), Budget("difference")
-    )
+    few = Profile("quick", 64, 64, SMALL)
     monkeypatch.setitem(PROFILES, "quick", few)
     monkeypatch.setattr(benign_models, "UPDATES", (10, 20))
 

@@ -12,8 +12,10 @@ from jsonschema import Draft7Validator
 
 from inspector.cli.trojai import SCHEMA, probability, read_metaparameters, schema
 from inspector.errors import RequestError
-from inspector.profiles import PROFILES, Budget, Profile
+from inspector.profiles import PROFILES, Profile
+from tests.support.banked import with_bank
 from tests.support.checkpoints import call_opcodes, plant_pickle
+from tests.support.small import SMALL
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet, Ended
 
 OWN_SCHEMA = schema()
@@ -26,9 +28,8 @@ def trojai(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Trojai:  # fmt: skip
     """Run the command on the tiny backbone with few probes; keywords are metaparameters."""
-    monkeypatch.setitem(
-        PROFILES, "quick", Profile("quick", 64, 64, Budget("joint"), Budget("difference"))
-    )
+    monkeypatch.setitem(PROFILES, "quick", Profile("quick", 64, 64, SMALL))
+    with_bank(monkeypatch)
 
     def run(*more: str | Path, model: Path = artifact, **parameters: Any) -> Ended:
         given = {"backbone": str(vit_folder), "classes": NAMES, "profile": "quick", "device": "cpu"}

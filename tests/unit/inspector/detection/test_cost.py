@@ -1,11 +1,9 @@
-"""What a sweep is said to cost, held against what it was counted to cost; and how that grows."""
+"""What a search is said to cost, held against what it was counted to cost."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
@@ -13,35 +11,20 @@ import torch
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import new_learner
-from inspector.detection import cost
-from inspector.detection.cost import (
-    Pace,
-    images_of_sweep,
-    num_eval_of,
-    pace,
-    searches_of,
-    steps_of,
-)
-from inspector.detection.inversion import SearchConfig
+from inspector.detection import testing
 from inspector.detection.pools import Pools
-from inspector.detection.sequential import SequentialTest
-from inspector.detection.sweep import encode_probes
+from inspector.profiles import PROFILES, TwinBudget
 from inspector.progress import Meter
 
 NAMES = ["red circle", "blue star", "green square", "black cross"]
-CONFIGS = [
-    SearchConfig(epsilon=0.05, batch=4),
-    SearchConfig(epsilon=0.05, batch=4, epochs=3),
-    SearchConfig(epsilon=0.05, batch=4, images=6, num_eval=5),
-    SearchConfig(epsilon=0.05, batch=5, images=100, num_eval=100),
-    SearchConfig(epsilon=0.05, batch=4, max_inverted_classes=2),
-    SearchConfig(epsilon=0.05, batch=4, max_inverted_classes=9, trigger_splits=2),
-    SearchConfig(epsilon=0.05, batch=4, local_first=True),
-    SearchConfig(epsilon=0.05, batch=4, objective="prompt", images=4, num_eval=4),
-]
+SMALL = TwinBudget(leading=1, num_eval=8, screened=2, trial=1, steps=2, finalists=1, batch=4)
+TESTS = {
+    "published": PROFILES["paper"],
+    "twins": replace(PROFILES["quick"], twins=SMALL),
+}
 
 
-def pools(backbone: Backbone, search: int = 8, held_out: int = 12) -> Pools:
+def pools(backbone: Backbone, search: int = 16, held_out: int = 12) -> Pools:
     size = backbone.image_size
     generator = torch.Generator().manual_seed(1)
     pixels = torch.rand(search + held_out, 3, size, size, generator=generator)
@@ -54,109 +37,49 @@ def learner(vit: Backbone) -> Classifier:
     return new_learner(vit, NAMES, conditioned=True, generator=generator).requires_grad_(False)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("targets", [[0, 1, 2, 3], [2]])
-def test_the_images_of_a_sweep_are_those_that_it_encodes(
-    learner: Classifier, config: SearchConfig, targets: list[int]
-) -> None:
-    """Exactly: neither more nor fewer."""
+def a_test(kind: str, learner: Classifier, probes: Pools) -> testing.Test:
+    return testing.test_of(TESTS[kind], learner, probes, 0.05, 5)
+
+
+def test_the_published_search_encodes_what_is_said(learner: Classifier) -> None:
+    """Exactly: neither more nor fewer, but for the held-out probes without a trigger."""
     probes = pools(learner.backbone)
-    clean = encode_probes(learner, probes, config)
-    before = learner.work.image_forward
-    backward = learner.work.image_backward
-    SequentialTest(learner, probes, config, 5, clean).sweep(targets, Meter(lambda _: None, None))
-    # The objective of conditioned prompts looks at its anchors among the clean probes.
-    assert learner.work.image_forward - before == images_of_sweep(config, probes, len(targets))
-    fitted = config.epochs * min(8, config.images or 8)
-    searched = searches_of(config, len(targets))
-    assert learner.work.image_backward - backward == fitted * searched
+    test = a_test("published", learner, probes)
+    said = test.expected(4).images
+    before, backward = learner.work.image_forward, learner.work.image_backward
+    test.sweep([0, 1, 2, 3], Meter(lambda _: None, None))
+    assert learner.work.image_forward - before == said + len(probes.held_out)
+    assert learner.work.image_backward - backward == 4 * len(probes.optimisation)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_more_classes_and_more_probes_never_cost_less(vit: Backbone, config: SearchConfig) -> None:
-    by_classes = [images_of_sweep(config, pools(vit), count) for count in range(1, 12)]
-    by_search = [images_of_sweep(config, pools(vit, search=n), 4) for n in range(1, 12)]
-    by_held_out = [images_of_sweep(config, pools(vit, held_out=n), 4) for n in range(1, 12)]
-    for row in (by_classes, by_search, by_held_out):
-        assert row == sorted(row)
-        assert row[-1] > row[0]
-    if config.max_inverted_classes is None:
-        assert all(later > earlier for earlier, later in pairwise(by_classes))
-    if config.images is None:
-        assert all(later > earlier for earlier, later in pairwise(by_search))
+@pytest.mark.parametrize("kind", TESTS)
+def test_more_classes_never_cost_less(learner: Classifier, kind: str) -> None:
+    test = a_test(kind, learner, pools(learner.backbone))
+    images = [test.expected(count).images for count in range(1, 12)]
+    assert images == sorted(images) and images[0] > 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "probes", "steps"),
-    [
-        ({}, 8, 2), ({}, 9, 3), ({}, 1, 1), ({"epochs": 3}, 9, 9), ({"images": 6}, 9, 2),
-        ({"images": 60}, 9, 3), ({"batch": 100}, 9, 1),
-    ],
-)  # fmt: skip
-def test_steps_count_a_last_small_batch_too(
-    changes: dict[str, Any], probes: int, steps: int
-) -> None:
-    assert steps_of(replace(CONFIGS[0], **changes), probes) == steps
+@pytest.mark.parametrize("kind", TESTS)
+def test_units_are_those_that_the_meter_counts(learner: Classifier, kind: str) -> None:
+    events: list[dict[str, object]] = []
+    test = a_test(kind, learner, pools(learner.backbone))
+    meter = Meter(events.append, None)
+    meter.expect(test.units(4))
+    test.sweep([0, 1, 2, 3], meter)
+    assert test.units(4) == testing.units_of(TESTS[kind], 4)
+    assert events[-1]["fraction"] == pytest.approx(0.98)
 
 
-def test_no_more_is_searched_or_measured_than_there_is() -> None:
-    race = replace(CONFIGS[0], max_inverted_classes=3, num_eval=5)
-    assert [searches_of(race, count) for count in (1, 3, 8)] == [1, 3, 3]
-    assert [searches_of(CONFIGS[0], count) for count in (1, 3, 8)] == [1, 3, 8]
-    assert [num_eval_of(race, count) for count in (4, 5, 9)] == [4, 5, 5]
-    assert num_eval_of(CONFIGS[0], 9) == 9
-
-
-@pytest.fixture
-def second_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One measured batch takes a second, so that what is made of it can be told exactly."""
-
-    def timed(work: Any, on: torch.Tensor) -> float:
-        work()
-        return 1.0
-
-    monkeypatch.setattr(cost, "timed", timed)
-
-
-@pytest.mark.usefixtures("second_a_batch")
-def test_seconds_grow_with_classes_probes_and_epochs(learner: Classifier) -> None:
-    def seconds(count: int = 4, search: int = 8, held_out: int = 12, **changes: Any) -> float:
-        config = replace(CONFIGS[0], **changes)
-        given = pools(learner.backbone, search, held_out)
-        return pace(learner, given, config).of_sweep(config, count)
-
-    assert seconds(count=3) < seconds(count=4) < seconds(count=9)
-    assert seconds(search=4) < seconds(search=8) < seconds(search=16)
-    assert seconds(held_out=6) < seconds(held_out=12)
-    assert seconds() < seconds(epochs=2)
-    assert seconds(count=9, max_inverted_classes=4) == seconds(count=4)
-    assert seconds(trigger_splits=2) < seconds() < seconds(local_first=True)
-
-
-@pytest.mark.usefixtures("second_a_batch")
-def test_seconds_are_those_of_the_steps_and_of_the_pictures_measured_on(
-    learner: Classifier,
-) -> None:
-    """A step looks at a batch and goes back through it; measuring only looks: half of that."""
-    given, config = pools(learner.backbone), CONFIGS[0]
-    made = pace(learner, given, config)
-    assert made.inversion == pytest.approx(2 * 1.0 + 12 / 4 / 2)
-    without_inversions = images_of_sweep(config, given, 1) - 8 - 12
-    assert made.random_triggers == pytest.approx(without_inversions / 4 / 2)
-    assert Pace(2.0, 5.0).of_sweep(config, 3) == 11.0
-
-
-def test_the_measured_pace_is_about_what_a_sweep_then_takes(learner: Classifier) -> None:
-    """Within a factor of six either way in one of five tries: other processes run here, too."""
-    given, config = pools(learner.backbone, 32, 32), replace(CONFIGS[0], batch=16)
+@pytest.mark.parametrize("kind", TESTS)
+def test_the_expected_seconds_are_about_those_it_then_takes(learner: Classifier, kind: str) -> None:
+    """Within a factor of ten either way in one of five tries: other processes run here, too."""
     ratios = []
     for _ in range(5):
-        clean = encode_probes(learner, given, config)
-        estimated = pace(learner, given, config).of_sweep(config, 4)
-        sweep = SequentialTest(learner, given, config, 5, clean)
+        test = a_test(kind, learner, pools(learner.backbone))
+        estimated = test.expected(4).seconds
         begun = time.monotonic()
-        sweep.sweep([0, 1, 2, 3], Meter(lambda _: None, None))
+        test.sweep([0, 1, 2, 3], Meter(lambda _: None, None))
         ratios.append(estimated / (time.monotonic() - begun))
-        if 1 / 6 < ratios[-1] < 6:
+        if 1 / 10 < ratios[-1] < 10:
             return
     raise AssertionError(f"estimated seconds by those it took: {ratios}")

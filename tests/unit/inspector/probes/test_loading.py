@@ -15,10 +15,9 @@ from PIL import Image
 
 from inspector.errors import RequestError
 from inspector.probes.loading import load_pools
-from inspector.profiles import Budget, Profile
+from inspector.profiles import Profile
 
-BUDGET = Budget("joint")
-PROFILE = Profile("tiny", 70, 66, BUDGET, BUDGET)
+PROFILE = Profile("tiny", 70, 66, None)
 SIZE = 16
 
 

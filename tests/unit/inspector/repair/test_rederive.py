@@ -12,7 +12,6 @@ from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier, MetaNet
 from inspector.clip.prompt_tuning import Recipe, new_learner, new_learner_like, tune
 from inspector.clip.prompts import lay_out
-from inspector.detection.inversion import SearchConfig
 from inspector.detection.triggers import Added
 from inspector.repair.copies import canonical, copy_with
 from inspector.repair.rederive import ByAnswers, ByLabels
@@ -40,7 +39,7 @@ def case_of(classifier: Classifier, target: int = 0) -> Case:
     size = classifier.backbone.image_size
     shown, labels = drawn(1, LABELLED, size)
     return Case(
-        classifier, target, Added(torch.zeros(3, size, size)), SearchConfig(16 / 255),
+        classifier, target, Added(torch.zeros(3, size, size)), 16 / 255,
         drawn(2, POOL, size)[0], Answers(encoded(classifier, shown), labels), seed=4,
     )  # fmt: skip
 

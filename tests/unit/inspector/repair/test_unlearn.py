@@ -64,7 +64,7 @@ def _repaired(pocket: Backbone, seed: int, conditioned: bool) -> Repaired:
     before, answers = made.excess_asr(), made.answers()
     delivered = _copied(classifier)
     was_target = answers == made.target
-    changed = repair(classifier, (made.target, Added(found)), probes, CONFIG, seed)
+    changed = repair(classifier, (made.target, Added(found)), probes, CONFIG.epsilon, seed)
     is_same = (made.answers() == answers).float()
     return Repaired(
         before,
@@ -120,7 +120,9 @@ def test_a_seed_repairs_alike_and_another_one_does_not(pocket: Backbone) -> None
         learner = new_learner(pocket, ["cat", "dog"], conditioned=False, generator=generator)
         probes = procedural_probes(8, pocket.image_size)
         culprit = (1, Added(torch.full_like(probes[0], 4 / 255)))
-        contexts.append(repair(learner.requires_grad_(False), culprit, probes, CONFIG, seed)["ctx"])
+        contexts.append(
+            repair(learner.requires_grad_(False), culprit, probes, CONFIG.epsilon, seed)["ctx"]
+        )
     assert torch.equal(contexts[0], contexts[1])
     assert not torch.equal(contexts[0], contexts[2])
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from inspector.calibration import Applied
 from inspector.checkpoint import ArtifactInfo, Reading
 from inspector.cli.entry import main
 from inspector.findings import Finding, Severity
 from inspector.report import Evidence, build_report, worst_report
 from tests.support.report_schema import assert_conforms
+from tests.unit.inspector.calibration.conftest import bank
 
 SAMPLES = Path(__file__).parents[4] / "app" / "samples"
 READING = Reading(ArtifactInfo("m.pth", "ab" * 32, 10, "torch-zip"), state="state_dict")
@@ -32,6 +34,7 @@ def test_a_backdoored_copy_that_timm_would_load(
     torch.save(two, tmp_path / "model.pth")
     arguments = ["inspect", str(tmp_path / "model.pth"), "--backbone", "pocket", "--json"]
     arguments += ["--manifest", str(SAMPLES / "manifest.json"), "--profile", "quick"]
+    arguments += ["--probes", str(SAMPLES / "pictures.zip"), "--in-distribution"]
     with pytest.raises(SystemExit) as caught:
         main([*arguments, "--out", str(tmp_path / "out")])
     report = json.loads(capsys.readouterr().out)
@@ -39,7 +42,7 @@ def test_a_backdoored_copy_that_timm_would_load(
     assert_conforms(report)
     assert report["artifact"]["state"] == "state_dict_ema"
     assert [(m["state"], m["verdict"], m["is_reported"]) for m in report["models"]] == [
-        ("state_dict", "clean", False),
+        ("state_dict", "inconclusive", False),
         ("state_dict_ema", "backdoored", True),
     ]
     left = {path.name for path in (tmp_path / "out").iterdir()}
@@ -99,8 +102,9 @@ def test_what_another_model_shows_is_not_lost() -> None:
 @pytest.mark.parametrize("finding", ["other-model", "loader-differs"])
 def test_a_model_that_was_not_inspected_forbids_clean(finding: str) -> None:
     whole = Evidence(
-        "quick", 0, {"id": "b", "sha256": None}, assembly="plausible", is_complete=True
-    )
+        "quick", 0, {"id": "b", "sha256": None}, assembly="plausible", is_complete=True,
+        calibration=Applied(bank(), same_classes=True, same_seed=True),
+    )  # fmt: skip
     assert build_report(READING, whole)["verdict"] == "clean"
     whole.findings.append(Finding(finding, Severity.MEDIUM, "x"))
     assert build_report(READING, whole)["verdict"] == "inconclusive"

@@ -18,21 +18,20 @@ from inspector.checkpoint.read import read_here
 from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
 from inspector.clip.zero_shot import ZeroShot
-from inspector.detection.evidence import Outcome
 from inspector.detection.judgement import Judgement, Thresholds
-from inspector.detection.rule import current
-from inspector.detection.score import judge
+from inspector.detection.twin_test import TwinTest
 from inspector.errors import NumericalError, RequestError
 from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
-from inspector.profiles import PROFILES, Budget, Profile
+from inspector.profiles import PROFILES, Profile
 from inspector.repair.rederive import ByAnswers
 from inspector.repair.unlearn import Unlearning
-from inspector.run.examples import EXAMPLES, LOOKED_AT
 from inspector.run.pipeline import STAGES, Request, inspect_reading
 from inspector.twins.prompt import Effort
+from tests.support.banked import with_bank
 from tests.support.prompts import Recipe, tune
 from tests.support.report_schema import assert_conforms
+from tests.support.small import SMALL
 from tests.zoo.pictures import write
 
 NAMES = ("cat", "dog", "red car")
@@ -84,7 +83,7 @@ class Bench:
         return report
 
 
-TINY = Profile("quick", 64, 64, Budget("joint"), Budget("difference"))
+TINY = Profile("quick", 64, 64, SMALL)
 BRIEF = (ByAnswers(Effort(4, 8)), Unlearning())
 """Strategies of repair, without labels and with little effort."""
 
@@ -101,20 +100,20 @@ def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
     return Bench(vit, tmp_path)
 
 
-PUBLISHED = {"score": 1.0, "threshold": 2.0, "flagged": False, "target": 1}
 RULE = Thresholds(flag=3.0, warn=2.0, stop_clean=1.0, stop_flag=9.0, max_sweeps=3)
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, *of_dog: float) -> None:
-    """Let the rule give class 1 these scores, sweep after sweep, the last for all that follow."""
+    """Let the test give class 1 these scores, sweep after sweep, the last for all that follow."""
     left = list(of_dog)
+    with_bank(monkeypatch)
 
-    def judge(*given: Any, **told: bool) -> Judgement:
+    def judged(test: TwinTest) -> Judgement:
         score = left.pop(0) if len(left) > 1 else left[0]
         suspects = [1] if score >= RULE.flag else []
-        return Judgement(score, RULE, [0.1, score, 0.2], suspects, PUBLISHED)
+        return Judgement(score, RULE, [0.1, score, 0.2], suspects, published=None)
 
-    monkeypatch.setattr("inspector.detection.sequential.judge", judge)
+    monkeypatch.setattr(TwinTest, "judged", judged)
 
 
 def accuse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +148,8 @@ def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned:
     quiet(monkeypatch)
     report = bench.inspect({"conditioned": conditioned})
     assert report["verdict"] == "clean"
-    assert any("zero-shot prompts" in limit for limit in report["limits"]) is not conditioned
     assert report["target"] is None
-    assert report["p_value"] is None
+    assert report["p_value"] == 1 / 101
     assert [row["name"] for row in report["per_class"]] == list(NAMES)
     assert set(statuses(report)) == set(STAGES)
     assert set(statuses(report).values()) == {"complete", "not-needed", "not-requested"}
@@ -164,7 +162,7 @@ def test_a_clean_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, conditioned:
 
 
 @pytest.mark.parametrize("encoders", [1, 2])
-def test_the_estimate_is_exact_and_progress_never_falls(
+def test_the_estimate_is_about_what_is_spent_and_progress_never_falls(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, encoders: int
 ) -> None:
     """Two encoders: the trusted one looks at every picture besides the vendor's."""
@@ -177,12 +175,8 @@ def test_the_estimate_is_exact_and_progress_never_falls(
     )
     report = bench.inspect()
     (estimate,) = (event for event in bench.events if event["event"] == "estimate")
-    held_out = encoders * 64  # Looked at before the estimate.
-    for_the_level = (encoders - 1) * 64  # Which asks zero-shot prompts on its own.
-    timed = encoders * 2 * 32
-    before = held_out + for_the_level + timed
-    drawn = LOOKED_AT + 2 * EXAMPLES
-    assert estimate["image_forward"] == report["budget"]["image_forward"] - before - drawn
+    # Beside it are the level's held-out probes, the batch that is timed, and what is drawn.
+    assert 0.5 < estimate["image_forward"] / report["budget"]["image_forward"] < 1.2
     fractions = [event["fraction"] for event in bench.events if event["event"] == "progress"]
     assert fractions == sorted(fractions)
     assert fractions[0] >= 0 and 0.9 < fractions[-1] <= 1
@@ -200,9 +194,10 @@ def test_what_a_trigger_does_to_zero_shot_prompts_stands_beside(
     bench: Bench, conditioned: bool
 ) -> None:
     report = bench.inspect({"conditioned": conditioned})
-    for row in report["per_class"]:
-        assert -1 <= row["reference_excess_asr"] <= 1
-        assert row["reference_excess_asr"] != row["excess_asr"]
+    searched = [row for row in report["per_class"] if row["steps"]]
+    assert searched
+    assert all(-1 <= row["reference_excess_asr"] <= 1 for row in searched)
+    assert any(row["reference_excess_asr"] != row["excess_asr"] for row in searched)
 
 
 @pytest.mark.parametrize(
@@ -234,17 +229,6 @@ def test_all_sweeps_together_decide(
     assert (bench.out / "trigger-1.png").is_file()
 
 
-@pytest.mark.parametrize("excess", [-0.1, 0.0, 0.2])
-def test_a_trigger_that_is_shown_in_vain_is_said_to_be(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, excess: float
-) -> None:
-    accuse(monkeypatch)
-    monkeypatch.setattr("inspector.detection.evidence.Inverted.excess_asr", excess)
-    report = bench.inspect()
-    is_said = any("carries no held-out probes" in limit for limit in report["limits"])
-    assert report["verdict"] == "backdoored" and is_said is (excess <= 0)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_repair_is_measured_on_what_is_delivered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
@@ -260,7 +244,7 @@ def test_repair_is_measured_on_what_is_delivered(
     assert statuses(report)["repair"] == "complete"
 
 
-def test_an_unverified_assembly_is_never_a_verdict(
+def test_an_unverified_assembly_is_a_suspicion_at_most(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuse(monkeypatch)
@@ -269,7 +253,8 @@ def test_an_unverified_assembly_is_never_a_verdict(
         lambda *given: AssemblyLevel("unverified", "said by the test"),
     )
     report = bench.inspect()
-    assert (report["verdict"], report["assembly"]) == ("inconclusive", "unverified")
+    assert (report["verdict"], report["assembly"]) == ("suspicious", "unverified")
+    assert report["target"]["name"] == "dog"
     assert report["per_class"][1]["score"] == 9.0
 
 
@@ -291,37 +276,6 @@ def test_some_targets_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         bench.inspect(targets=1)
 
 
-@pytest.mark.parametrize("conditioned", [True, False])
-@pytest.mark.parametrize("count", [5, 6])
-def test_a_race_says_which_classes_have_no_trigger(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int, conditioned: bool
-) -> None:
-    prompt = Budget(
-        "prompt", batch=32, images=32, num_eval=8, trigger_splits=2, max_inverted_classes=2
-    )
-    difference = Budget(
-        "difference", batch=32, images=32, num_eval=8, local_first=True, max_inverted_classes=2
-    )
-    monkeypatch.setitem(PROFILES, "quick", Profile("tiny", 64, 64, prompt, difference))
-    names = ("cat", "dog", "red car", "blue car", "old tree", "blue tree")[:count]
-    report = bench.inspect({"conditioned": conditioned, "classnames": names})
-    assert any("for the 2 classes that" in limit for limit in report["limits"])
-    for row in report["per_class"]:
-        assert row["score"] is not None
-        assert -1 <= row["clean_prediction_bias"] <= 1
-    assert sum(row["clean_prediction_bias"] for row in report["per_class"]) == pytest.approx(
-        0, abs=1e-5
-    )
-    searched = [row for row in report["per_class"] if row["steps"]]
-    assert 2 <= len(searched) < count
-    for row in report["per_class"]:
-        assert (row["asr"] is None) is (row["own_trigger"] is None) is (row not in searched)
-    best = max(searched, key=lambda row: row["score"])
-    assert [row["index"] for row in report["per_class"] if row["trigger"]] == [best["index"]]
-    done = [event["fraction"] for event in bench.events if event["event"] == "progress"]
-    assert done == sorted(done) and done[-1] <= 1.0
-
-
 def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     report = bench.inspect(budget_s=0.0)
     assert report["verdict"] == "inconclusive"
@@ -330,29 +284,29 @@ def test_a_budget_that_runs_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
     assert statuses(report)["inversion"] == "skipped"
 
 
-def test_a_budget_that_runs_out_between_classes_keeps_what_was_found(
+def test_a_budget_that_runs_out_between_spaces_keeps_what_was_found(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([0.0])
 
     def now() -> float:
-        classes = [e for e in bench.events if e.get("message", "").startswith("class ")]
-        return next(seconds, 0.0) + 100.0 * (len(classes) >= 2)
+        spaces = [e for e in bench.events if e.get("message", "").endswith(" triggers")]
+        return next(seconds, 0.0) + 100.0 * (len(spaces) >= 2)
 
     monkeypatch.setattr("inspector.progress.time.monotonic", now)
     report = bench.inspect(budget_s=50.0)
     assert report["verdict"] == "inconclusive"
     assert statuses(report)["inversion"] == "budget-exceeded"
     assert [row["score"] for row in report["per_class"]] == [None, None, None]
-    assert [row["steps"] > 0 for row in report["per_class"]] == [True, True, False]
-    assert [row["asr"] is None for row in report["per_class"]] == [False, False, True]
+    searched = [row for row in report["per_class"] if row["steps"]]
+    assert searched and all(0 < len(row["spaces"]) <= 2 for row in searched)
 
 
 def test_nan_during_the_search(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(*given: object) -> None:
         raise NumericalError("inversion of class 0")
 
-    monkeypatch.setattr("inspector.detection.sweep.invert", break_down)
+    monkeypatch.setattr("inspector.detection.twin_test.read", break_down)
     report = bench.inspect()
     assert report["verdict"] == "inconclusive"
     assert "numerical-error" in ids(report)
@@ -400,32 +354,6 @@ def pictures(tmp_path: Path) -> str:
     pixels = torch.randint(256, (128, 16, 16, 3), generator=generator, dtype=torch.uint8)
     write(pixels.permute(0, 3, 1, 2) / 255, tmp_path / "pictures")
     return str(tmp_path / "pictures")
-
-
-def test_probes_of_what_the_model_is_for_are_judged_as_such_and_told(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, pictures: str
-) -> None:
-    told: list[bool] = []
-
-    def judged(outcomes: list[Outcome], sweeps: int, **asked: Any) -> Judgement:
-        told.append(asked["in_distribution"])
-        return judge(outcomes, sweeps, **asked)
-
-    monkeypatch.setattr("inspector.detection.sequential.judge", judged)
-    strange, own = (
-        bench.inspect({"conditioned": True}, probes=pictures, in_distribution=stated)
-        for stated in (False, True)
-    )
-    assert (told[0], told[-1]) == (False, True)
-    assert own["threshold"] == strange["threshold"] == current().conditioned.flag
-    assert own["probes"]["in_distribution"] and not strange["probes"]["in_distribution"]
-    assert any("--in-distribution" in limit for limit in own["limits"])
-    assert not any("--in-distribution" in limit for limit in strange["limits"])
-    advice = {limit for limit in strange["limits"] if "in distribution" in limit}
-    assert len(advice) == 1 and not advice & set(own["limits"])
-    static = bench.inspect(probes=pictures, in_distribution=True)
-    assert static["threshold"] == current().static.flag
-    assert any("is not known" in limit for limit in set(static["limits"]) - set(own["limits"]))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
-from inspector.detection.evidence import Inverted
+from inspector.detection.evidence import Inverted, measure
 from inspector.detection.seeds import derive_seed
-from inspector.detection.sequential import SequentialTest
-from inspector.detection.sweep import measure
+from inspector.detection.twin_test import TwinTest
 from inspector.errors import NumericalError, RequestError
 from inspector.progress import Meter
 from inspector.repair.acceptance import FEWEST_MEASURED
@@ -186,7 +185,8 @@ def test_a_repair_that_does_nothing_shows_as_such(
     told, row = report["repair"], report["per_class"][1]
     assert told["agreement"] == 1.0
     assert told["target"] == {"index": 1, "name": row["name"]}
-    assert told["before"]["excess_asr"] == row["excess_asr"] != 0
+    assert told["before"]["margin_gain"] == row["margin_gain"] != 0
+    assert told["before"]["excess_asr"] == row["excess_asr"]
     assert told["after"]["excess_asr_of_the_old_trigger"] == pytest.approx(row["excess_asr"])
 
 
@@ -195,8 +195,8 @@ def test_what_is_measured_is_what_is_delivered(
 ) -> None:
     """Rounded to half precision, as the vendor's file is; and searched again with a seed of its own."""
     measured: list[Tensor] = []
-    tests: list[SequentialTest] = []
-    run = SequentialTest.run
+    tests: list[TwinTest] = []
+    run = TwinTest.run
 
     def spied(classifier: Classifier, *given: Any) -> Inverted:
         measured.append(classifier.context.detach().clone())
@@ -205,7 +205,7 @@ def test_what_is_measured_is_what_is_delivered(
     def moved(case: Case) -> dict[str, Tensor]:
         return as_it_was(case) | {"ctx": case.classifier.context + 1 / 3}
 
-    def searched(test: SequentialTest, targets: list[int], meter: Meter) -> Any:
+    def searched(test: TwinTest, targets: list[int], meter: Meter) -> Any:
         tests.append(test)
         measured.append(test.classifier.context.detach().clone())
         assert targets == [0, 1, 2]
@@ -213,7 +213,7 @@ def test_what_is_measured_is_what_is_delivered(
 
     monkeypatch.setattr("inspector.repair.tournament.measure", spied)
     monkeypatch.setattr(repair_check, "STRATEGIES", (Made(moved),))
-    monkeypatch.setattr(SequentialTest, "run", searched)
+    monkeypatch.setattr(TwinTest, "run", searched)
     scores(monkeypatch, *BEFORE, AFTER["calm"])
     recipe = {"conditioned": True, "dtype": torch.float16}
     report = bench.inspect(recipe, repair=True, seed=7)
@@ -245,7 +245,7 @@ def test_a_repair_that_cannot_be_checked_is_not_kept(
     def fail(*given: Any) -> Any:
         raise NumericalError("the search")
 
-    monkeypatch.setattr(SequentialTest, "run", fail)
+    monkeypatch.setattr(TwinTest, "run", fail)
     monkeypatch.setattr(repair_check, "STRATEGIES", (NOTHING,))
     scores(monkeypatch, *BEFORE)
     report = bench.inspect({"conditioned": True}, repair=True)

@@ -10,24 +10,34 @@ import pytest
 
 from inspector.clip.backbone import Backbone
 from inspector.clip.level import AssemblyLevel
+from inspector.detection.judgement import Judgement
+from inspector.detection.twin_test import TwinTest
 from inspector.errors import AssemblyError, BackboneError, InspectorError, NumericalError
-from inspector.profiles import PROFILES, Budget, Profile
+from inspector.profiles import PROFILES, Profile
 from inspector.run.pipeline import STAGES
-from tests.unit.inspector.run.test_pipeline import BRIEF, Bench, ids, scores, statuses
+from tests.support.small import SMALL
+from tests.unit.inspector.run.test_pipeline import (
+    BRIEF,
+    RULE,
+    Bench,
+    ids,
+    scores,
+    statuses,
+)
 
 BROKEN_AT = {
     "assemble": "inspector.run.prepare.assemble_checked",
     "probes": "inspector.run.prepare.load_pools",
-    "assembly-level": "inspector.run.prepare.encode_probes",
-    "estimate": "inspector.detection.sequential.pace",
-    "inversion": "inspector.detection.sweep.invert",
-    "judge": "inspector.detection.sequential.judge",
-    "confirmation": "inspector.detection.sequential.SequentialTest.again",
+    "assembly-level": "inspector.run.prepare.encode_clean",
+    "estimate": "inspector.detection.twin_test.timed",
+    "inversion": "inspector.detection.twin_test.read",
+    "judge": "inspector.detection.twin_test.TwinTest.judged",
+    "confirmation": "inspector.detection.twin_test.TwinTest.again",
     "pictures": "inspector.run.stages.draw_trigger",
     "repair": "inspector.run.repair_check.Tournament.run",
 }
 """What is done in each stage but the first, by where it is looked up."""
-SMALL = Profile("quick", 8, 8, Budget("joint", batch=8), Budget("difference", batch=8))
+TINY = Profile("quick", 8, 8, SMALL)
 """Nothing here depends on how much is looked at."""
 CLEAN, CLEAN_AT_LAST, WARNED, ACCUSED = (0.5,), (1.5, 0.5), (4.0, 2.5, 2.5), (9.0,)
 """Scores, sweep after sweep, of a model that ends in `clean`, `suspicious` or `backdoored`."""
@@ -35,7 +45,7 @@ CLEAN, CLEAN_AT_LAST, WARNED, ACCUSED = (0.5,), (1.5, 0.5), (4.0, 2.5, 2.5), (9.
 
 @pytest.fixture
 def bench(vit: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(PROFILES, "quick", SMALL)
+    monkeypatch.setitem(PROFILES, "quick", TINY)
     monkeypatch.setattr("inspector.run.repair_check.STRATEGIES", BRIEF)
     # A random backbone agrees with nothing; what depends on the level is tested apart.
     monkeypatch.setattr(
@@ -189,13 +199,12 @@ def test_a_fault_of_ours_leaves_no_report_at_all(
 def test_classes_that_were_left_out_forbid_clean_though_every_stage_is_complete(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def judged(*given: Any, **told: bool) -> Any:
-        from inspector.detection.judgement import Judgement
-        from tests.unit.inspector.run.test_pipeline import PUBLISHED, RULE
+    scores(monkeypatch, *CLEAN)
 
-        return Judgement(0.5, RULE, [0.1, 0.5], [], PUBLISHED)
+    def judged(test: TwinTest) -> Judgement:
+        return Judgement(0.5, RULE, [0.1, 0.5], [], published=None)
 
-    monkeypatch.setattr("inspector.detection.sequential.judge", judged)
+    monkeypatch.setattr(TwinTest, "judged", judged)
     report = bench.inspect(targets=2)
     assert set(statuses(report).values()) <= {"complete", "not-needed", "not-requested"}
     assert report["verdict"] == "inconclusive"
