@@ -1,8 +1,9 @@
-"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FOLDER`.
+"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FOLDER [--profile P ...]`.
 
 TABLE holds the rows of `python -m tests.exam look TAG ZOO --part bank`: honest models, each inspected with pictures
 of its own task as a suspect is. A bank is their scores and how each model was made, of one backbone and profile,
-of few classes or of more; there is a file for each.
+of few classes or of more; there is a file for each. A profile that searches as that of the rows does and takes as many
+pictures, or more, may have a bank of the same rows: `--profile`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Unfit(Exception):
     """These rows are no bank."""
 
 
-def bank(rows: Sequence[Row], backbone: Backbone) -> Calibration:
-    """From the rows of honest models, whatever their order.
+def bank(rows: Sequence[Row], backbone: Backbone, profile: str | None = None) -> Calibration:
+    """From the rows of honest models, whatever their order; of the rows' profile, or of `profile`.
 
     Raises:
         Unfit: they are of few and of more classes, of several backbones, methods, probes or seeds, or one of them has no score.
@@ -65,8 +66,10 @@ def bank(rows: Sequence[Row], backbone: Backbone) -> Calibration:
     ]
     here = Weights(backbone.sha256, backbone.mean, backbone.std), _class_lists(rows)
     counts = [row.classes for row in rows]
-    profile, seed = profile_named(rows[0].method), rows[0].inspection_seed
-    return made(here, method, profile, TASK, seed, models, (min(counts), max(counts)))
+    seed, named = rows[0].inspection_seed, profile_named(profile or rows[0].method)
+    if named.twins != profile_named(rows[0].method).twins:
+        raise Unfit(f"{named.name} searches otherwise than {rows[0].method}")
+    return made(here, method, named, TASK, seed, models, (min(counts), max(counts)))
 
 
 def size_of(row: Row) -> str:
@@ -81,31 +84,33 @@ def _class_lists(rows: Sequence[Row]) -> ClassNames:
     return ClassNames(sum(map(len, lists)), digest)
 
 
-def files(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """File name to the rows of its bank."""
-    named = sorted(rows, key=_name)
-    return {name: list(group) for name, group in itertools.groupby(named, _name)}
+def groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Backbone and size to the rows of their bank."""
 
+    def key(row: Row) -> tuple[str, str]:
+        return row.backbone, size_of(row)
 
-def _name(row: Row) -> str:
-    return f"{row.backbone}-{row.method}-{size_of(row)}.json"
+    return {of: list(group) for of, group in itertools.groupby(sorted(rows, key=key), key)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make banks from the rows of honest models.")
     parser.add_argument("table", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument("--profile", nargs="+", metavar="P", help="default: that of the rows")
     options = parser.parse_args(arguments)
     options.out.mkdir(exist_ok=True)
-    for name, rows in files(read(options.table)).items():
-        try:
-            found = bank(rows, backbone_named(rows[0].backbone, "cpu"))
-        except Unfit as problem:
-            parser.error(f"{name}: {problem}")
-        save(found, options.out / name)
-        print(
-            f"{name} {found.id}: {len(found.scores)} models, {found.scores[0]:.3f} to {found.scores[-1]:.3f}"
-        )
+    for (backbone, size), rows in groups(read(options.table)).items():
+        for profile in options.profile or [rows[0].method]:
+            try:
+                found = bank(rows, backbone_named(backbone, "cpu"), profile)
+            except Unfit as problem:
+                parser.error(f"{backbone}, {size} classes: {problem}")
+            name = f"{backbone}-{profile}-{size}.json"
+            save(found, options.out / name)
+            print(
+                f"{name} {found.id}: {len(found.scores)} models, {found.scores[0]:.3f} to {found.scores[-1]:.3f}"
+            )
 
 
 if __name__ == "__main__":

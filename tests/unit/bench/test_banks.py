@@ -49,3 +49,7 @@ def test_rows_that_are_no_bank_are_refused() -> None:
     ):
         with pytest.raises(Unfit):
             bank([first, other], backbone)
+    assert bank([first, second], backbone, "standard").profile == "standard"
+    for profile in ("quick", "paper"):  # They search otherwise.
+        with pytest.raises(Unfit):
+            bank([first, second], backbone, profile)
