@@ -107,23 +107,20 @@ def leader(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def readings(report: Mapping[str, Any]) -> list[Reading]:
-    """By space or family of triggers, what they carry to the leading class, and to the best other.
-
-    That is the share that no twin follows, or the ASR gain.
-    """
+    """By space of triggers, the excess over twins for the leading class, and for the best other."""
     first = leader(report)
     if first is None:
         return []
     others = [row for row in rows(report.get("per_class")) if row is not first]
     speaking = {str(one.get("name")): one.get("speaks") for one in rows(report.get("readings"))}
     found = []
-    for name in _names(first):
-        elsewhere = [gain for row in others if (gain := _gain(row, name)) is not None]
+    for name in table(first.get("spaces")):
+        elsewhere = [excess for row in others if (excess := _excess(row, name)) is not None]
         said = speaking.get(name)
         found.append(
             Reading(
                 name,
-                _gain(first, name),
+                _excess(first, name),
                 max(elsewhere, default=None),
                 said if isinstance(said, bool) else None,
             )
@@ -131,27 +128,9 @@ def readings(report: Mapping[str, Any]) -> list[Reading]:
     return found
 
 
-def uses_twins(report: Mapping[str, Any]) -> bool:
-    """Whether the model was held against twins of it, and not against random triggers."""
-    return any(table(row.get("spaces")) for row in rows(report.get("per_class")))
-
-
-def _names(row: Mapping[str, Any]) -> list[str]:
-    if spaces := table(row.get("spaces")):
-        return list(spaces)
-    if not table(row.get("other_triggers")):
-        return []
-    return ["own_trigger", "other_triggers", *sorted(table(row.get("random_triggers")))]
-
-
-def _gain(row: Mapping[str, Any], name: str) -> float | None:
-    if spaces := table(row.get("spaces")):
-        return value if is_number(value := spaces.get(name)) else None
-    effects = (
-        row if name in ("own_trigger", "other_triggers") else table(row.get("random_triggers"))
-    )
-    gain = table(effects.get(name)).get("asr_gain")
-    return gain if is_number(gain) else None
+def _excess(row: Mapping[str, Any], space: str) -> float | None:
+    value = table(row.get("spaces")).get(space)
+    return value if is_number(value) else None
 
 
 def limits(report: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which of an inspection's pictures show what: probes, what was added to them, random triggers.
+"""Which of an inspection's pictures show what: probes, and what was added to them.
 
 A picture is shown only if its bytes have the hash that the report states.
 """
@@ -23,12 +23,12 @@ MOST_BYTES = 2 * 1024 * 1024
 _MOST = 80
 _TYPES = {"image/png", "image/jpeg"}
 _PERTURBATION = re.compile(r"trigger-(\d+)(-amplified)?\.png")
-_EXAMPLE = re.compile(r"example-(\d+)-([a-z][a-z-]*)\.png")
+_EXAMPLE = re.compile(r"example-(\d+)-(clean|triggered)\.png")
 
 
 @dataclass
 class Example:
-    """One held-out probe: as it is, with what was found, under random triggers by family.
+    """One held-out probe: as it is, and with what was found.
 
     predictions: what the model answers, `clean` and `triggered`, where the report tells it.
     """
@@ -36,7 +36,6 @@ class Example:
     letter: str
     clean: Markup | None = None
     triggered: Markup | None = None
-    random: dict[str, Markup] = field(default_factory=dict)
     predictions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,11 +46,6 @@ class Gallery:
     examples: list[Example] = field(default_factory=list)
     perturbations: dict[int, dict[str, Markup]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-
-    @property
-    def families(self) -> list[str]:
-        """Of the random triggers that are shown."""
-        return sorted({family for example in self.examples for family in example.random})
 
 
 def gallery(report: Mapping[str, Any], fetch: Fetch) -> Gallery:
@@ -83,10 +77,8 @@ def gallery(report: Mapping[str, Any], fetch: Fetch) -> Gallery:
 def _put(example: Example, what: str, uri: Markup) -> None:
     if what == "clean":
         example.clean = uri
-    elif what == "triggered":
-        example.triggered = uri
     else:
-        example.random[what] = uri
+        example.triggered = uri
 
 
 def _letter(number: int) -> str:

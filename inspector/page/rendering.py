@@ -85,7 +85,6 @@ def render(sources: Sources) -> str:
         leader=evidence.leader(report),
         sandbox=evidence.sandbox(report),
         readings=evidence.readings(report),
-        uses_twins=evidence.uses_twins(report),
         ranked=evidence.ranked(report),
         sweeps=figures.rows(report.get("confirmation")),
         only_search=evidence.only_search(report),

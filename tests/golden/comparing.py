@@ -3,9 +3,8 @@
 On the kind of machine that wrote the fixtures all figures come out alike, but for the last bits. Elsewhere a
 search may end a little aside: Adam follows the sign of a gradient, a rounding may turn one that is almost zero,
 and a picture that lies on the border of two classes then falls on the other side. Rates are multiples of one in
-32 to 96 pictures, so two or three pictures may flip. A score divides the root of such a rate by a unit of about
-a tenth, where one picture of 32 is worth up to 0.4. What may not differ at all (verdicts, targets, counts, seeds)
-is no float.
+48 to 101 pictures, so two or three pictures may flip, and a score is the difference of two such rates. What may
+not differ at all (verdicts, targets, counts, seeds) is no float.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ import torch
 
 SAME_ABSOLUTE, SAME_RELATIVE = 2e-4, 2e-3
 """On the same kind of machine."""
-RATES = ("asr", "base_asr", "excess_asr", "zero_shot_excess_asr", "asr_gain", "agreement",
-         "excess_asr_of_the_old_trigger")  # fmt: skip
+RATES = ("asr", "base_asr", "excess_asr", "zero_shot_excess_asr", "agreement",
+         "excess_asr_of_the_old_trigger", "additive", "blend", "mask", "warp", "tone")  # fmt: skip
 ELSEWHERE = dict.fromkeys(RATES, 0.08) | {
-    "margin": 0.15, "margin_gain": 0.15, "score": 0.4, "prob_gain": 0.02,
-    "text_feature_shift": 0.02, "clean_prediction_bias": 0.005,
+    "margin": 0.15, "margin_gain": 0.15, "score": 0.1, "twin_excess": 0.1,
 }  # fmt: skip
 """Absolute, by the name of the figure, on other machines."""
 RELATIVE_ELSEWHERE = 0.1

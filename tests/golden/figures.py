@@ -15,14 +15,7 @@ _OF_A_CLASS = {
     "base_asr": "base_asr",
     "excess_asr": "excess_asr",
     "zero_shot_excess_asr": "reference_excess_asr",
-    "clean_prediction_bias": "clean_prediction_bias",
 }
-_EFFECT = {
-    "asr_gain": "asr_gain",
-    "prob_gain": "prob_gain",
-    "text_feature_shift": "text_feature_shift",
-}
-
 
 def figures_of(report: Report) -> dict[str, Any]:
     """Verdict, scores, figures by class, repair, work and what limits the verdict."""
@@ -75,14 +68,9 @@ def _of_class(row: Report) -> dict[str, Any]:
 def _measured(row: Report) -> dict[str, Any]:
     return {
         **{ours: row[key] for ours, key in _OF_A_CLASS.items()},
-        "own": row["own_trigger"] and _effect(row["own_trigger"]),
-        "others": _effect(row["other_triggers"]),
-        "random": {family: _effect(one) for family, one in row["random_triggers"].items()},
+        "twin_excess": row.get("twin_excess"),
+        "spaces": row.get("spaces"),
     }
-
-
-def _effect(effect: Report) -> dict[str, float]:
-    return {ours: effect[key] for ours, key in _EFFECT.items()}
 
 
 def _repair(repair: Report) -> dict[str, Any]:
