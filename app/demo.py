@@ -280,7 +280,7 @@ def main(
     ] = PICTURES,
     target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = TARGET,
     backbone: str = "pocket",
-    profile: str = "quick",
+    profile: str = "standard",
     seed: int = 0,
     out: Path = Path("clipvet-demo"),
 ) -> None:

@@ -66,7 +66,7 @@ def as_measured_here(path: str, then: float, now: float) -> bool:
 
 def as_measured_elsewhere(path: str, then: float, now: float) -> bool:
     """For figures of an inspection on any other."""
-    absolute = ELSEWHERE.get(path.rpartition(".")[2])
+    absolute = ELSEWHERE.get(path.rpartition(".")[2].partition("[")[0])
     if absolute is None:
         return as_measured_here(path, then, now)
     return abs(then - now) <= absolute + RELATIVE_ELSEWHERE * abs(then)

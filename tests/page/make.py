@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from app.client import Client
-from app.demo import BACKDOORED, CLEAN, SAMPLES, running_service
+from app.demo import BACKDOORED, CLEAN, PICTURES, SAMPLES, running_service
 
 STORED = Path(__file__).with_name("stored")
 NAMES = json.loads((SAMPLES / "manifest.json").read_text("utf-8"))
@@ -83,7 +83,10 @@ DELIVERIES = {
 def keep(client: Client, name: str, delivery: Delivery, scratch: Path) -> None:
     """Inspect one delivery, and write what the service stored of it."""
     upload = client.upload(delivery.artifact(scratch))
-    asked = {"backbone": "pocket", "profile": "quick", "manifest": NAMES, "labels": LABELS}
+    asked = {
+        "backbone": "pocket", "profile": "standard", "manifest": NAMES, "labels": LABELS,
+        "probes": client.upload(PICTURES)["id"], "in_distribution": True,
+    }  # fmt: skip
     row = client.create_inspection(asked | delivery.asked | {"upload_id": upload["id"]})
     *_, row = client.watch(row["id"])
     folder = STORED / name

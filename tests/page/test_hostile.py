@@ -80,7 +80,7 @@ def _links(page: str) -> Iterator[str]:
 def test_keys_are_text_too() -> None:
     report = copy.deepcopy(Stored("backdoored").report)
     for row in report["per_class"]:
-        row["random_triggers"] = {"<script>": next(iter(row["random_triggers"].values()))}
+        row["spaces"] = {"<script>": 0.5}
     record = Stored("backdoored").record | {"labels": {"<script>": "</dd><script>"}}
     page = drawn(report, record)
     assert "<script" not in page

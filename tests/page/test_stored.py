@@ -310,7 +310,7 @@ def test_readings_predictions_genuine_weights_and_the_weakest_attack_are_told_wh
     target = {"index": 2, "name": "pink ring"}
     seen = with_more(
         "backdoored",
-        readings=[{"name": "own_trigger", "speaks": True}, {"name": "warp", "speaks": False}],
+        readings=[{"name": "additive", "speaks": True}, {"name": "warp", "speaks": False}],
         examples=[
             {
                 "index": number,

@@ -79,17 +79,14 @@ def labelled_of(request: dict[str, Any]) -> list[str]:
 
 def row_of(target: Target, steps: int) -> dict[str, Any]:
     """One entry of `per_class`."""
-    nothing = {"asr_gain": 0.0, "prob_gain": 0.0, "text_feature_shift": 0.0}
     rates = {"asr": 0.95, "base_asr": 0.05, "excess_asr": 0.9, "reference_excess_asr": 0.0}
     return target.to_json() | {
         "score": float(target.index == 0),
         "margin": 1.0,
         "margin_gain": 1.0,
         **rates,
-        "clean_prediction_bias": 0.0,
-        "own_trigger": nothing,
-        "other_triggers": nothing,
-        "random_triggers": {"warp": nothing},
+        "twin_excess": [float(target.index == 0)],
+        "spaces": {"warp": float(target.index == 0)},
         "steps": steps,
         "trigger": None,
     }
