@@ -140,8 +140,8 @@ REMEDIES: dict[str, str] = {
     "a model in float32.",
     "other-model-inspected": "Ask the vendor which model is meant; the report is about the worst "
     "one.",
-    "no-bank": "For pocket and CoCoOp inspect with pictures of the task (--probes --in-distribution) "
-    "and --profile standard; else make a bank once: clipvet calibrate, 99 honest models or more.",
+    "no-bank": "For CoCoOp on pocket give 1,250 pictures of the task (--probes, --in-distribution) "
+    "and --profile standard; else make a bank once: clipvet calibrate, 99 honest models.",
     "budget-exceeded": "Inspect again with a larger --budget, with --profile quick, or with fewer "
     "--targets.",
 }

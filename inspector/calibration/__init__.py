@@ -9,6 +9,7 @@ from inspector.calibration.engine import identity
 from inspector.calibration.file import (
     Calibration,
     ClassNames,
+    Probes,
     Weights,
     load,
     made,
@@ -33,6 +34,7 @@ __all__ = [
     "Inspected",
     "Measured",
     "Method",
+    "Probes",
     "Weights",
     "error_rates",
     "found",

@@ -62,11 +62,19 @@ class ClassNames:
 
 
 @dataclass(frozen=True, slots=True)
+class Probes:
+    """Pools of pictures, to search on and held out, by sha256 and numbers."""
+
+    sha256: str
+    pictures: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Scores of honest models, ascending; `recipes` says in the same order how each was tuned.
 
     engine: version of clipvet. class_counts: fewest and most classes of one of its models. probes:
-    sha256 of both pools. seed: of the models and of the search.
+    sha256 of both pools. pictures: numbers of these. seed: of the models and of the search.
     """
 
     engine: str
@@ -78,6 +86,7 @@ class Calibration:
     class_counts: tuple[int, int]
     profile: str
     probes: str
+    pictures: tuple[int, int]
     seed: int
     recipes: tuple[Mapping[str, Any], ...]
     scores: tuple[float, ...]
@@ -99,7 +108,7 @@ class Calibration:
 
 
 def made(
-    here: tuple[Weights, ClassNames], method: Method, profile: Profile, probes: str, seed: int,
+    here: tuple[Weights, ClassNames], method: Method, profile: Profile, probes: Probes, seed: int,
     models: Sequence[tuple[float, Mapping[str, Any]]], class_counts: tuple[int, int] | None = None,
 ) -> Calibration:  # fmt: skip
     """A calibration of this engine and the profile's statistic from (score, recipe) of each.
@@ -117,7 +126,8 @@ def made(
         classes=classes,
         class_counts=class_counts or (classes.count, classes.count),
         profile=profile.name,
-        probes=probes,
+        probes=probes.sha256,
+        pictures=probes.pictures,
         seed=seed,
         recipes=tuple(recipe for _, recipe in ranked),
         scores=tuple(score for score, _ in ranked),
@@ -177,6 +187,7 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
             "backbone": Weights(trusted["sha256"], tuple(trusted["mean"]), tuple(trusted["std"])),
             "classes": ClassNames(**data["classes"]),
             "class_counts": tuple(data["class_counts"]),
+            "pictures": tuple(data["pictures"]),
             "recipes": tuple(data["recipes"]),
             "scores": tuple(data["scores"]),
         }

@@ -1,10 +1,10 @@
 """Which calibration applies to an inspection, and the p-value that it gives. Torch-free.
 
 A calibration applies where backbone, kind of prompt, profile, statistic and probes are the same,
-both have few classes or both have more, and every class is searched; of probes, that they show the
-task, where each model of the bank was inspected on pictures of its own. Another class list or seed
-does not forbid it; the report then says so. What the p-value decides is the test's: see
-`inspector.detection`.
+both have few classes or both have more, and every class is searched; of probes, that there are no
+fewer, and that they show the task, where each model of the bank was inspected on pictures of its
+own. Another class list or seed does not forbid it; the report then says so. What the p-value
+decides is the test's: see `inspector.detection`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from inspector.calibration.file import (
     Calibration,
     ClassNames,
+    Probes,
     Weights,
     load,
     method_of,
@@ -36,7 +37,7 @@ own task."""
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What decides whether a calibration applies; `probes` is the sha256 of both pools.
+    """What decides whether a calibration applies.
 
     is_of_the_task: the probes show what the model is for, as far as the user knows.
     is_exhaustive: every class is searched. Over fewer of them the score is another statistic.
@@ -45,7 +46,7 @@ class Inspected:
     backbone: Weights
     family: str
     profile: Profile
-    probes: str
+    probes: Probes
     is_of_the_task: bool
     classes: ClassNames
     seed: int
@@ -67,12 +68,18 @@ class Inspected:
         for field, (theirs, ours) in own.items():
             if theirs != ours:
                 yield f"{field}: it was made for {theirs}, this inspection has {ours}"
+        asked, there = calibration.pictures, self.probes.pictures
+        if any(few < many for few, many in zip(there, asked, strict=True)):
+            yield (
+                f"probes: it was made with {asked[0]} and {asked[1]} held-out pictures, this "
+                f"inspection has {there[0]} and {there[1]}"
+            )
         if not self.is_exhaustive:
             yield "targets: it holds for inspections of all classes only"
 
     def _probes(self, calibration: Calibration) -> str:
         """The name of our probes that `calibration` uses, which may be of their kind only."""
-        return TASK if calibration.probes == TASK and self.is_of_the_task else self.probes
+        return TASK if calibration.probes == TASK and self.is_of_the_task else self.probes.sha256
 
 
 def _few_or_more(*counts: int) -> str:

@@ -39,6 +39,7 @@ FORM = _object(
     class_counts={"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
     profile=_TEXT,
     probes=_TEXT,
+    pictures={"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
     seed={"type": "integer", "minimum": 0},
     recipes={"type": "array", "items": {"type": "object"}},
     scores={"type": "array", "items": _FINITE, "minItems": FEWEST},

@@ -52,6 +52,11 @@ class ProbeSet:
     skipped: int = 0
     in_distribution: bool = False
 
+    @property
+    def pictures(self) -> tuple[int, int]:
+        """How many there are of each pool."""
+        return len(self.optimisation), len(self.held_out)
+
     def to_json(self) -> dict[str, object]:
         """The report's `probes`."""
         return {

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inspector.calibration import Calibration, ClassNames, Method, Weights, made, save
+from inspector.calibration import Calibration, ClassNames, Method, Probes, Weights, made, save
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.determinism import reproducible
@@ -69,7 +69,8 @@ def fill(order: Order, progress: Say, note: Callable[[str], None]) -> Calibratio
     with reproducible():
         models = _Bank(order, backbone, probes, Meter(progress, None), note).models()
     here = Weights(backbone.sha256, backbone.mean, backbone.std), ClassNames.of(order.classnames)
-    calibration = made(here, order.method, profile, probes.sha256, order.seed, models)
+    used = Probes(probes.sha256, probes.pictures)
+    calibration = made(here, order.method, profile, used, order.seed, models)
     save(calibration, order.out)
     _partial(order.out).unlink(missing_ok=True)
     return calibration

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from inspector.calibration import Applied, ClassNames, Inspected, Weights, found
+from inspector.calibration import Applied, ClassNames, Inspected, Probes, Weights, found
 from inspector.clip.classifier import Classifier
 from inspector.detection.judgement import Judgement
 from inspector.detection.seeds import derive_seed
@@ -79,7 +79,7 @@ class SearchStages:
             Weights(trusted.sha256, trusted.mean, trusted.std),
             prepared.family,
             prepared.profile,
-            prepared.probes.sha256,
+            Probes(prepared.probes.sha256, prepared.probes.pictures),
             request.in_distribution,
             ClassNames.of(prepared.classifier.classnames),
             request.seed,

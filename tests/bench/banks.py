@@ -15,13 +15,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from inspector.calibration import Calibration, ClassNames, Weights, made, method_of, save
+from inspector.calibration import Calibration, ClassNames, Probes, Weights, made, method_of, save
 from inspector.calibration.pvalue import TASK
 from inspector.clip.backbone import Backbone
 from inspector.profiles import FEW_CLASSES, profile_named
+from tests.bench.baselines.paper import PROFILE
 from tests.exam.rows import Row, read
 from tests.zoo.make import backbone_named
 from tests.zoo.sets import classes_of
+
+PICTURES = (PROFILE.probes, PROFILE.held_out)
+"""What `tests.exam.look` gives each inspection."""
 
 
 class Unfit(Exception):
@@ -69,7 +73,9 @@ def bank(rows: Sequence[Row], backbone: Backbone, profile: str | None = None) ->
     seed, named = rows[0].inspection_seed, profile_named(profile or rows[0].method)
     if named.twins != profile_named(rows[0].method).twins:
         raise Unfit(f"{named.name} searches otherwise than {rows[0].method}")
-    return made(here, method, named, TASK, seed, models, (min(counts), max(counts)))
+    return made(
+        here, method, named, Probes(TASK, PICTURES), seed, models, (min(counts), max(counts))
+    )
 
 
 def size_of(row: Row) -> str:

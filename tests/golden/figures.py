@@ -17,6 +17,7 @@ _OF_A_CLASS = {
     "zero_shot_excess_asr": "reference_excess_asr",
 }
 
+
 def figures_of(report: Report) -> dict[str, Any]:
     """Verdict, scores, figures by class, repair, work and what limits the verdict."""
     probes, work = report["probes"] or {}, report["budget"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.calibration import Calibration, ClassNames, Inspected, Weights, made
+from inspector.calibration import Calibration, ClassNames, Inspected, Probes, Weights, made
 from inspector.profiles import PROFILES
 
 WEIGHTS = Weights("ab" * 32, (0.5, 0.4, 0.3), (0.2, 0.2, 0))
@@ -12,7 +12,7 @@ INSPECTED = Inspected(
     WEIGHTS,
     "CoCoOp",
     PROFILES["quick"],
-    "cd" * 32,
+    Probes("cd" * 32, (8, 4)),
     False,
     ClassNames.of(NAMES),
     seed=3,
@@ -30,4 +30,4 @@ def bank(
     """Model i has the recipe {"seed": i}."""
     models = [(score, {"seed": i, "rate": 0.1}) for i, score in enumerate(scores)]
     here = WEIGHTS, ClassNames.of(names)
-    return made(here, "CoCoOp", PROFILES[profile], probes, seed, models)
+    return made(here, "CoCoOp", PROFILES[profile], Probes(probes, (8, 4)), seed, models)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inspector.calibration import (
     ClassNames,
     Inspected,
+    Probes,
     Weights,
     found,
     p_value,
@@ -67,7 +68,9 @@ OTHERS: dict[str, Inspected] = {
     "family": replace(INSPECTED, family="CoOp"),
     "family ": replace(INSPECTED, family="MaPLe"),
     "profile": replace(INSPECTED, profile=PROFILES["standard"]),
-    "probes": replace(INSPECTED, probes="00" * 32),
+    "probes": replace(INSPECTED, probes=Probes("00" * 32, (8, 4))),
+    "probes ": replace(INSPECTED, probes=Probes("cd" * 32, (7, 4))),
+    "probes  ": replace(INSPECTED, probes=Probes("cd" * 32, (8, 3))),
     "targets": replace(INSPECTED, is_exhaustive=False),
     "classes": replace(INSPECTED, classes=ClassNames.of("abcde")),
 }
@@ -93,7 +96,9 @@ def test_another_rule(tmp_path: Path) -> None:
 def test_a_bank_of_many_tasks_applies_to_pictures_of_the_task_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     save(bank(probes=TASK), path)
-    assert found(path, None, replace(INSPECTED, probes="00" * 32, is_of_the_task=True))
+    assert found(
+        path, None, replace(INSPECTED, probes=Probes("00" * 32, (9, 9)), is_of_the_task=True)
+    )
     with pytest.raises(RequestError, match=f"probes: it was made for {TASK}"):
         found(path, None, INSPECTED)
 
