@@ -2,8 +2,9 @@
 
 The samples in ``app/samples`` were made by ``python -m tests.zoo.build OUT things6 clean 601`` and
 ``... things6 badclip 601``; ``truth.json`` beside each says what was measured on them. A buyer has
-unlabelled pictures of what the model is for: ``pictures.zip`` holds 192 of that task, by ``python
--m tests.zoo.pictures OUT things6 --number 192``, which no model was tuned on.
+unlabelled pictures of what the model is for: ``pictures.zip`` holds 1,250 of that task, as many as
+the profile ``standard`` takes, by ``python -m tests.zoo.pictures OUT things6``, which no model was
+tuned on.
 
 Starts ``clipvet serve`` on a free port, uploads both over REST, shows progress, receives and
 verifies the signed webhooks, downloads reports, pictures and the repaired file, verifies the signed

@@ -99,7 +99,7 @@ def test_it_stays_and_opens_the_report_where_there_is_a_browser(tmp_path: Path) 
 
 
 def test_its_pictures_are_those_that_the_zoo_draws_for_the_task() -> None:
-    drawn = (pictures("things6", 192) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    drawn = (pictures("things6", 1250) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     with zipfile.ZipFile(PICTURES) as box:
         names = sorted(box.namelist())
         assert len(names) == len(drawn)
