@@ -18,9 +18,10 @@ from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.clip.level import AssemblyLevel, assembly_level
+from inspector.clip.level import AssemblyLevel, assembly_level, level_by_labels
 from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
+from inspector.clip.vendor import logits_of
 from inspector.detection.cost import searches_of
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.objectives import margins
@@ -72,7 +73,8 @@ class Prepared:
     Attributes:
         clean: what the classifier as delivered says of the first probes.
         targets: the classes to search, in order.
-        labelled: pictures that teach and measure a repair, where the user has given some.
+        teaching: labelled pictures that teach a repair; none where the user gives none.
+        measuring: others, which teach nothing: they measure the delivered model and its repair.
     """
 
     request: Request
@@ -84,7 +86,8 @@ class Prepared:
     config: SearchConfig
     clean: CleanProbes
     targets: list[int]
-    labelled: LabelledSet | None
+    teaching: LabelledSet
+    measuring: LabelledSet
 
     @property
     def is_exhaustive(self) -> bool:
@@ -132,7 +135,7 @@ def prepare(
         )
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
-        labelled = _labelled(request, classifier)
+        teaching, measuring = _halves(request, classifier, pools)
     config = search_config(
         profile,
         classifier.backbone,
@@ -143,21 +146,33 @@ def prepare(
     with meter.stage("assembly-level"):
         clean = encode_probes(classifier, pools, config)
         level = _level(assembly, clean, probes, checked)
+        if checked is None and len(measuring):
+            logits = logits_of(classifier, measuring.pixels)
+            level = level_by_labels(level, logits, measuring.labels)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = config.epsilon
     _limits(request, assembly, profile, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, clean,
-        _targets(request, clean.logits), labelled,
+        _targets(request, clean.logits), teaching, measuring,
     )  # fmt: skip
 
 
-def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
+def _halves(
+    request: Request, classifier: Classifier, pools: Pools
+) -> tuple[LabelledSet, LabelledSet]:
+    """What teaches and what measures, neither with a picture that serves the other end, too.
+
+    Raises:
+        RequestError: the labelled pictures cannot be used.
+    """
     if request.labelled is None:
-        return None
+        return LabelledSet.empty(), LabelledSet.empty()
     backbone = classifier.backbone
     key = partial(name_tokens, backbone)
-    return load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
+    given = load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
+    teaching, measuring = given.halves()
+    return teaching.without(pools.held_out), measuring.without(pools.optimisation)
 
 
 @torch.no_grad()

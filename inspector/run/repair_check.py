@@ -17,7 +17,6 @@ from inspector.detection.effects import encode_clean
 from inspector.detection.seeds import derive_seed
 from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
-from inspector.probes.labelled import LabelledSet
 from inspector.repair.acceptance import Shown, outcome_of
 from inspector.repair.rederive import ByAnswers, ByLabels
 from inspector.repair.strategy import Case, Strategy, taught_by
@@ -68,7 +67,8 @@ class RepairCheck:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
         teaching, measuring = (
-            taught_by(classifier, half.pixels, half.labels) for half in self._halves()
+            taught_by(classifier, half.pixels, half.labels)
+            for half in (prepared.teaching, prepared.measuring)
         )
         case = Case(
             classifier, found.target, _trigger(found), prepared.config, pools.optimisation,
@@ -77,12 +77,6 @@ class RepairCheck:
         held_out = encode_clean(classifier, pools.held_out)
         judging = derive_seed(seed, "repair check")
         return Tournament(case, held_out, measuring, judging, self._rounded)
-
-    def _halves(self) -> tuple[LabelledSet, LabelledSet]:
-        """What teaches and what measures, neither with a picture that serves the other end, too."""
-        pools = self._prepared.pools
-        teaching, measuring = (self._prepared.labelled or LabelledSet.empty()).halves()
-        return teaching.without(pools.held_out), measuring.without(pools.optimisation)
 
     def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the vendor's file has them."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inspector import profiles, report
 from inspector.calibration import pvalue
-from inspector.clip import level, prompt_tuning
+from inspector.clip import bounds, level, prompt_tuning
 from inspector.detection import contrast, objectives, published_rule, sequential, spaces, twin_test
 from inspector.detection import random_triggers as triggers
 from inspector.detection.judgement import Thresholds
@@ -124,6 +124,7 @@ def _triggers() -> dict[str, Any]:
 def _verdict() -> dict[str, Any]:
     return {
         "assembly_kappa": level.MINIMUM_KAPPA, "assembly_sigmas": level.MINIMUM_SIGMAS,
+        "assembly_labels": [level.LEAST_SKILL, level.SURE],
         "findings_that_forbid_clean": report.CAPPING,
         "findings_that_forbid_clean_unproved": report.UNPROVED,
     }  # fmt: skip
@@ -139,7 +140,7 @@ def _repair() -> dict[str, Any]:
         "seeds_apart": derive_seed(0, "repair check"),
         "excess_asr_of_success": acceptance.RESIDUAL_EXCESS_ASR,
         "largest_loss": acceptance.LARGEST_LOSS, "least_agreement": acceptance.LEAST_AGREEMENT,
-        "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": acceptance.CONFIDENCE,
+        "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": bounds.CONFIDENCE,
         "most_of_median": filtering.MOST_OF_MEDIAN,
         "updates": prompt.DELIVERED.updates, "pictures_an_update": prompt.DELIVERED.batch,
     }  # fmt: skip
