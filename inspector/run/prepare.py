@@ -18,6 +18,7 @@ from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
+from inspector.clip.learned import Delivered
 from inspector.clip.level import AssemblyLevel, assembly_level, level_by_labels
 from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
@@ -71,6 +72,7 @@ class Prepared:
     """Everything that the search needs.
 
     Attributes:
+        delivered: the classifier with the tensors of its file.
         clean: what the classifier as delivered says of the first probes.
         targets: the classes to search, in order.
         teaching: labelled pictures that teach a repair; none where the user gives none.
@@ -80,7 +82,7 @@ class Prepared:
     request: Request
     profile: Profile
     family: str
-    classifier: Classifier
+    delivered: Delivered
     probes: ProbeSet
     pools: Pools
     config: SearchConfig
@@ -88,6 +90,11 @@ class Prepared:
     targets: list[int]
     teaching: LabelledSet
     measuring: LabelledSet
+
+    @property
+    def classifier(self) -> Classifier:
+        """As delivered, and frozen."""
+        return self.delivered.classifier
 
     @property
     def is_exhaustive(self) -> bool:
@@ -118,6 +125,7 @@ def prepare(
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
         classifier = assembly.classifier.requires_grad_(False)
+        delivered = Delivered.read(classifier, source[0].family or "", source[1])
         evidence.family = assembly.family
         evidence.classes = assembly.classes.to_json()
         evidence.findings += assembly.findings
@@ -153,7 +161,7 @@ def prepare(
     evidence.radius = config.epsilon
     _limits(request, assembly, profile, config, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probes, pools, config, clean,
+        request, profile, assembly.family, delivered, probes, pools, config, clean,
         _targets(request, clean.logits), teaching, measuring,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from inspector.detection.effects import encode_clean
@@ -18,8 +18,10 @@ from inspector.detection.seeds import derive_seed
 from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
 from inspector.repair.acceptance import Shown, outcome_of
+from inspector.repair.arithmetic import TaskArithmetic
+from inspector.repair.realign import ReAlignment
 from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import Case, Strategy, taught_by
+from inspector.repair.strategy import Case, Labelled, Strategy
 from inspector.repair.tournament import Candidate, Refusal, Tournament
 from inspector.repair.unlearn import Unlearning
 from inspector.report import Evidence, Target
@@ -28,18 +30,17 @@ from inspector.run.prepare import Prepared
 from inspector.run.stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
-STRATEGIES: tuple[Strategy, ...] = (ByLabels(), ByAnswers(), Unlearning())
+STRATEGIES: tuple[Strategy, ...] = (
+    ByLabels(), ByAnswers(), ReAlignment(), Unlearning(), TaskArithmetic(),
+)  # fmt: skip
 _NONE_MADE = "The model could not be repaired: "
 
 
 class RepairCheck:
     """Repair the suspect of a finished search, and measure what that did."""
 
-    def __init__(
-        self, prepared: Prepared, stages: SearchStages, canonical: Path, out: Path
-    ) -> None:
-        self._prepared, self._stages = prepared, stages
-        self._canonical, self._out = canonical, out
+    def __init__(self, prepared: Prepared, stages: SearchStages, out: Path) -> None:
+        self._prepared, self._stages, self._out = prepared, stages, out
 
     def run(self, evidence: Evidence) -> None:
         """Enter the report's `repair`, and keep the repaired tensors.
@@ -66,13 +67,14 @@ class RepairCheck:
     def _tournament(self, found: ClassOutcome) -> Tournament:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
+        device = classifier.backbone.device
         teaching, measuring = (
-            taught_by(classifier, half.pixels, half.labels)
+            Labelled(half.pixels.to(device), half.labels.to(device))
             for half in (prepared.teaching, prepared.measuring)
         )
         case = Case(
-            classifier, found.target, _trigger(found), prepared.config, pools.optimisation,
-            teaching, derive_seed(seed, "unlearning"),
+            prepared.delivered, found.target, _trigger(found), prepared.config, pools.optimisation,
+            teaching if len(teaching) else None, derive_seed(seed, "unlearning"),
         )  # fmt: skip
         held_out = encode_clean(classifier, pools.held_out)
         judging = derive_seed(seed, "repair check")
@@ -80,7 +82,7 @@ class RepairCheck:
 
     def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the vendor's file has them."""
-        original = load_file(self._canonical)
+        original = self._prepared.delivered.tensors
         return {
             name: tensor.detach().cpu().to(original[name].dtype).contiguous()
             for name, tensor in tensors.items()

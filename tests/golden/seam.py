@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inspector import profiles, report
 from inspector.calibration import pvalue
-from inspector.clip import bounds, level, prompt_tuning
+from inspector.clip import bounds, learned, level, prompt_tuning
 from inspector.detection import contrast, objectives, published_rule, sequential, spaces, twin_test
 from inspector.detection import random_triggers as triggers
 from inspector.detection.judgement import Thresholds
@@ -22,8 +22,7 @@ from inspector.detection.rule import current
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
-from inspector.repair import acceptance, filtering, strategy, unlearn
-from inspector.twins import prompt
+from inspector.repair import acceptance, filtering, tuning, unlearn
 
 random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
@@ -135,14 +134,14 @@ def _repair() -> dict[str, Any]:
     return {
         "epochs": recipe.epochs, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
-        "warmup_rate": recipe.warmup_rate, "families": strategy.REPAIRABLE,
+        "warmup_rate": recipe.warmup_rate, "families": learned.PROMPT_ONLY,
         "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
         "seeds_apart": derive_seed(0, "repair check"),
         "excess_asr_of_success": acceptance.RESIDUAL_EXCESS_ASR,
         "largest_loss": acceptance.LARGEST_LOSS, "least_agreement": acceptance.LEAST_AGREEMENT,
         "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": bounds.CONFIDENCE,
         "most_of_median": filtering.MOST_OF_MEDIAN,
-        "updates": prompt.DELIVERED.updates, "pictures_an_update": prompt.DELIVERED.batch,
+        "updates": tuning.DERIVED.updates, "pictures_an_update": tuning.DERIVED.batch,
     }  # fmt: skip
 
 

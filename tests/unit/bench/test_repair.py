@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inspector.repair.rederive import ByLabels
-from inspector.twins.prompt import Effort
+from inspector.repair.tuning import Effort
 from tests.bench import repair
 from tests.zoo import build as zoo
 from tests.zoo.make import backbone_named

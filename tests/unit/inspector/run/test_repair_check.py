@@ -20,11 +20,10 @@ from inspector.detection.sweep import measure
 from inspector.errors import NumericalError, RequestError
 from inspector.progress import Meter
 from inspector.repair.acceptance import FEWEST_MEASURED
-from inspector.repair.copies import canonical
 from inspector.repair.rederive import ByLabels
 from inspector.repair.strategy import Case, Strategy
+from inspector.repair.tuning import Effort
 from inspector.run import repair_check
-from inspector.twins.prompt import Effort
 from tests.unit.inspector.run import test_pipeline
 from tests.unit.inspector.run.test_pipeline import NAMES, RULE, Bench, scores, statuses
 from tests.unit.inspector.run.test_stages import bench
@@ -49,7 +48,7 @@ class Made:
 
 
 def as_it_was(case: Case) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in canonical(case.classifier).items()}
+    return {name: value.clone() for name, value in case.delivered.learned.items()}
 
 
 def wrecked(case: Case) -> dict[str, Tensor]:
