@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inspector.repair.rederive import by_answers, by_labels
+from inspector.repair.rederive import by_labels
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import Effort, Lesson, taught
 
@@ -30,7 +30,7 @@ class ReAlignment:
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        clean = by_answers(case) if case.labelled is None else by_labels(case)
+        clean = case.trusted if case.labelled is None else by_labels(case)
         if not len(clean):
             raise CannotRepair("there are no pictures whose answers can be trusted")
         triggered = [

@@ -22,7 +22,7 @@ from inspector.detection.triggers import Laid, Trigger
 from inspector.errors import NumericalError
 from inspector.repair.tuning import Lesson
 
-TRIED, STEPS, BATCH = 4, 24, 32
+TRIED, STEPS, BATCH = 3, 16, 32
 """Random members that are tried, updates of the best, and pictures of each: all five spaces cost
 about what unlearning's searches do."""
 

@@ -17,11 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inspector.clip.zero_shot import ZeroShot
-from inspector.repair.filtering import trusted_rows
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, taught
-from inspector.repair.views import steady
 
 FEWEST_CLASSES = 2
 """Of which there must be pictures to learn from; one class alone teaches nothing."""
@@ -53,7 +50,7 @@ class ByAnswers:
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        lesson = shared(case, by_answers(case), self.effort)
+        lesson = shared(case, case.trusted, self.effort)
         return _derived(case, lesson, self.effort)
 
 
@@ -62,16 +59,6 @@ def by_labels(case: Case) -> Lesson:
     if case.labelled is None:
         raise CannotRepair("no labelled pictures were given")
     return Lesson.of(case.classifier, case.labelled.pixels, case.labelled.labels)
-
-
-def by_answers(case: Case) -> Lesson:
-    """The unlabelled pictures under what the delivered classifier says, filtered."""
-    lesson, classifier = case.lesson, case.classifier
-    with torch.no_grad():
-        own = classifier.logits_from_features(lesson.features)
-    zero_shot = ZeroShot.of(classifier).logits_of_many(lesson.pixels, lesson.features)
-    rows = trusted_rows(own, zero_shot, {case.target}, steady(classifier, lesson))
-    return lesson.chosen(rows)
 
 
 def shared(case: Case, lesson: Lesson, effort: Effort) -> Lesson:

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
 from inspector.clip.learned import Delivered
+from inspector.clip.zero_shot import ZeroShot
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.triggers import Trigger
 from inspector.errors import InspectorError
+from inspector.repair.filtering import trusted_rows
 from inspector.repair.reconstruction import reconstructed
 from inspector.repair.tuning import Lesson
+from inspector.repair.views import steady
 
 
 class CannotRepair(InspectorError):
@@ -62,6 +66,16 @@ class Case:
     def lesson(self) -> Lesson:
         """The unlabelled pictures under what the delivered classifier says of them."""
         return Lesson.of(self.classifier, self.pictures)
+
+    @cached_property
+    def trusted(self) -> Lesson:
+        """Those whose answers may teach: filtered, see `inspector.repair.filtering`."""
+        lesson, classifier = self.lesson, self.classifier
+        with torch.no_grad():
+            own = classifier.logits_from_features(lesson.features)
+        zero_shot = ZeroShot.of(classifier).logits_of_many(lesson.pixels, lesson.features)
+        is_steady = steady(classifier, lesson)
+        return lesson.chosen(trusted_rows(own, zero_shot, {self.target}, is_steady))
 
     @cached_property
     def triggers(self) -> tuple[Trigger, ...]:

@@ -44,8 +44,9 @@ class _Files:
     def _visual(self) -> int:
         return len(self._backbone.model.visual.class_embedding)
 
-    def coop(self, **more: bool) -> State:
-        return tune(self._backbone.model, Recipe(self._names, 4, **more)).state
+    def coop(self, *, conditioned: bool = False, class_specific: bool = False) -> State:
+        recipe = Recipe(self._names, 4, conditioned=conditioned, class_specific=class_specific)
+        return tune(self._backbone.model, recipe).state
 
     def cocoop(self) -> State:
         return self.coop(conditioned=True)
