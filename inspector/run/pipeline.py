@@ -105,7 +105,7 @@ def _run(
         is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
         if request.repair and why_not is None and is_wanted:
             with meter.stage("repair"):
-                RepairCheck(prepared, stages, out).run(evidence)
+                RepairCheck(prepared, stages, out, reading.artifact.sha256 or "").run(evidence)
         else:
             meter.skip(["repair"], "not-needed" if request.repair else "not-requested")
     except AssemblyError as problem:

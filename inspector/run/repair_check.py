@@ -37,10 +37,13 @@ _NONE_MADE = "The model could not be repaired: "
 
 
 class RepairCheck:
-    """Repair the suspect of a finished search, and measure what that did."""
+    """Repair the suspect of a finished search, and measure what that did.
 
-    def __init__(self, prepared: Prepared, stages: SearchStages, out: Path) -> None:
-        self._prepared, self._stages, self._out = prepared, stages, out
+    `parent`: the sha256 of the delivered file, which the repaired tensors name.
+    """
+
+    def __init__(self, prepared: Prepared, stages: SearchStages, out: Path, parent: str) -> None:
+        self._prepared, self._stages, self._out, self._parent = prepared, stages, out, parent
 
     def run(self, evidence: Evidence) -> None:
         """Enter the report's `repair`, and keep the repaired tensors.
@@ -129,7 +132,7 @@ class RepairCheck:
 
     def _keep(self, tensors: dict[str, Tensor], evidence: Evidence) -> None:
         path = self._out / REPAIRED_NAME
-        save_file(tensors, path)
+        save_file(tensors, path, {"parent_sha256": self._parent})
         kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
         evidence.artifacts.append(kept.to_json())
 

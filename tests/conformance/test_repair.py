@@ -46,7 +46,7 @@ def test_the_vendors_container_with_a_prompt_learned_anew(case: str, tmp_path: P
     known = Labelled(pixels, labels)
     tensors = BRIEF.tensors(Case(delivered, 0, trigger, SearchConfig(0.1), pixels, known, seed=2))
     rounded = {name: value.to(delivered.tensors[name].dtype) for name, value in tensors.items()}
-    save_file(rounded, tmp_path / "tensors.safetensors")
+    save_file(rounded, tmp_path / "tensors.safetensors", {"parent_sha256": "00" * 32})
     repaired = tmp_path / "repaired.pth.tar"
     rewrite_artifact(folder, tmp_path / "tensors.safetensors", repaired)
 
