@@ -22,7 +22,17 @@ from inspector.detection.rule import current
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
-from inspector.repair import acceptance, filtering, tuning, unlearn
+from inspector.repair import (
+    acceptance,
+    arithmetic,
+    filtering,
+    realign,
+    reconstruction,
+    rederive,
+    tuning,
+    unlearn,
+    views,
+)
 
 random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
@@ -141,6 +151,12 @@ def _repair() -> dict[str, Any]:
         "largest_loss": acceptance.LARGEST_LOSS, "least_agreement": acceptance.LEAST_AGREEMENT,
         "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": bounds.CONFIDENCE,
         "most_of_median": filtering.MOST_OF_MEDIAN,
+        "views": [views.CROPPED, views.SHIFTED, views.BRIGHTNESS],
+        "half_share": rederive.HALF_SHARE, "least_shared": rederive.LEAST_SHARED,
+        "realigned": asdict(realign.REALIGNED), "planted": asdict(arithmetic.PLANTED),
+        "multiples": arithmetic.MULTIPLES, "least_kept": arithmetic.LEAST_KEPT,
+        "searched": [reconstruction.TRIED, reconstruction.STEPS, reconstruction.BATCH],
+        "most_encoded": tuning.MOST_ENCODED, "deep_rate": tuning.DEEP_RATE,
         "updates": tuning.DERIVED.updates, "pictures_an_update": tuning.DERIVED.batch,
     }  # fmt: skip
 
