@@ -18,7 +18,7 @@ from inspector.repair.rederive import by_labels
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import Effort, Lesson, taught
 
-REALIGNED = Effort(400, 32)
+REALIGNED = Effort(250, 32)
 
 
 @dataclass(frozen=True)
