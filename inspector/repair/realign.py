@@ -9,6 +9,7 @@ planted, so one of every space is added (`reconstruction`); every trigger is on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from inspector.repair.rederive import by_labels
 from inspector.repair.strategy import CannotRepair, Case
-from inspector.repair.tuning import Effort, Lesson, taught
+from inspector.repair.tuning import Effort, Lesson, joined, taught
 
 REALIGNED = Effort(250, 32)
+MOST_CARRIERS = 500
+"""Pictures that every trigger is laid on."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,15 @@ class ReAlignment:
         clean = case.trusted if case.labelled is None else by_labels(case)
         if not len(clean):
             raise CannotRepair("there are no pictures whose answers can be trusted")
-        triggered = [
-            Lesson.of(case.classifier, trigger(clean.pixels), clean.targets)
-            for trigger in case.triggers
-        ]
-        lesson = Lesson.joined([*[clean] * len(triggered), *triggered])
         generator = torch.Generator().manual_seed(case.seed)
+        clean = clean.some(MOST_CARRIERS, generator)
+        lesson = joined(case.delivered, _both(case, clean), 2 * len(case.triggers), generator)
         recipe = self.effort.recipe(len(lesson))
         return taught(case.delivered, case.delivered.learned, lesson, recipe, generator)
+
+
+def _both(case: Case, clean: Lesson) -> Iterator[Lesson]:
+    """The pictures under each trigger, and as often without."""
+    for trigger in case.triggers:
+        yield clean
+        yield Lesson.of(case.classifier, trigger(clean.shown), clean.targets)

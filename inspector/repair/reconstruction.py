@@ -40,7 +40,7 @@ def reconstructed(
     Raises:
         NumericalError: a search became NaN or infinite.
     """
-    carriers = lesson.pixels[lesson.targets != target]
+    carriers = lesson.shown[lesson.targets != target]
     if not len(carriers):
         return []
     generator = torch.Generator().manual_seed(seed)

@@ -73,7 +73,7 @@ class Case:
         lesson, classifier = self.lesson, self.classifier
         with torch.no_grad():
             own = classifier.logits_from_features(lesson.features)
-        zero_shot = ZeroShot.of(classifier).logits_of_many(lesson.pixels, lesson.features)
+        zero_shot = ZeroShot.of(classifier).logits_of_many(lesson.shown, lesson.features)
         is_steady = steady(classifier, lesson)
         return lesson.chosen(trusted_rows(own, zero_shot, {self.target}, is_steady))
 

@@ -7,7 +7,7 @@ one search for a trigger does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,12 +50,12 @@ class Lesson:
     """Pictures, and what a copy is to say of them.
 
     Attributes:
-        pixels: (N, 3, S, S) in [0,1].
+        pixels: (N, 3, S, S) in [0,1]; None where only features teach, see `joined`.
         features: theirs by the delivered classifier.
         targets: class indices (N,), or probabilities (N, K).
     """
 
-    pixels: Tensor
+    pixels: Tensor | None
     features: Tensor
     targets: Tensor
 
@@ -73,13 +73,36 @@ class Lesson:
 
     def chosen(self, rows: Tensor) -> Lesson:
         """Those of a mask (N,) or of indices."""
-        return Lesson(self.pixels[rows], self.features[rows], self.targets[rows])
+        pixels = None if self.pixels is None else self.pixels[rows]
+        return Lesson(pixels, self.features[rows], self.targets[rows])
 
-    @classmethod
-    def joined(cls, lessons: Sequence[Lesson]) -> Lesson:
-        """All of them, one behind the other."""
-        columns = zip(*((one.pixels, one.features, one.targets) for one in lessons), strict=True)
-        return cls(*(torch.cat(column) for column in columns))
+    def some(self, most: int, generator: torch.Generator) -> Lesson:
+        """So many of them at most, drawn."""
+        rows = torch.randperm(len(self), generator=generator)[:most]
+        return self.chosen(rows.to(self.targets.device))
+
+    @property
+    def shown(self) -> Tensor:
+        """The pixels (N, 3, S, S) in [0,1] of a lesson that has them."""
+        assert self.pixels is not None, "they were left out where only features teach"
+        return self.pixels
+
+
+def joined(
+    delivered: Delivered, lessons: Iterable[Lesson], number: int, generator: torch.Generator
+) -> Lesson:
+    """So many lessons, one behind the other, with no more pixels than `taught` shows a copy.
+
+    All pictures under every trigger would take gigabytes.
+    """
+    most = max(1, MOST_ENCODED // _LEAST_EPOCHS // number)
+    kept = [
+        one.some(most, generator) if delivered.is_visual else replace(one, pixels=None)
+        for one in lessons
+    ]
+    pixels = torch.cat([one.shown for one in kept]) if delivered.is_visual else None
+    features, targets = ([getattr(one, name) for one in kept] for name in ("features", "targets"))
+    return Lesson(pixels, torch.cat(features), torch.cat(targets))
 
 
 def taught(
@@ -98,7 +121,7 @@ def taught(
     def logits_of(rows: Tensor) -> Tensor:
         delivered.put(copy, values)
         if delivered.is_visual:
-            return copy(lesson.pixels[rows])  # type: ignore[no-any-return]
+            return copy(lesson.shown[rows])  # type: ignore[no-any-return]
         return copy.logits_from_features(lesson.features[rows])
 
     with torch.enable_grad():
@@ -110,14 +133,14 @@ def _affordable(
     lesson: Lesson, recipe: Recipe, generator: torch.Generator
 ) -> tuple[Lesson, Recipe]:
     epochs = max(_LEAST_EPOCHS, min(recipe.epochs, MOST_ENCODED // len(lesson)))
-    rows = torch.randperm(len(lesson), generator=generator)[: MOST_ENCODED // epochs]
     rate = min(recipe.learning_rate, DEEP_RATE)
-    return lesson.chosen(rows), replace(recipe, epochs=epochs, learning_rate=rate)
+    shown = lesson.some(MOST_ENCODED // epochs, generator)
+    return shown, replace(recipe, epochs=epochs, learning_rate=rate)
 
 
 @torch.no_grad()
 def answers_of(delivered: Delivered, values: Values, lesson: Lesson) -> Tensor:
     """What a copy says of a lesson's pictures (N,)."""
     copy = delivered.with_values(values)
-    features = encoded(copy, lesson.pixels) if delivered.is_visual else lesson.features
+    features = encoded(copy, lesson.shown) if delivered.is_visual else lesson.features
     return copy.logits_from_features(features).argmax(1)

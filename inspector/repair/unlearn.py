@@ -11,6 +11,7 @@ random triggers are added.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from inspector.detection.random_triggers import GLOBAL, draw
 from inspector.detection.triggers import Added, Trigger
 from inspector.profiles import ObjectiveName
 from inspector.repair.strategy import Case
-from inspector.repair.tuning import Lesson, taught
+from inspector.repair.tuning import Lesson, joined, taught
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
 PLAIN_COPIES = 4
@@ -46,15 +47,22 @@ class Unlearning:
         own = _predicted(case.classifier, plain)
         # Probes that the model gives to the target anyway cannot teach that the trigger says
         # nothing.
-        carriers = plain.pixels[plain.targets != case.target]
-        lessons = [replace(plain, targets=own)] * PLAIN_COPIES
-        for trigger in _triggers(case, generator) if len(carriers) else ():
-            lesson = Lesson.of(case.classifier, trigger(carriers))
-            # A disturbed picture need not be what it was: it only must not be the target.
-            without = _without(_predicted(case.classifier, lesson), case.target)
-            lessons.append(replace(lesson, targets=without))
-        lesson, learned = Lesson.joined(lessons), case.delivered.learned
+        carriers = plain.shown[plain.targets != case.target]
+        triggers = _triggers(case, generator) if len(carriers) else []
+        lessons = chain(
+            [replace(plain, targets=own)] * PLAIN_COPIES,
+            (_disturbed(case, trigger(carriers)) for trigger in triggers),
+        )
+        number, learned = PLAIN_COPIES + len(triggers), case.delivered.learned
+        lesson = joined(case.delivered, lessons, number, generator)
         return taught(case.delivered, learned, lesson, REPAIR_RECIPE, generator)
+
+
+def _disturbed(case: Case, pixels: Tensor) -> Lesson:
+    """Triggered pictures, which need not be what they were: they only must not be the target."""
+    lesson = Lesson.of(case.classifier, pixels)
+    without = _without(_predicted(case.classifier, lesson), case.target)
+    return replace(lesson, targets=without)
 
 
 def _triggers(case: Case, generator: torch.Generator) -> list[Trigger]:

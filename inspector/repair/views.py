@@ -52,6 +52,6 @@ def steady(classifier: Classifier, lesson: Lesson) -> Tensor:
     """Mask (N,) of the lesson's pictures of which the classifier says the same in every view."""
     is_steady = torch.ones(len(lesson), dtype=torch.bool, device=lesson.targets.device)
     for view in VIEWS:
-        features = encoded(classifier, view(lesson.pixels))
+        features = encoded(classifier, view(lesson.shown))
         is_steady &= classifier.logits_from_features(features).argmax(1) == lesson.targets
     return is_steady

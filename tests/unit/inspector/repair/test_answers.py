@@ -78,7 +78,7 @@ def test_steady_answers_are_those_that_no_view_changes(made: Attacked) -> None:
 def test_few_triggered_pictures_are_trusted(made: Attacked, case: Case) -> None:
     is_hit = case.lesson.targets[:POISON] == made.target
     assert is_hit.sum() >= POISON // 2, "the trigger works"
-    kept = {tuple(one.flatten()[:200].tolist()) for one in case.trusted.pixels}
+    kept = {tuple(one.flatten()[:200].tolist()) for one in case.trusted.shown}
     is_kept = torch.tensor([tuple(one.flatten()[:200].tolist()) in kept for one in case.pictures])
     assert (is_kept[:POISON] & is_hit).sum() <= 1
     assert is_kept[POISON:].float().mean() > 0.6
@@ -106,7 +106,7 @@ def test_labels_that_copies_taught_from_other_pictures_do_not_share_are_dropped(
              for one, label in zip(pixels, labels, strict=True)}  # fmt: skip
     is_right = [
         (tuple(one.flatten()[:200].tolist()), int(label)) in right
-        for one, label in zip(kept.pixels, kept.targets, strict=True)
+        for one, label in zip(kept.shown, kept.targets, strict=True)
     ]
     assert sum(is_right) >= 0.8 * int((~wrong).sum())
     assert is_right.count(False) <= 0.25 * int(wrong.sum())

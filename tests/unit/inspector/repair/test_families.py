@@ -20,7 +20,7 @@ from inspector.manifest import Manifest
 from inspector.repair import tuning
 from inspector.repair.rederive import ByLabels
 from inspector.repair.strategy import Case, Labelled
-from inspector.repair.tuning import Effort
+from inspector.repair.tuning import Effort, Lesson, joined
 from tests.support.checkpoints import save_dassl
 from tests.support.poisoned import TASK
 from tests.support.prompt_files import MAKERS, TEXT_BLOCK, file_of
@@ -108,6 +108,25 @@ def test_it_learns_its_task_from_labels(model: Delivered, monkeypatch: pytest.Mo
         )
     ]
     assert accuracies[1] > max(0.8, accuracies[0])
+
+
+@pytest.mark.parametrize("model", ["CoCoOp", "VPT"], indirect=True)
+def test_no_more_pictures_are_kept_than_are_shown(
+    model: Delivered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All under every trigger would take gigabytes; features of them do not."""
+    monkeypatch.setattr(tuning, "MOST_ENCODED", 96)
+    lesson = Lesson.of(model.classifier, drawn(model.classifier.backbone, 5, 1)[0])
+    generator = torch.Generator().manual_seed(0)
+    whole = joined(model, [lesson] * 3, 3, generator)
+    if model.is_visual:
+        assert len(whole.shown) == len(whole.features) == len(whole) == 24
+        known = {tuple(one.flatten()[:99].tolist()) for one in lesson.shown}
+        assert all(tuple(one.flatten()[:99].tolist()) in known for one in whole.shown)
+    else:
+        assert whole.pixels is None
+        assert torch.equal(whole.features, lesson.features.repeat(3, 1))
+        assert torch.equal(whole.targets, lesson.targets.repeat(3))
 
 
 def test_encoders_that_are_not_the_backbones_cannot_be_repaired(
