@@ -121,6 +121,7 @@ def taught(
     def logits_of(rows: Tensor) -> Tensor:
         delivered.put(copy, values)
         if delivered.is_visual:
+            copy.work.image_backward += len(rows)  # To prompts inside, though not to pixels.
             return copy(lesson.shown[rows])  # type: ignore[no-any-return]
         return copy.logits_from_features(lesson.features[rows])
 
