@@ -88,6 +88,19 @@ def test_an_honest_model_loses_no_accuracy(
     assert accuracy(copy) >= accuracy(honest) - 0.02
 
 
+def test_a_seed_derives_alike_and_another_one_does_not(pocket: Backbone) -> None:
+    generator = torch.Generator().manual_seed(0)
+    made = new_learner(pocket, TASK.classnames, conditioned=True, generator=generator)
+    case = case_of(made.requires_grad_(False))
+    first, again, other = (
+        ByLabels(Effort(4, 8)).tensors(Case(**{**vars(case), "seed": seed})) for seed in (4, 4, 5)
+    )
+    for name, values in first.items():
+        assert torch.equal(values, again[name])
+        assert not values.requires_grad
+    assert any(not torch.equal(values, other[name]) for name, values in first.items())
+
+
 def test_labels_that_were_not_given_cannot_teach(pocket: Backbone) -> None:
     made = new_learner(
         pocket, TASK.classnames, conditioned=False, generator=torch.Generator()
