@@ -35,11 +35,14 @@ from inspector.cli.options import (
 )
 from inspector.cli.page import write_page
 from inspector.cli.screen import note, progress_bar, show_json, show_report
+from inspector.errors import RequestError
 from inspector.files import write_json
 from inspector.options import Options, Policy, Selection
 from inspector.options.command_line import taking
 from inspector.request import Request
 
+_REPAIRED = "repaired.safetensors"
+"""Where an inspection leaves the tensors that a repair made."""
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -86,6 +89,7 @@ def inspect(
         _request(options, backbone, manifest, classes, device, calibration, calibrations),
         reader_options(sandbox_floor, selection),
     )
+    _check_out(artifact, out)
     with work_folder(out) as folder:
         report, judged = run(order, folder)
         if options.repair and out is not None:
@@ -124,6 +128,7 @@ def repair(
         _request(wanted, backbone, manifest, classes, device, calibration, calibrations),
         reader_options(sandbox_floor, selection),
     )
+    _check_out(artifact, out)
     with work_folder(out) as folder:
         report, judged = run(order, folder)
         written = _write_container(order, judged, folder)
@@ -139,6 +144,12 @@ class Order:
     artifact: Path
     request: Request
     reader: ReaderOptions
+
+
+def _check_out(artifact: Path, out: Path | None) -> None:
+    """Raises RequestError where a repair would write over the delivered file."""
+    if out is not None and artifact.resolve() == (out / _REPAIRED).resolve():
+        raise RequestError("out", f"{_REPAIRED} in it is the checkpoint itself, which stays")
 
 
 def _request(
@@ -187,7 +198,7 @@ def _inspect_tensors(
 
 def _write_container(order: Order, judged: Delivered, folder: Path) -> Path | None:
     """The vendor's own container with the repaired values, where there are such."""
-    repaired = folder / "repaired.safetensors"
+    repaired = folder / _REPAIRED
     if not repaired.is_file():
         return None
     member = judged.reading.container.member

@@ -10,7 +10,7 @@ fp32, in which everything is computed. Does not judge; see `inspector.clip.level
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,11 +97,12 @@ def _classifier(
     layout = lay_out_tokens(encoders, prompts, lengths, position)
     meta_net = None
     if parts.meta_net is not None:
-        reads_class = parts.meta_net.reads == "class"
-        meta_net = _meta_net(parts.meta_net.layers, encoders, reads_class)
-        if reads_class:
-            branch = meta_net.to(encoders.device)
-            encoders, meta_net = class_aware(encoders, branch, names, manifest), None
+        layers = parts.meta_net.layers
+        _check_meta_net(layers, encoders)
+        if parts.meta_net.reads == "class":
+            encoders = class_aware(encoders, layers, names, manifest)
+        else:
+            meta_net = _meta_net(layers)
     cache = _cache(parts.cache, classes, manifest, encoders) if parts.cache else None
     matching = Matching(per_class, parts.is_transported, cache)
     return Classifier(encoders, names, layout, context, meta_net, matching)
@@ -129,21 +130,20 @@ def _check_context(context: Tensor, backbone: Backbone) -> None:
     check_finite("ctx", context)
 
 
-def _quick_gelu(values: Tensor) -> Tensor:
-    return values * torch.sigmoid(1.702 * values)
-
-
-def _meta_net(layers: Mapping[str, Tensor], backbone: Backbone, reads_class: bool) -> MetaNet:
+def _check_meta_net(layers: Mapping[str, Tensor], backbone: Backbone) -> None:
     hidden, features = layers["linear1.weight"].shape
     if features != backbone.embed_dim:
         raise BackboneMismatch(
             f"meta_net.linear1.weight has shape {hidden}x{features}, features of backbone "
             f"{backbone.id!r} have size {backbone.embed_dim}"
         )
-    activation: Callable[[Tensor], Tensor] = _quick_gelu if reads_class else torch.relu
-    net = MetaNet(features, hidden, len(layers["linear2.weight"]), activation)
     for name, tensor in layers.items():
         check_finite(f"meta_net.{name}", tensor)
+
+
+def _meta_net(layers: Mapping[str, Tensor]) -> MetaNet:
+    hidden, features = layers["linear1.weight"].shape
+    net = MetaNet(features, hidden, len(layers["linear2.weight"]))
     net.load_state_dict({name: tensor.float() for name, tensor in layers.items()})
     return net
 

@@ -10,7 +10,7 @@ from; `inspector.clip.assembly` builds it from a vendor's file,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,26 +25,16 @@ from inspector.clip.text import TOKENS_PER_PART
 
 
 class MetaNet(nn.Module):
-    """CoCoOp's bottleneck: normalised image feature (B, D) to a shift of the context (B, W).
+    """CoCoOp's bottleneck: normalised image feature (B, D) to a shift of the context (B, W)."""
 
-    TCP's is the same from text features to all context vectors at once, with QuickGELU inside.
-    """
-
-    def __init__(
-        self,
-        features: int,
-        hidden: int,
-        width: int,
-        activation: Callable[[Tensor], Tensor] = torch.relu,
-    ) -> None:
+    def __init__(self, features: int, hidden: int, width: int) -> None:
         super().__init__()
         self.linear1 = nn.Linear(features, hidden)
         self.linear2 = nn.Linear(hidden, width)
-        self._activation = activation
 
     def forward(self, features: Tensor) -> Tensor:
         """Offset (B, W) of the context for features (B, D)."""
-        return self.linear2(self._activation(self.linear1(features)))  # type: ignore[no-any-return]
+        return self.linear2(torch.relu(self.linear1(features)))  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -70,7 +60,7 @@ class Classifier(nn.Module):
 
     Static text features are kept between calls while `context` does not require a gradient; freeze
     the classifier (`requires_grad_(False)`) to encode text once. Where several prompts stand for a
-    class, contexts and layout are those of all prompts, and no gradient reaches them.
+    class, contexts and layout are those of all prompts.
     """
 
     def __init__(
@@ -84,11 +74,29 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.classnames, self.layout = backbone, classnames, layout
-        self.context = nn.Parameter(context.float())
+        self.context: Tensor = nn.Parameter(context.float())
         self.meta_net = meta_net
         self.matching = matching or Matching()
         self.work = Work()
         self._kept: tuple[tuple[int, int], Tensor] | None = None
+
+    def put(
+        self, backbone: Backbone, context: Tensor | None, meta_net: Mapping[str, Tensor]
+    ) -> None:
+        """Put other prompts in place; gradients pass through to where they come from.
+
+        Args:
+            backbone: with the prompts inside the encoders.
+            context: (M, W) or (K, M, W), as it is; None: it stays.
+            meta_net: its tensors, of any shape, by name; empty where there is none.
+        """
+        self.backbone, self._kept = backbone, None
+        if context is not None:
+            _put(self, "context", context.float())
+        for name, values in meta_net.items():
+            assert self.meta_net is not None
+            layer, _, part = name.rpartition(".")
+            _put(self.meta_net.get_submodule(layer), part, values.float())
 
     @cached_property
     def packs(self) -> list[Pack]:
@@ -181,8 +189,8 @@ class Classifier(nn.Module):
         return self.context
 
     def _static_features(self, classes: Tensor | None) -> Tensor:
-        if self.context.requires_grad and self.matching.prompts_per_class == 1:
-            if self.backbone.text.has_sets:
+        if self.context.requires_grad:
+            if self.backbone.text.has_sets or self.matching.prompts_per_class > 1:
                 return _chosen(self.matching.gather(self._encode(self.context, None)), classes)
             return self.matching.gather(self._encode(self._context_of(classes), classes))
         key = (self.context.data_ptr(), self.context._version)
@@ -213,6 +221,13 @@ class Classifier(nn.Module):
         self.work.text_forward += prompts
         self.work.text_backward += prompts * is_backward
         self.work.text_tokens += embedded[..., 0].numel() * (1 + is_backward)
+
+
+def _put(module: nn.Module, name: str, values: Tensor) -> None:
+    """Instead of a parameter, which would be a leaf that no gradient passes."""
+    if name in module._parameters:
+        delattr(module, name)
+    setattr(module, name, values)
 
 
 def _chosen(features: Tensor, classes: Tensor | None) -> Tensor:

@@ -67,12 +67,34 @@ class Shift:
 
 
 @dataclass(frozen=True)
+class ClassBranch:
+    """Vectors that a small network makes of each class's zero-shot text feature (K, D).
+
+    They take the place of the context before text block `block` (TCP).
+    """
+
+    features: Tensor
+    block: int
+
+    def vectors(self, layers: Mapping[str, Tensor], width: int) -> Tensor:
+        """(K, M, width) by two layers with QuickGELU between, named as `MetaNet`'s."""
+        tensors = {name: values.to(self.features) for name, values in layers.items()}
+        hidden = functional.linear(
+            self.features, tensors["linear1.weight"], tensors["linear1.bias"]
+        )
+        hidden = hidden * torch.sigmoid(1.702 * hidden)
+        made = functional.linear(hidden, tensors["linear2.weight"], tensors["linear2.bias"])
+        return made.view(len(self.features), -1, width)
+
+
+@dataclass(frozen=True)
 class DeliveredEncoders(Backbone):
     """A backbone with what the vendor put into it.
 
     `text_prompts`: by block, vectors (M, W), or (K, M, W) with a set for each class. `scale`: the
     factor of cosines where it is not the model's own. With `has_positions` image features are those
     of all P positions of a ResNet's attention pool, (B, P, D), instead of the pooled one.
+    `class_branch`: what makes one of the `text_prompts`.
     """
 
     pristine: Backbone
@@ -82,6 +104,7 @@ class DeliveredEncoders(Backbone):
     on_text: OnFeatures | None = None
     scale: float | None = None
     has_positions: bool = False
+    class_branch: ClassBranch | None = None
 
     @property
     def reference(self) -> Backbone:

@@ -18,9 +18,9 @@ from inspector.checkpoint.families import Family
 from inspector.checkpoint.families.parts import Bottleneck, Parts
 from inspector.checkpoint.reading import Scalar
 from inspector.clip.backbone import Backbone
-from inspector.clip.classifier import MetaNet
 from inspector.clip.delivered import (
     Adapter,
+    ClassBranch,
     DeliveredEncoders,
     OnFeatures,
     Shift,
@@ -84,7 +84,7 @@ def _settings(reading: Reading, manifest: Manifest) -> Mapping[str, Scalar]:
 
 
 def class_aware(
-    encoders: Backbone, meta_net: MetaNet, classnames: list[str], manifest: Manifest
+    encoders: Backbone, layers: Mapping[str, Tensor], classnames: list[str], manifest: Manifest
 ) -> Backbone:
     """TCP: vectors (K, M, W) made of each class's zero-shot feature, before a later text block.
 
@@ -96,14 +96,49 @@ def class_aware(
     if template is None:
         _, _, after = (manifest.template or "{}.").partition("{}")
         template = "a photo of a {}" + after
-    features = encoders.reference.zero_shot(classnames, template)
-    with torch.no_grad():
-        made = meta_net(features).view(len(classnames), -1, encoders.text.width)
     block = _CLASS_BLOCK if manifest.text_block is None else manifest.text_block
+    branch = ClassBranch(encoders.reference.zero_shot(classnames, template), block)
+    with torch.no_grad():
+        made = branch.vectors(layers, encoders.text.width)
     prompts = _checked({block: made}, encoders.text.width, encoders.text.depth, "text")
-    if isinstance(encoders, DeliveredEncoders):
-        return replace(encoders, text_prompts=prompts)
-    return DeliveredEncoders(**vars(encoders), pristine=encoders, text_prompts=prompts)
+    own = encoders
+    if not isinstance(own, DeliveredEncoders):
+        own = DeliveredEncoders(**vars(encoders), pristine=encoders)
+    return replace(own, text_prompts=prompts, class_branch=branch)
+
+
+def relearned(encoders: Backbone, parts: Parts) -> Backbone:
+    """The encoders with what `parts` learned in the place of what they have of it.
+
+    Gradients pass through to the parts. They are of the file that the encoders were made of, with
+    other values, so that shapes fit.
+    """
+    if not isinstance(encoders, DeliveredEncoders):
+        return encoders
+    text, branch = parts.text_prompts, encoders.class_branch
+    if branch is not None:
+        assert parts.meta_net is not None
+        text = {branch.block: branch.vectors(parts.meta_net.layers, encoders.text.width)}
+    visual = None
+    if parts.visual_tokens is not None:
+        visual = VisualPrompts(parts.visual_tokens, parts.visual_prompts)
+    return replace(
+        encoders,
+        text_prompts=text,
+        visual_prompts=visual,
+        on_image=_relearned(encoders.on_image, parts.image_adapter, parts.image_shift),
+        on_text=_relearned(encoders.on_text, parts.text_adapter, parts.text_shift),
+    )
+
+
+def _relearned(
+    there: OnFeatures | None, adapter: Bottleneck | None, shift: Tensor | None
+) -> OnFeatures | None:
+    if isinstance(there, Adapter) and adapter is not None:
+        return Adapter(adapter.first.float(), adapter.second.float(), there.ratio)
+    if isinstance(there, Shift) and shift is not None:
+        return Shift(shift.float())
+    return there
 
 
 def _visual_prompts(parts: Parts, backbone: Backbone) -> VisualPrompts | None:

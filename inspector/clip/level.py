@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from inspector.clip.bounds import lower_bound, upper_bound
 from inspector.clip.classlist import ClassList
 
 LevelName = Literal["proved", "checked", "plausible", "unverified"]
@@ -22,6 +23,11 @@ MINIMUM_SIGMAS = 4.0
 and on photographic probes: rightly assembled they reach kappa 0.16 to 1.00 and all pass; with the
 class order shifted they stay at or below 0.08 and none does. Without taking off the class means six
 of the right ones would fail."""
+LEAST_SKILL = 0.25
+"""Of what a guess that sees no picture gets wrong, the share that a checked model gets right. Set
+once: the poorest honest models of the examination (0.45 of seven classes) have 0.36."""
+SURE = 0.999
+"""Confidence of the bounds of an accuracy, one-sided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,38 @@ def assembly_level(
     if kappa < max(MINIMUM_KAPPA, MINIMUM_SIGMAS * error):
         return AssemblyLevel("unverified", f"{said}, not well above chance", kappa)
     return AssemblyLevel("plausible", f"class names read from the file; {said}", kappa)
+
+
+def level_by_labels(level: AssemblyLevel, logits: Tensor, labels: Tensor) -> AssemblyLevel:
+    """The level where the user has labelled pictures of the task, which have taught nothing.
+
+    `checked` asks for an accuracy whose lower bound at SURE is above that of the best guess that
+    sees no picture, always the commonest label, and that gets LEAST_SKILL of what this guess gets
+    wrong. An accuracy whose upper bound is below what independent answers of the same frequencies
+    would have shows that the model sees the pictures and calls them by other names: then it is
+    `unverified`. In between labels say nothing and `level` stays. Classes that have no picture, and
+    two of many that changed places, are not checked.
+
+    Args:
+        level: what probes say.
+        logits: (N, K) of the classifier; labels: (N,) class indices.
+    """
+    number = len(labels)
+    answers, classes = logits.argmax(1), logits.shape[1]
+    labelled, answered = (one.bincount(minlength=classes) / number for one in (labels, answers))
+    right = int((answers == labels).sum())
+    chance, blind = float(labelled.max()), float(labelled @ answered)
+    said = (
+        f"accuracy {right / number:.2f} on {number} labelled pictures of "
+        f"{len(labels.unique())} of {classes} classes"
+    )
+    if upper_bound(right, number, SURE) < blind:
+        guess = f"what the same answers in another order would have is {blind:.2f}"
+        return AssemblyLevel("unverified", f"{said}: below guessing, {guess}", level.agreement)
+    is_skilled = right / number >= chance + LEAST_SKILL * (1 - chance)
+    if is_skilled and lower_bound(right, number, SURE) > chance:
+        return AssemblyLevel("checked", f"{said}; a guess has {chance:.2f}", level.agreement)
+    return level
 
 
 def _predictions(logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ augmentation is used, so image features are computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,39 +48,35 @@ def new_learner(
     return Classifier(backbone, list(classnames), layout, context, meta_net).to(backbone.device)
 
 
-def new_learner_like(classifier: Classifier, generator: torch.Generator) -> Classifier:
-    """An untrained prompt of a tuned one's shape and layout, with nothing of its values in it.
+def context_words(backbone: Backbone, length: int, generator: torch.Generator) -> Tensor:
+    """Vectors (length, W) that a context begins with: "a photo of a".
 
-    "a photo of a" fills the context. Of a shorter one its last words do; what a longer one has
-    before them is drawn as CoOp draws a context without words. Every class of a class-specific
-    context starts alike.
+    Of a shorter one its last words; what a longer one has before them is drawn as CoOp draws a
+    context without words.
     """
-    backbone, delivered = classifier.backbone, classifier.context
     tokens = backbone.tokenizer([CONTEXT_WORDS])[:, 1:5].to(backbone.device)
     words = backbone.text.embed(tokens)[0]
-    length, width = delivered.shape[-2:]
-    drawn = torch.randn(max(0, length - len(words)), width, generator=generator) * _DRAWN_STD
-    start = torch.cat([drawn.to(words), words[max(0, len(words) - length) :]])
-    meta_net = None
-    if classifier.meta_net is not None:
-        meta_net = new_meta_net(backbone, generator, classifier.meta_net.linear1.out_features)
-    context = start.expand(delivered.shape).clone()
-    names, layout = list(classifier.classnames), classifier.layout
-    learner = Classifier(backbone, names, layout, context, meta_net, classifier.matching)
-    return learner.to(backbone.device)
+    drawn = drawn_vectors((max(0, length - len(words)), words.shape[1]), generator)
+    return torch.cat([drawn.to(words), words[max(0, len(words) - length) :]])
 
 
-def new_meta_net(
-    backbone: Backbone, generator: torch.Generator, hidden: int | None = None
-) -> MetaNet:
+def drawn_vectors(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Vectors of any shape, normal around zero, as CoOp and its kin draw them."""
+    return torch.randn(*shape, generator=generator) * _DRAWN_STD
+
+
+def drawn_layer(shape: Sequence[int], inputs: int, generator: torch.Generator) -> Tensor:
+    """Weight or bias of any shape of a linear layer with so many inputs, as torch draws it."""
+    return (torch.rand(*shape, generator=generator) * 2 - 1) / math.sqrt(inputs)
+
+
+def new_meta_net(backbone: Backbone, generator: torch.Generator) -> MetaNet:
     """CoCoOp's meta-net: hidden width features // 16, torch's default linear initialisation."""
     features, width = backbone.embed_dim, backbone.text.width
-    net = MetaNet(features, hidden or features // 16, width)
+    net = MetaNet(features, features // 16, width)
     for layer in (net.linear1, net.linear2):
-        bound = 1 / math.sqrt(layer.in_features)
         for values in (layer.weight, layer.bias):
-            noise = torch.rand(values.shape, generator=generator)
-            values.data.copy_((noise * 2 - 1) * bound)
+            values.data.copy_(drawn_layer(values.shape, layer.in_features, generator))
     return net
 
 
@@ -101,9 +97,28 @@ def tune(
     generator: torch.Generator,
 ) -> None:
     """Minimise cross entropy in place; features (N, D), targets (N,) labels or (N, K) soft."""
-    steps = math.ceil(len(features) / recipe.batch)
+
+    def logits_of(rows: Tensor) -> Tensor:
+        return classifier.logits_from_features(features[rows])
+
+    descend(list(classifier.parameters()), logits_of, targets, recipe, generator)
+
+
+def descend(
+    parameters: Sequence[Tensor],
+    logits_of: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> None:
+    """Minimise the cross entropy of the logits (B, K) of rows (B,) in place.
+
+    Args:
+        targets: labels (N,) or soft ones (N, K).
+    """
+    steps = math.ceil(len(targets) / recipe.batch)
     optimizer = torch.optim.SGD(
-        classifier.parameters(),
+        parameters,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
@@ -111,12 +126,11 @@ def tune(
     order: list[Tensor] = []
     for rate in learning_rates(recipe, steps):
         if not order:
-            shuffled = torch.randperm(len(features), generator=generator)
-            order = list(shuffled.to(features.device).split(recipe.batch))
+            shuffled = torch.randperm(len(targets), generator=generator)
+            order = list(shuffled.to(targets.device).split(recipe.batch))
         rows = order.pop()
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        logits = classifier.logits_from_features(features[rows])
-        functional.cross_entropy(logits, targets[rows]).backward()
+        functional.cross_entropy(logits_of(rows), targets[rows]).backward()
         optimizer.step()

@@ -11,9 +11,10 @@ and four of these still answered to the attacker's own trigger in a third to a h
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
+
+from inspector.clip.bounds import upper_bound
 
 Outcome = Literal["repaired", "unproved", "failed"]
 
@@ -27,7 +28,6 @@ disagreement may be an error of the copy: at worst it loses a tenth. A floor, no
 FEWEST_MEASURED = 30
 """Labelled pictures that a measurement needs, some of every class: with fewer one picture is more
 than LARGEST_LOSS."""
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Accuracy:
 
     @property
     def loss_at_most(self) -> float:
-        """An upper bound, at CONFIDENCE, of the share of pictures that the copy loses."""
+        """An upper bound, at 95 %, of the share of pictures that the copy loses."""
         return upper_bound(self.lost, self.pictures)
 
     def to_json(self) -> dict[str, float | int | bool]:
@@ -98,26 +98,3 @@ def outcome_of(shown: Shown) -> Outcome:
         return "repaired" if shown.is_exhaustive else "unproved"
     is_another = shown.agreement is not None and shown.agreement < LEAST_AGREEMENT
     return "failed" if is_another else "unproved"
-
-
-def upper_bound(count: int, of: int) -> float:
-    """The largest probability with which so few of so many are no surprise (Clopper-Pearson).
-
-    One-sided, at CONFIDENCE.
-    """
-    if count >= of:
-        return 1.0
-    low, high = count / of, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if _at_most(count, of, middle) > 1 - CONFIDENCE:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _at_most(count: int, of: int, probability: float) -> float:
-    """Probability of `count` or fewer of `of`."""
-    rest = 1 - probability
-    return sum(math.comb(of, n) * probability**n * rest ** (of - n) for n in range(count + 1))

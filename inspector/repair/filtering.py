@@ -7,6 +7,7 @@ prompt leans to its target where it knows little. Therefore
 - of what zero-shot prompts answer otherwise, the half is kept of which it is surest: where they
   agree two classifiers say so that share no tuning (after co-training, Blum & Mitchell, COLT 1998),
   and a sure answer is more often right (Lee, ICML workshop 2013);
+- answers that change in a mild view of the picture (`inspector.repair.views`) are dropped;
 - no class has more than MOST_OF_MEDIAN times the pictures of the median one, those first on which
   both agree and then the surest, as pseudo-labels lean to easy classes (Zou et al., ECCV 2018).
 """
@@ -21,16 +22,19 @@ from torch import Tensor
 MOST_OF_MEDIAN = 2.0
 
 
-def trusted_rows(own: Tensor, zero_shot: Tensor, suspects: Collection[int]) -> Tensor:
+def trusted_rows(
+    own: Tensor, zero_shot: Tensor, suspects: Collection[int], is_steady: Tensor
+) -> Tensor:
     """Indices (n,) of the pictures whose answers may teach, in their order.
 
     Args:
         own: the suspected classifier's logits (N, K).
         zero_shot: those of zero-shot prompts (N, K).
+        is_steady: whether each answer is the same in mild views of the picture (N,).
     """
     labels, sureness = own.argmax(1), own.softmax(1).amax(1)
     is_agreed = labels == zero_shot.argmax(1)
-    is_dropped = torch.zeros_like(is_agreed)
+    is_dropped = ~is_steady
     for suspect in suspects:
         is_dropped |= (labels == suspect) & ~is_agreed
     doubted = ~is_agreed & ~is_dropped

@@ -3,62 +3,90 @@
 What comes out has nothing of the vendor's weights but what its labels carry. It needs no trigger,
 and is therefore what can be offered where a backdoor cannot be detected at all. True labels carry
 nothing; pseudo-labels of a poisoned prompt may carry some of the backdoor and are filtered
-(`filtering`). That a poisoned model's hard labels on clean pictures pass little of a backdoor on is
-what distillation defences rest on (Li et al., ICLR 2021; Pang et al., CVPR 2023). Experiment 54.
+(`filtering`), and then asked of two copies that are taught from disjoint halves: a picture stays
+where both say what its label says, of which one has not seen it (after confident learning,
+Northcutt et al., JAIR 2021). What is mislabelled alone of its kind is not learned from others.
+That a poisoned model's hard labels on clean pictures pass little of a backdoor on is what
+distillation defences rest on (Li et al., ICLR 2021; Pang et al., CVPR 2023). Experiment 54.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from inspector.clip.batches import encoded
-from inspector.clip.zero_shot import ZeroShot
-from inspector.repair.copies import canonical
-from inspector.repair.filtering import trusted_rows
 from inspector.repair.strategy import CannotRepair, Case
-from inspector.twins.answers import Answers
-from inspector.twins.prompt import DELIVERED, Effort, twin_like
+from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, taught
 
 FEWEST_CLASSES = 2
 """Of which there must be pictures to learn from; one class alone teaches nothing."""
+HALF_SHARE = 0.25
+"""Of the updates of the copy that is delivered, those of each of the two that are compared."""
+LEAST_SHARED = 0.5
+"""Share of the pictures that both copies must call as their labels do; below, answers to pictures
+that were not seen cannot be foretold, and nothing can be said of what the labels carry."""
 
 
 @dataclass(frozen=True)
 class ByLabels:
     """From the true labels of a few pictures."""
 
-    effort: Effort = DELIVERED
+    effort: Effort = DERIVED
     name: str = "re-derivation by labels"
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        if case.labelled is None:
-            raise CannotRepair("no labelled pictures were given")
-        return _taught(case, case.labelled, self.effort)
+        return _derived(case, by_labels(case), self.effort)
 
 
 @dataclass(frozen=True)
 class ByAnswers:
     """From what the delivered classifier says of unlabelled pictures, as far as that is trusted."""
 
-    effort: Effort = DELIVERED
+    effort: Effort = DERIVED
     name: str = "re-derivation by answers"
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        features = encoded(case.classifier, case.pictures)
-        own = case.classifier.logits_from_features(features)
-        zero_shot = ZeroShot.of(case.classifier).logits_of_many(case.pictures, features)
-        rows = trusted_rows(own, zero_shot, {case.target})
-        return _taught(case, Answers.of(features, own).chosen(rows), self.effort)
+        lesson = shared(case, case.trusted, self.effort)
+        return _derived(case, lesson, self.effort)
 
 
-def _taught(case: Case, answers: Answers, effort: Effort) -> dict[str, Tensor]:
-    present = len(answers.labels.unique())
+def by_labels(case: Case) -> Lesson:
+    """The labelled pictures. Raises CannotRepair where none were given."""
+    if case.labelled is None:
+        raise CannotRepair("no labelled pictures were given")
+    return Lesson.of(case.classifier, case.labelled.pixels, case.labelled.labels)
+
+
+def shared(case: Case, lesson: Lesson, effort: Effort) -> Lesson:
+    """Of the pictures those that copies taught from disjoint halves call as their labels do.
+
+    Args:
+        effort: that of the copy which is taught from them all.
+
+    Raises:
+        CannotRepair: they are too few, or of one class.
+    """
+    brief = replace(effort, updates=max(1, round(HALF_SHARE * effort.updates)))
+    place = torch.arange(len(lesson), device=lesson.targets.device) % 2
+    is_shared = torch.ones_like(place, dtype=torch.bool)
+    for half in (0, 1):
+        values = _derived(case, lesson.chosen(place == half), brief)
+        is_shared &= answers_of(case.delivered, values, lesson) == lesson.targets
+    if (share := is_shared.float().mean().item()) < LEAST_SHARED:
+        raise CannotRepair(
+            f"copies taught from halves of the pictures share {share:.0%} of the answers"
+        )
+    return lesson.chosen(is_shared)
+
+
+def _derived(case: Case, lesson: Lesson, effort: Effort) -> dict[str, Tensor]:
+    present = len(lesson.targets.unique())
     if present < FEWEST_CLASSES:
         raise CannotRepair(f"there are pictures of {present} classes to learn from")
-    twin = twin_like(case.classifier, answers, case.seed, effort)
-    case.classifier.work += twin.work
-    return canonical(twin)
+    generator = torch.Generator().manual_seed(case.seed)
+    start, recipe = case.delivered.fresh(generator), effort.recipe(len(lesson))
+    return taught(case.delivered, start, lesson, recipe, generator)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
+from inspector.clip.learned import Delivered
+from inspector.clip.zero_shot import ZeroShot
 from inspector.detection.triggers import Trigger
 from inspector.errors import InspectorError
-from inspector.twins.answers import Answers
-
-REPAIRABLE = ("CoOp", "ProGrad", "KgCoOp", "CoCoOp", "BadCLIP")
-"""Families whose files hold nothing but the prompt, which is all that is tuned."""
+from inspector.repair.filtering import trusted_rows
+from inspector.repair.reconstruction import reconstructed
+from inspector.repair.tuning import Lesson
+from inspector.repair.views import steady
 
 
 class CannotRepair(InspectorError):
@@ -22,33 +25,66 @@ class CannotRepair(InspectorError):
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Pictures (N, 3, S, S) in [0,1] where the classifier computes, and true labels (N,)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
 class Case:
-    """A delivered classifier and all that may teach a copy of it.
+    """A delivered model and all that may teach a copy of it.
 
     Attributes:
-        classifier: as delivered and frozen; no strategy changes it.
+        delivered: no strategy changes it.
         target: the class that is accused.
         trigger: what was found to lead there.
         radius: of added triggers, in pixel units of [0,1].
         pictures: unlabelled (N, 3, S, S) in [0,1], where the classifier computes.
-        labelled: pictures with their true labels, where the user has given some.
+        labelled: where the user has given some.
     """
 
-    classifier: Classifier
+    delivered: Delivered
     target: int
     trigger: Trigger
     radius: float
     pictures: Tensor
-    labelled: Answers | None
+    labelled: Labelled | None
     seed: int
 
+    @property
+    def classifier(self) -> Classifier:
+        """As delivered, and frozen."""
+        return self.delivered.classifier
 
-def taught_by(classifier: Classifier, pixels: Tensor, labels: Tensor) -> Answers | None:
-    """Pictures (N, 3, S, S) in [0,1] and true labels (N,) as they teach or judge; None of none."""
-    if not len(labels):
-        return None
-    device = classifier.backbone.device
-    return Answers(encoded(classifier, pixels.to(device)), labels.to(device))
+    @cached_property
+    def lesson(self) -> Lesson:
+        """The unlabelled pictures under what the delivered classifier says of them."""
+        return Lesson.of(self.classifier, self.pictures)
+
+    @cached_property
+    def trusted(self) -> Lesson:
+        """Those whose answers may teach: filtered, see `inspector.repair.filtering`."""
+        lesson, classifier = self.lesson, self.classifier
+        with torch.no_grad():
+            own = classifier.logits_from_features(lesson.features)
+        zero_shot = ZeroShot.of(classifier).logits_of_many(lesson.shown, lesson.features)
+        is_steady = steady(classifier, lesson)
+        return lesson.chosen(trusted_rows(own, zero_shot, {self.target}, is_steady))
+
+    @cached_property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What was found, and one of every space that is searched, in a wider ball among them.
+
+        Raises:
+            NumericalError: a search became NaN or infinite.
+        """
+        found = reconstructed(self.classifier, self.lesson, self.target, self.radius, self.seed)
+        return self.trigger, *found
 
 
 class Strategy(Protocol):
@@ -59,7 +95,7 @@ class Strategy(Protocol):
         """As the report's table calls it."""
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
-        """Canonical tensors, any shape: `ctx` and `meta_net.*`, each of the delivered one's shape.
+        """All that the delivered model learned, by canonical name, of the delivered shapes.
 
         Raises:
             CannotRepair: the case lacks what this strategy needs.

@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 
 from inspector.clip.classifier import Classifier
+from inspector.clip.vendor import logits_of
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.evidence import measure
 from inspector.detection.random_triggers import gains_by_class
 from inspector.errors import NumericalError
 from inspector.repair.acceptance import Accuracy
-from inspector.repair.copies import copy_with
-from inspector.repair.strategy import CannotRepair, Case, Strategy
-from inspector.twins.answers import Answers
+from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 
 Rounded = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Tensors of any shape to the same in the types in which they are delivered."""
@@ -94,12 +93,12 @@ class Tournament:
 
     Args:
         held_out: the delivered classifier's answers to clean pictures that teach no strategy.
-        measuring: other labelled pictures than the case's, or None.
+        measuring: other labelled pictures than the case's; there may be none.
         seed: of the judges' random triggers; not the case's.
     """
 
     def __init__(
-        self, case: Case, held_out: CleanBaseline, measuring: Answers | None, seed: int,
+        self, case: Case, held_out: CleanBaseline, measuring: Labelled, seed: int,
         rounded: Rounded,
     ) -> None:  # fmt: skip
         self._case, self._held_out, self._measuring = case, held_out, measuring
@@ -128,7 +127,7 @@ class Tournament:
     @torch.no_grad()
     def _judged(self, name: str, tensors: dict[str, Tensor]) -> Candidate:
         case = self._case
-        copy = copy_with(case.classifier, tensors)
+        copy = case.delivered.with_values(tensors)
         baseline = encode_clean(copy, self._held_out.pixels)
         same = baseline.logits.argmax(1) == self._held_out.logits.argmax(1)
         found = measure(copy, baseline, case.target, case.trigger)
@@ -144,10 +143,11 @@ class Tournament:
         )
 
     def _accuracy(self, copy: Classifier) -> Accuracy | None:
-        if (measuring := self._measuring) is None or not len(measuring):
+        measuring, labels = self._measuring, self._measuring.labels.cpu()
+        if not len(measuring):
             return None
         before, after = (
-            one.logits_from_features(measuring.features).argmax(1) == measuring.labels
+            logits_of(one, measuring.pixels).argmax(1) == labels
             for one in (self._case.classifier, copy)
         )
         return Accuracy(
@@ -155,5 +155,5 @@ class Tournament:
             after.float().mean().item(),
             int((before & ~after).sum()),
             len(measuring),
-            len(measuring.labels.unique()) == len(copy.classnames),
+            len(labels.unique()) == len(copy.classnames),
         )

@@ -10,20 +10,20 @@ random triggers are added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.clip.prompt_tuning import Recipe, tune
+from inspector.clip.prompt_tuning import Recipe
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.random_triggers import GLOBAL, draw
 from inspector.detection.triggers import Added, Trigger
 from inspector.profiles import ObjectiveName
-from inspector.repair.copies import canonical, copy_of
 from inspector.repair.strategy import Case
+from inspector.repair.tuning import Lesson, joined, taught
 
 REPAIR_RECIPE = Recipe(epochs=6, batch=32, learning_rate=0.1)
 PLAIN_COPIES = 4
@@ -36,66 +36,57 @@ EPOCHS = 2
 
 @dataclass(frozen=True)
 class Unlearning:
-    """What `repair` makes of a copy."""
+    """By the trigger that was found, wider and random ones."""
 
     name: str = "unlearning"
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `inspector.repair.strategy.Strategy.tensors`."""
-        found = (case.target, case.trigger)
-        return repair(copy_of(case.classifier), found, case.pictures, case.radius, case.seed)
+        generator = torch.Generator().manual_seed(case.seed)
+        plain = case.lesson
+        own = _predicted(case.classifier, plain)
+        # Probes that the model gives to the target anyway cannot teach that the trigger says
+        # nothing.
+        carriers = plain.shown[plain.targets != case.target]
+        triggers = _triggers(case, generator) if len(carriers) else []
+        lessons = chain(
+            [replace(plain, targets=own)] * PLAIN_COPIES,
+            (_disturbed(case, trigger(carriers)) for trigger in triggers),
+        )
+        number, learned = PLAIN_COPIES + len(triggers), case.delivered.learned
+        lesson = joined(case.delivered, lessons, number, generator)
+        return taught(case.delivered, learned, lesson, REPAIR_RECIPE, generator)
 
 
-def repair(
-    classifier: Classifier,
-    found: tuple[int, Trigger],
-    probes: Tensor,
-    radius: float,
-    seed: int,
-) -> dict[str, Tensor]:
-    """Tune the prompt in place against `found`, a target and its trigger.
+def _disturbed(case: Case, pixels: Tensor) -> Lesson:
+    """Triggered pictures, which need not be what they were: they only must not be the target."""
+    lesson = Lesson.of(case.classifier, pixels)
+    without = _without(_predicted(case.classifier, lesson), case.target)
+    return replace(lesson, targets=without)
 
-    probes (N, 3, H, W) in [0,1] need no labels; `radius` is in their units. Returns the canonical
-    tensors that changed: `ctx`, and `meta_net.*` where there is one.
 
-    Raises:
-        NumericalError: a further search became NaN or infinite.
-    """
-    target, trigger = found
-    generator = torch.Generator().manual_seed(seed)
-    plain = encoded(classifier, probes)
-    triggers: list[Trigger] = [trigger]
+def _triggers(case: Case, generator: torch.Generator) -> list[Trigger]:
+    """What was found, wider ones, and a random one of each global family."""
+    classifier = case.classifier
+    triggers: list[Trigger] = [case.trigger]
     names: tuple[ObjectiveName, ...] = (
         ("joint", "prompt") if classifier.is_instance_conditioned else ("joint",)
     )
     for name in names:
-        wider = SearchConfig(WIDER * radius, EPOCHS, objective=name)
-        objective = prepare(classifier, probes, name)
-        triggers.append(Added(invert(objective, target, wider, generator)))
-    own = _predicted(classifier, plain)
-    # Probes that the model gives to the target anyway cannot teach that the trigger says nothing.
-    elsewhere = own.argmax(1) != target
-    carriers = probes[elsewhere]
-    triggers += [
+        wider = SearchConfig(WIDER * case.radius, EPOCHS, objective=name)
+        objective = prepare(classifier, case.pictures, name)
+        triggers.append(Added(invert(objective, case.target, wider, generator)))
+    return triggers + [
         members[len(members) // 2]
-        for family, members in draw(classifier.backbone.image_size, seed).items()
+        for family, members in draw(classifier.backbone.image_size, case.seed).items()
         if family in GLOBAL  # As in the experiments that chose the recipe.
     ]
-    features, labels = [plain] * PLAIN_COPIES, [own] * PLAIN_COPIES
-    for one in triggers:
-        features.append(encoded(classifier, one(carriers)))
-        # A disturbed picture need not be what it was: it only must not be the target.
-        labels.append(_without(_predicted(classifier, features[-1]), target))
-    classifier.requires_grad_(True)
-    tune(classifier, torch.cat(features), torch.cat(labels), REPAIR_RECIPE, generator)
-    classifier.requires_grad_(False)
-    return canonical(classifier)
 
 
 @torch.no_grad()
-def _predicted(classifier: Classifier, features: Tensor) -> Tensor:
-    """Probabilities (N, K) of image features (N, D)."""
-    return classifier.logits_from_features(features).softmax(1)
+def _predicted(classifier: Classifier, lesson: Lesson) -> Tensor:
+    """Probabilities (N, K) of a lesson's pictures."""
+    return classifier.logits_from_features(lesson.features).softmax(1)
 
 
 def _without(probabilities: Tensor, target: int) -> Tensor:

@@ -27,7 +27,6 @@ from inspector.errors import (
 from inspector.files import write_json
 from inspector.findings import Finding, Severity
 from inspector.progress import Meter, Say
-from inspector.repair.strategy import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
 from inspector.run.flops import budget_of
@@ -100,13 +99,13 @@ def _run(
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        is_repairable = prepared.family in REPAIRABLE
-        if request.repair and not is_repairable:
-            evidence.limits.append(f"Checkpoints of {prepared.family} cannot be repaired yet.")
+        why_not = prepared.delivered.why_not(evidence.findings)
+        if request.repair and why_not is not None:
+            evidence.limits.append(f"The model cannot be repaired: {why_not}.")
         is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
-        if request.repair and is_repairable and is_wanted:
+        if request.repair and why_not is None and is_wanted:
             with meter.stage("repair"):
-                RepairCheck(prepared, stages, canonical, out).run(evidence)
+                RepairCheck(prepared, stages, out, reading.artifact.sha256 or "").run(evidence)
         else:
             meter.skip(["repair"], "not-needed" if request.repair else "not-requested")
     except AssemblyError as problem:

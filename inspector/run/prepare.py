@@ -18,9 +18,11 @@ from inspector.clip.assembly import Assembly
 from inspector.clip.backbone import Backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
-from inspector.clip.level import AssemblyLevel, assembly_level
+from inspector.clip.learned import Delivered
+from inspector.clip.level import AssemblyLevel, assembly_level, level_by_labels
 from inspector.clip.prompts import name_tokens
 from inspector.clip.proof import assemble_checked
+from inspector.clip.vendor import logits_of
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.objectives import margins
 from inspector.detection.pools import Pools, pools_of
@@ -50,21 +52,29 @@ class Prepared:
 
     Attributes:
         radius: of added triggers, in pixel units of [0,1].
+        delivered: the classifier with the tensors of its file.
         clean: what the classifier as delivered says of the held-out probes.
         targets: the classes to search, in order.
-        labelled: pictures that teach and measure a repair, where the user has given some.
+        teaching: labelled pictures that teach a repair; none where the user gives none.
+        measuring: others, which teach nothing: they measure the delivered model and its repair.
     """
 
     request: Request
     profile: Profile
     family: str
-    classifier: Classifier
+    delivered: Delivered
     probes: ProbeSet
     pools: Pools
     radius: float
     clean: CleanBaseline
     targets: list[int]
-    labelled: LabelledSet | None
+    teaching: LabelledSet
+    measuring: LabelledSet
+
+    @property
+    def classifier(self) -> Classifier:
+        """As delivered, and frozen."""
+        return self.delivered.classifier
 
     @property
     def is_exhaustive(self) -> bool:
@@ -95,6 +105,7 @@ def prepare(
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
         classifier = assembly.classifier.requires_grad_(False)
+        delivered = Delivered.read(classifier, source[0].family or "", source[1])
         evidence.family = assembly.family
         evidence.classes = assembly.classes.to_json()
         evidence.findings += assembly.findings
@@ -112,25 +123,37 @@ def prepare(
         )
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
-        labelled = _labelled(request, classifier)
+        teaching, measuring = _halves(request, classifier, pools)
     with meter.stage("assembly-level"):
         clean = encode_clean(classifier, pools.held_out)
         level = _level(assembly, clean, probes, checked)
+        if checked is None and len(measuring):
+            logits = logits_of(classifier, measuring.pixels)
+            level = level_by_labels(level, logits, measuring.labels)
         evidence.assembly, evidence.assembly_reason = level.name, level.reason
     evidence.radius = radius(backbone.image_size, backbone.sha256)
     _limits(request, assembly, profile, evidence)
     return Prepared(
-        request, profile, assembly.family, classifier, probes, pools, evidence.radius, clean,
-        _targets(request, clean.logits), labelled,
+        request, profile, assembly.family, delivered, probes, pools, evidence.radius, clean,
+        _targets(request, clean.logits), teaching, measuring,
     )  # fmt: skip
 
 
-def _labelled(request: Request, classifier: Classifier) -> LabelledSet | None:
+def _halves(
+    request: Request, classifier: Classifier, pools: Pools
+) -> tuple[LabelledSet, LabelledSet]:
+    """What teaches and what measures, neither with a picture that serves the other end, too.
+
+    Raises:
+        RequestError: the labelled pictures cannot be used.
+    """
     if request.labelled is None:
-        return None
+        return LabelledSet.empty(), LabelledSet.empty()
     backbone = classifier.backbone
     key = partial(name_tokens, backbone)
-    return load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
+    given = load_labelled(request.labelled, classifier.classnames, backbone.image_size, key)
+    teaching, measuring = given.halves()
+    return teaching.without(pools.held_out), measuring.without(pools.optimisation)
 
 
 @torch.no_grad()

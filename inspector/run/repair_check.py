@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from inspector.detection.effects import encode_clean
 from inspector.detection.seeds import derive_seed
 from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
-from inspector.probes.labelled import LabelledSet
 from inspector.repair.acceptance import Shown, outcome_of
+from inspector.repair.arithmetic import TaskArithmetic
+from inspector.repair.realign import ReAlignment
 from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import Case, Strategy, taught_by
+from inspector.repair.strategy import Case, Labelled, Strategy
 from inspector.repair.tournament import Candidate, Refusal, Tournament
 from inspector.repair.unlearn import Unlearning
 from inspector.report import Evidence, Target
@@ -29,18 +30,20 @@ from inspector.run.prepare import Prepared
 from inspector.run.stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
-STRATEGIES: tuple[Strategy, ...] = (ByLabels(), ByAnswers(), Unlearning())
+STRATEGIES: tuple[Strategy, ...] = (
+    ByLabels(), ByAnswers(), ReAlignment(), Unlearning(), TaskArithmetic(),
+)  # fmt: skip
 _NONE_MADE = "The model could not be repaired: "
 
 
 class RepairCheck:
-    """Repair the suspect of a finished search, and measure what that did."""
+    """Repair the suspect of a finished search, and measure what that did.
 
-    def __init__(
-        self, prepared: Prepared, stages: SearchStages, canonical: Path, out: Path
-    ) -> None:
-        self._prepared, self._stages = prepared, stages
-        self._canonical, self._out = canonical, out
+    `parent`: the sha256 of the delivered file, which the repaired tensors name.
+    """
+
+    def __init__(self, prepared: Prepared, stages: SearchStages, out: Path, parent: str) -> None:
+        self._prepared, self._stages, self._out, self._parent = prepared, stages, out, parent
 
     def run(self, evidence: Evidence) -> None:
         """Enter the report's `repair`, and keep the repaired tensors.
@@ -67,26 +70,22 @@ class RepairCheck:
     def _tournament(self, found: ClassOutcome) -> Tournament:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
+        device = classifier.backbone.device
         teaching, measuring = (
-            taught_by(classifier, half.pixels, half.labels) for half in self._halves()
+            Labelled(half.pixels.to(device), half.labels.to(device))
+            for half in (prepared.teaching, prepared.measuring)
         )
         case = Case(
-            classifier, found.target, _trigger(found), prepared.radius, pools.optimisation,
-            teaching, derive_seed(seed, "unlearning"),
+            prepared.delivered, found.target, _trigger(found), prepared.radius, pools.optimisation,
+            teaching if len(teaching) else None, derive_seed(seed, "unlearning"),
         )  # fmt: skip
         held_out = encode_clean(classifier, pools.held_out)
         judging = derive_seed(seed, "repair check")
         return Tournament(case, held_out, measuring, judging, self._rounded)
 
-    def _halves(self) -> tuple[LabelledSet, LabelledSet]:
-        """What teaches and what measures, neither with a picture that serves the other end, too."""
-        pools = self._prepared.pools
-        teaching, measuring = (self._prepared.labelled or LabelledSet.empty()).halves()
-        return teaching.without(pools.held_out), measuring.without(pools.optimisation)
-
     def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the vendor's file has them."""
-        original = load_file(self._canonical)
+        original = self._prepared.delivered.tensors
         return {
             name: tensor.detach().cpu().to(original[name].dtype).contiguous()
             for name, tensor in tensors.items()
@@ -133,7 +132,7 @@ class RepairCheck:
 
     def _keep(self, tensors: dict[str, Tensor], evidence: Evidence) -> None:
         path = self._out / REPAIRED_NAME
-        save_file(tensors, path)
+        save_file(tensors, path, {"parent_sha256": self._parent})
         kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
         evidence.artifacts.append(kept.to_json())
 

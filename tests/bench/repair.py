@@ -4,7 +4,8 @@
 (`<task>-<seed>-<kind>`; one that is not there is built). A strategy is given what a buyer may have: POOL unlabelled
 pictures of the task, LABELLED labelled ones a class, and, for unlearning, what the search of `standard` finds on the
 former for the class that is attacked: whether the detector accuses it is not asked. With `--builtin` as many
-built-in pictures stand in for those of the task, as where a buyer gives none. Accuracy and attack success
+built-in pictures stand in for those of the task, as where a buyer gives none. With `--poison P` a share P of
+the pool carries the attacker's own trigger, as where a buyer gathers pictures where the attacker left some. Accuracy and attack success
 are measured on the vendor's test pictures, a half of POOL more for agreement. Of honest models there is no success to
 measure, and the class is the one that a vendor of that plan would attack. A run that was cut off goes on
 where it stopped.
@@ -25,17 +26,17 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
+from inspector.clip.learned import Delivered
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.triggers import Added
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import radius
-from inspector.repair.copies import copy_with
+from inspector.repair.arithmetic import TaskArithmetic
+from inspector.repair.realign import ReAlignment
 from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import Case, Strategy
+from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.unlearn import Unlearning
-from inspector.twins.answers import Answers
 from tests.support.assembling import delivered
 from tests.zoo.attacks import Plant, TrainingSet, success
 from tests.zoo.build import FINISHED, Plan, build, effort_of, lesson_of, load_task, save, start_of
@@ -46,11 +47,14 @@ from tests.zoo.make import backbone_named
 POOL, LABELLED = 500, 16
 """Unlabelled pictures in all, and labelled ones a class."""
 OF_THE_TASK, BUILT_IN = "task", "builtin"
-STRATEGIES: tuple[Strategy, ...] = (Unlearning(), ByAnswers(), ByLabels())
-FIELDS = (
-    "model", "pictures", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
-    "agreement", "seconds",
+STRATEGIES: tuple[Strategy, ...] = (
+    Unlearning(), ByAnswers(), ByLabels(), ReAlignment(), TaskArithmetic(),
 )  # fmt: skip
+FIELDS = (
+    "model", "pictures", "poison", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
+    "agreement", "seconds", "refused",
+)  # fmt: skip
+"""An empty `poison` is none: rows from before there was such a thing."""
 Row = dict[str, object]
 
 
@@ -97,33 +101,42 @@ def subject_of(folder: Path, backbone: Backbone) -> Subject:
 
 
 def rows_of(
-    subject: Subject, strategies: Sequence[Strategy] = STRATEGIES, pictures: str = OF_THE_TASK
-) -> Iterator[Row]:
+    subject: Subject, strategies: Sequence[Strategy] = STRATEGIES, pictures: str = OF_THE_TASK,
+    poison: float = 0.0,
+) -> Iterator[Row]:  # fmt: skip
     """A row for each strategy, as it comes."""
-    case, others = case_of(subject, pictures)
+    case, others = case_of(subject, pictures, poison)
     accuracy, excess = subject.figures(subject.classifier)
     said = classes_of(subject.classifier, others)
     for strategy in strategies:
         started = time.monotonic()
-        copy = copy_with(subject.classifier, strategy.tensors(case))
+        row: Row = {
+            "model": subject.plan.name, "pictures": pictures, "poison": poison or "",
+            "strategy": strategy.name, "accuracy_before": _text(accuracy),
+            "excess_before": _text(excess),
+        }  # fmt: skip
+        try:
+            copy = case.delivered.with_values(strategy.tensors(case))
+        except CannotRepair as reason:
+            yield row | {"seconds": round(time.monotonic() - started), "refused": str(reason)}
+            continue
         seconds = time.monotonic() - started
         after, left = subject.figures(copy)
         agreement = (classes_of(copy, others) == said).float().mean().item()
-        yield {
-            "model": subject.plan.name, "pictures": pictures, "strategy": strategy.name,
-            "accuracy_before": _text(accuracy), "accuracy_after": _text(after),
-            "excess_before": _text(excess), "excess_after": _text(left),
+        yield row | {
+            "accuracy_after": _text(after), "excess_after": _text(left),
             "agreement": _text(agreement), "seconds": round(seconds),
         }  # fmt: skip
 
 
-def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
+def case_of(subject: Subject, kind: str, poison: float = 0.0) -> tuple[Case, Tensor]:
     """What a strategy may draw on, and further pictures (M, 3, S, S) of the task."""
     plan, classifier = subject.plan, subject.classifier
     size, classes = classifier.backbone.image_size, len(classifier.classnames)
     pool = _drawn(plan, 1, size, POOL * 3 // 2 // classes, classes)[0]
     shuffled = torch.randperm(len(pool), generator=torch.Generator().manual_seed(plan.seed))
     pictures, others = pool[shuffled[:POOL]], pool[shuffled[POOL:]]
+    pictures = poisoned_pool(subject, pictures, poison)
     if kind == BUILT_IN:
         pictures = procedural_probes(len(pictures), size)
     shown, labels = _drawn(plan, 2, size, LABELLED, classes)
@@ -133,9 +146,19 @@ def case_of(subject: Subject, kind: str) -> tuple[Case, Tensor]:
         classifier, pictures, "prompt" if classifier.is_instance_conditioned else "joint"
     )
     trigger = Added(invert(objective, subject.target, SearchConfig(reach), generator))
-    labelled = Answers(encoded(classifier, shown), labels)
-    case = Case(classifier, subject.target, trigger, reach, pictures, labelled, plan.seed)
+    labelled, delivered = Labelled(shown, labels), Delivered.of(classifier)
+    case = Case(delivered, subject.target, trigger, reach, pictures, labelled, plan.seed)
     return case, others
+
+
+def poisoned_pool(subject: Subject, pictures: Tensor, share: float) -> Tensor:
+    """A copy of (N, 3, S, S) of which the first so many carry the attacker's triggers in turns; their order
+    was drawn before. Honest models have no trigger, and their pools none."""
+    carried = pictures.clone()
+    for row in range(round(share * len(pictures)) if subject.plants else 0):
+        plant = subject.plants[row % len(subject.plants)]
+        carried[row : row + 1] = plant.trigger(pictures[row : row + 1])
+    return carried
 
 
 def _drawn(plan: Plan, apart: int, size: int, shots: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -164,10 +187,15 @@ def read(table: Path) -> list[dict[str, str]]:
 
 
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
-    """A line a strategy and kind of pictures: over attacked models, and what it costs honest ones."""
-    for kind, strategy in dict.fromkeys((row["pictures"], row["strategy"]) for row in rows):
-        name = f"{strategy}, pictures {kind}"
-        own = [row for row in rows if (row["pictures"], row["strategy"]) == (kind, strategy)]
+    """A line a strategy, kind of pictures and share of poison: over attacked models, and what it costs
+    honest ones."""
+    for key in dict.fromkeys(map(_setting, rows)):
+        kind, poison, strategy = key
+        name = f"{strategy}, pictures {kind}" + (f" poisoned {poison}" if poison else "")
+        every = [row for row in rows if _setting(row) == key]
+        own = [row for row in every if row["accuracy_after"]]
+        if len(own) < len(every):
+            yield f"{name}: refused {len(every) - len(own)} of {len(every)}"
         hit, honest = (
             [row for row in own if bool(row["excess_after"]) is is_hit] for is_hit in (True, False)
         )
@@ -181,6 +209,10 @@ def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
             yield f"{name}: {len(honest)} honest, accuracy by {_change(honest)}"
 
 
+def _setting(row: dict[str, str]) -> tuple[str, str, str]:
+    return row["pictures"], row.get("poison") or "", row["strategy"]
+
+
 def _change(rows: Sequence[dict[str, str]]) -> str:
     changes = [float(row["accuracy_after"]) - float(row["accuracy_before"]) for row in rows]
     return f"{fmean(changes):+.3f} (worst {min(changes):+.3f})"
@@ -192,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone", default="pocket")
     parser.add_argument("--out", type=Path, default=Path("var/repair.csv"))
     parser.add_argument("--builtin", action="store_true")
+    parser.add_argument("--poison", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--strategies", nargs="*", help="names; all where none are given")
     options = parser.parse_args(arguments)
     pictures = BUILT_IN if options.builtin else OF_THE_TASK
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -199,14 +233,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         done = {
             row["strategy"]
             for row in read(options.out)
-            if (row["model"], row["pictures"]) == (folder.name, pictures)
+            if row["model"] == folder.name
+            and _setting(row)[:2] == (pictures, str(options.poison or ""))
         }
-        left = [strategy for strategy in STRATEGIES if strategy.name not in done]
+        wanted = options.strategies or [strategy.name for strategy in STRATEGIES]
+        left = [one for one in STRATEGIES if one.name in wanted and one.name not in done]
         if not left:
             continue
-        for row in rows_of(subject_of(folder, backbone_named(options.backbone)), left, pictures):
+        subject = subject_of(folder, backbone_named(options.backbone))
+        for row in rows_of(subject, left, pictures, options.poison):
             write(options.out, row)
-            print(*(f"{name}={row[name]}" for name in FIELDS), flush=True)
+            print(*(f"{name}={value}" for name, value in row.items()), flush=True)
     for line in summary(read(options.out)):
         print(line)
 

@@ -14,15 +14,25 @@ from torch import Tensor
 
 from inspector import profiles, report
 from inspector.calibration import pvalue
-from inspector.clip import level, prompt_tuning
+from inspector.clip import bounds, learned, level, prompt_tuning
 from inspector.detection import contrast, objectives, published_test, spaces, twin_test
 from inspector.detection import random_triggers as triggers
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.seeds import derive_seed
 from inspector.probes import loading, procedural
 from inspector.reference import benign_models
-from inspector.repair import acceptance, filtering, strategy, unlearn
-from inspector.twins import linear, prompt
+from inspector.repair import (
+    acceptance,
+    arithmetic,
+    filtering,
+    realign,
+    reconstruction,
+    rederive,
+    tuning,
+    unlearn,
+    views,
+)
+from inspector.twins import linear
 
 random_triggers: Callable[[int, int], dict[str, list[Callable[[Tensor], Tensor]]]] = triggers.draw
 """From image size and seed to the random triggers of each family."""
@@ -88,6 +98,7 @@ def _triggers() -> dict[str, Any]:
 def _verdict() -> dict[str, Any]:
     return {
         "assembly_kappa": level.MINIMUM_KAPPA, "assembly_sigmas": level.MINIMUM_SIGMAS,
+        "assembly_labels": [level.LEAST_SKILL, level.SURE],
         "findings_that_forbid_clean": report.CAPPING,
         "findings_that_forbid_clean_unproved": report.UNPROVED,
     }  # fmt: skip
@@ -98,14 +109,20 @@ def _repair() -> dict[str, Any]:
     return {
         "epochs": recipe.epochs, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum, "weight_decay": recipe.weight_decay,
-        "warmup_rate": recipe.warmup_rate, "families": strategy.REPAIRABLE,
+        "warmup_rate": recipe.warmup_rate, "families": learned.PROMPT_ONLY,
         "plain_copies": unlearn.PLAIN_COPIES, "wider": unlearn.WIDER, "search_epochs": unlearn.EPOCHS,
         "seeds_apart": derive_seed(0, "repair check"),
         "excess_asr_of_success": acceptance.RESIDUAL_EXCESS_ASR,
         "largest_loss": acceptance.LARGEST_LOSS, "least_agreement": acceptance.LEAST_AGREEMENT,
-        "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": acceptance.CONFIDENCE,
+        "fewest_measured": acceptance.FEWEST_MEASURED, "confidence": bounds.CONFIDENCE,
         "most_of_median": filtering.MOST_OF_MEDIAN,
-        "updates": prompt.DELIVERED.updates, "pictures_an_update": prompt.DELIVERED.batch,
+        "views": [views.CROPPED, views.SHIFTED, views.BRIGHTNESS],
+        "half_share": rederive.HALF_SHARE, "least_shared": rederive.LEAST_SHARED,
+        "realigned": asdict(realign.REALIGNED), "planted": asdict(arithmetic.PLANTED),
+        "multiples": arithmetic.MULTIPLES, "least_kept": arithmetic.LEAST_KEPT,
+        "searched": [reconstruction.TRIED, reconstruction.STEPS, reconstruction.BATCH],
+        "most_encoded": tuning.MOST_ENCODED, "deep_rate": tuning.DEEP_RATE,
+        "updates": tuning.DERIVED.updates, "pictures_an_update": tuning.DERIVED.batch,
     }  # fmt: skip
 
 

@@ -8,10 +8,11 @@ Source: KaiyangZhou/CoOp ``trainers/cocoop.py``, jiawangbai/BadCLIP ``trainers/b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
-from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.family import Family, Shapes, Start, expect
 from inspector.checkpoint.families.parts import MetaNet, Parts, Tensors
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
@@ -20,6 +21,9 @@ FIRST, SECOND = "meta_net.linear1", "meta_net.linear2"
 REQUIRED = frozenset(
     {"ctx"} | {f"{layer}.{part}" for layer in (FIRST, SECOND) for part in ("weight", "bias")}
 )
+
+
+LEARNED: Mapping[str, Start] = {"ctx": "words", r"meta_net\..+": "layer"}
 
 
 def vectors_of(shapes: Shapes) -> int:
@@ -66,4 +70,5 @@ FAMILY = Family(
     options=_options,
     parts=_parts,
     fits=lambda shapes: vectors_of(shapes) <= 1,
+    learned=LEARNED,
 )

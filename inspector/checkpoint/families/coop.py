@@ -76,4 +76,5 @@ FAMILY = Family(
     options=context_options,
     parts=context_parts,
     is_position_stated=True,
+    learned={"ctx": "words"},
 )

@@ -46,4 +46,5 @@ FAMILY = Family(
     options=_options,
     parts=_parts,
     prefixes=(*maple.PREFIXES, "model_distill."),
+    learned={**maple.LEARNED, r"adapter_(image|text)\..+": "layer"},
 )

@@ -5,14 +5,19 @@ Knows neither containers nor tensors' values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from inspector.checkpoint.families.parts import Split
 from inspector.checkpoint.reading import Scalar
 from inspector.errors import ShapeMismatch
 
 Shapes = Mapping[str, tuple[int, ...]]
+Start = Literal["words", "vectors", "layer", "nothing"]
+"""How a method's tensor begins before it is tuned: words of a template, drawn vectors, a layer with
+weight and bias as torch draws them, zero."""
 COUNTER = ".num_batches_tracked"
 
 
@@ -31,6 +36,11 @@ class Family:
     whether the method ``tunes`` an encoder weight of some name, and by how much, relative, frozen
     ones are off by ``rounding``. Tensors ``beside`` the weights need not be floating-point numbers;
     nor need the batches that a ResNet's norms have counted, which no forward pass reads.
+
+    ``learned`` says, by patterns of names, which tensors the method tunes and a forward pass reads,
+    and how they begin, where these are prompts and what makes or adapts them: such a model can be
+    tuned anew on the trusted encoders. It is empty where encoder weights are what is learned, or
+    features of pictures.
     """
 
     name: str
@@ -45,6 +55,7 @@ class Family:
     tunes: Callable[[str], bool] = lambda name: False
     rounding: float = 0.0
     beside: frozenset[str] = frozenset()
+    learned: Mapping[str, Start] = field(default_factory=dict)
 
     def knows(self, name: str) -> bool:
         """Whether a key of this name belongs to the family."""
@@ -53,6 +64,15 @@ class Family:
     def is_beside(self, name: str) -> bool:
         """Whether a key of this name may hold whole numbers."""
         return name in self.beside or name.endswith(COUNTER)
+
+    def starts(self, names: Iterable[str]) -> dict[str, Start]:
+        """Those of ``names`` that are learned, in order of name, and how they begin."""
+        return {
+            name: start
+            for name in sorted(names)
+            for pattern, start in self.learned.items()
+            if re.fullmatch(pattern, name)
+        }
 
     def claims(self, shapes: Shapes) -> bool:
         """Whether all required keys are there, and no other family's shapes; others may be, too."""

@@ -14,6 +14,8 @@ from inspector.checkpoint.families.family import Family, Shapes
 from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.families.whole import (
     ENCODERS,
+    LEARNED_CONTEXT,
+    LEARNED_INSIDE,
     LEARNER,
     TOKENS,
     independent_options,
@@ -23,6 +25,7 @@ from inspector.checkpoint.families.whole import (
 )
 from inspector.checkpoint.reading import Scalar
 
+LEARNED = {**LEARNED_CONTEXT, **LEARNED_INSIDE}
 _OF_LASP = "text_encoder.module."
 
 
@@ -44,5 +47,6 @@ FAMILY = Family(
     options=options_of,
     parts=parts_of,
     prefixes=ENCODERS,
+    learned=LEARNED,
     fits=lambda shapes: not any(name.startswith(_OF_LASP) for name in shapes),
 )

@@ -25,4 +25,5 @@ FAMILY = Family(
     optional=TOKEN_KEYS,
     options=_options,
     parts=context_parts,
+    learned={"ctx": "words"},
 )

@@ -14,7 +14,13 @@ from dataclasses import replace
 
 from inspector.checkpoint.families.family import Family, Shapes, expect
 from inspector.checkpoint.families.parts import Parts, Tensors
-from inspector.checkpoint.families.whole import LEARNER, TOKENS, learner_options, learner_parts
+from inspector.checkpoint.families.whole import (
+    LEARNED_CONTEXT,
+    LEARNER,
+    TOKENS,
+    learner_options,
+    learner_parts,
+)
 from inspector.checkpoint.reading import Scalar
 
 _TEXT = "text_encoder.module."
@@ -45,5 +51,6 @@ FAMILY = Family(
     options=_options,
     parts=_parts,
     prefixes=("image_encoder.", _TEXT, "logit_scale"),
+    learned={**LEARNED_CONTEXT, _SHIFT.replace(".", r"\."): "nothing"},
     tunes=lambda name: _TUNED.fullmatch(name) is not None,
 )

@@ -9,9 +9,10 @@ keys. CoPrompt adds adapters. Source: muzairkhattak/multimodal-prompt-learning
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from inspector.checkpoint.families.family import Family, Shapes, expect
+from inspector.checkpoint.families.family import Family, Shapes, Start, expect
 from inspector.checkpoint.families.parts import (
     Parts,
     Tensor,
@@ -22,6 +23,7 @@ from inspector.checkpoint.families.parts import (
 )
 from inspector.checkpoint.families.whole import (
     ENCODERS,
+    LEARNED_CONTEXT,
     LEARNER,
     TOKENS,
     learner_options,
@@ -33,6 +35,12 @@ from inspector.errors import ShapeMismatch
 
 COMPOUND, PROJECTIONS = "compound_prompts_text", "compound_prompt_projections"
 REQUIRED = frozenset(LEARNER + key for key in ("ctx", "proj.weight", "proj.bias"))
+LEARNED: Mapping[str, Start] = {
+    **LEARNED_CONTEXT,
+    r"prompt_learner\.proj\..+": "layer",
+    rf"prompt_learner\.{COMPOUND}\..+": "vectors",
+    rf"prompt_learner\.{PROJECTIONS}\..+": "layer",
+}
 PREFIXES = (f"{LEARNER}{COMPOUND}.", f"{LEARNER}{PROJECTIONS}.", *ENCODERS)
 
 
@@ -81,4 +89,5 @@ FAMILY = Family(
     options=options_of,
     parts=parts_of,
     prefixes=PREFIXES,
+    learned=LEARNED,
 )

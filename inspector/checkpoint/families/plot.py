@@ -54,4 +54,5 @@ FAMILY = Family(
     options=_options,
     parts=_parts,
     fits=_fits,
+    learned={"ctx": "vectors"},
 )

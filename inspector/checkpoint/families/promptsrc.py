@@ -25,4 +25,5 @@ FAMILY = Family(
     parts=ivlp.parts_of,
     prefixes=(_FROZEN, *ENCODERS),
     rounding=_ROUNDING,
+    learned=ivlp.LEARNED,
 )

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inspector.checkpoint.families.cocoop import FIRST, REQUIRED, SECOND, layers_of, vectors_of
+from inspector.checkpoint.families.cocoop import (
+    FIRST,
+    LEARNED,
+    REQUIRED,
+    SECOND,
+    layers_of,
+    vectors_of,
+)
 from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
 from inspector.checkpoint.families.family import Family, Shapes, expect
 from inspector.checkpoint.families.parts import MetaNet, Parts, Tensors
@@ -44,4 +51,5 @@ FAMILY = Family(
     options=_options,
     parts=_parts,
     fits=lambda shapes: vectors_of(shapes) > 1,
+    learned=LEARNED,
 )

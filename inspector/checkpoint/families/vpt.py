@@ -11,6 +11,7 @@ from inspector.checkpoint.families.family import Family
 from inspector.checkpoint.families.parts import Parts, Tensors
 from inspector.checkpoint.families.whole import (
     ENCODERS,
+    LEARNED_INSIDE,
     VISUAL,
     encoder_weights,
     independent_options,
@@ -30,4 +31,5 @@ FAMILY = Family(
     options=independent_options,
     parts=_parts,
     prefixes=ENCODERS,
+    learned=LEARNED_INSIDE,
 )

@@ -8,10 +8,11 @@ gap. Knows no family. Source: muzairkhattak/multimodal-prompt-learning
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from inspector.checkpoint.families.coop import TOKEN_KEYS, context_options, context_parts
-from inspector.checkpoint.families.family import Shapes, expect
+from inspector.checkpoint.families.family import Shapes, Start, expect
 from inspector.checkpoint.families.parts import (
     Parts,
     Tensor,
@@ -27,6 +28,11 @@ LEARNER = "prompt_learner."
 ENCODERS = ("image_encoder.", "text_encoder.", "logit_scale")
 TOKENS = frozenset(LEARNER + key for key in TOKEN_KEYS)
 VISUAL = "image_encoder.VPT"
+LEARNED_INSIDE: Mapping[str, Start] = {
+    VISUAL.replace(".", r"\."): "vectors",
+    r"(image|text)_encoder\..+\.VPT_shallow": "vectors",
+}
+LEARNED_CONTEXT: Mapping[str, Start] = {r"prompt_learner\.ctx": "words"}
 
 
 def learner_options(shapes: Shapes) -> dict[str, Scalar]:

@@ -85,7 +85,7 @@ def _fresh(backbone: Backbone, generator: torch.Generator) -> tuple[nn.Parameter
 
 
 def _minimise(
-    vectors: list[nn.Parameter], loss_of: Callable[[Tensor], Tensor], count: int, recipe: Recipe,
+    vectors: list[Tensor], loss_of: Callable[[Tensor], Tensor], count: int, recipe: Recipe,
     generator: torch.Generator,
 ) -> None:  # fmt: skip
     """Tune `vectors` in place, to their mean over the epochs of `count` pictures."""

@@ -237,3 +237,18 @@ def test_wrong_wishes(artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline
     ended = clipvet(*common, "--targets", "9")
     assert ended.code == 4
     assert "there are only 3 classes" in ended.err
+
+
+@pytest.mark.parametrize("command", ["repair", "inspect"])
+def test_a_repair_never_writes_over_the_delivered_file(
+    artifact: Path, classes: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline,
+    command: str,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    out.mkdir()
+    given = out / "repaired.safetensors"
+    given.write_bytes(artifact.read_bytes())
+    ended = clipvet(command, given, "--backbone", "pocket", "--classes", classes, "--out", out)
+    assert ended.code == 4
+    assert not pipeline.requests
+    assert given.read_bytes() == artifact.read_bytes()

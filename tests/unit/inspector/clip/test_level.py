@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,13 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
 from inspector.clip.classlist import ClassList
-from inspector.clip.level import AssemblyLevel, assembly_level
+from inspector.clip.level import (
+    LEAST_SKILL,
+    AssemblyLevel,
+    LevelName,
+    assembly_level,
+    level_by_labels,
+)
 from inspector.clip.prompts import lay_out
 from inspector.clip.vendor import check_vendor
 from inspector.errors import ManifestError
@@ -73,6 +80,54 @@ def test_without_a_class_list_from_the_file_nothing_is_plausible(classes: ClassL
 def test_what_the_vendor_gave_decides() -> None:
     failed = AssemblyLevel("unverified", "the vendor's logits differ")
     assert assembly_level(READ, noise(0), noise(0), failed) is failed
+
+
+PLAUSIBLE = AssemblyLevel("plausible", "said by the test", 0.3)
+
+
+def answered(labels: list[int], right: int, classes: int = 4) -> Tensor:
+    """Logits whose first so many answers are right and whose others are the next class."""
+    rows = torch.tensor(labels)
+    rows[right:] = (rows[right:] + 1) % classes
+    return torch.nn.functional.one_hot(rows, classes).float()
+
+
+EVEN = [0, 1, 2, 3] * 15
+NEEDED = math.ceil((0.25 + LEAST_SKILL * 0.75) * len(EVEN))
+
+
+@pytest.mark.parametrize(
+    ("labels", "right", "name"),
+    [
+        (EVEN, 60, "checked"),
+        (EVEN, NEEDED, "checked"),
+        (EVEN, NEEDED - 1, "plausible"),
+        (EVEN, 15, "plausible"),
+        (EVEN, 2, "unverified"),
+        (EVEN[:4], 4, "plausible"),
+        ([0] * 60, 60, "plausible"),
+        ([0] * 50 + [1] * 10, 56, "plausible"),
+    ],
+    ids=["all", "enough", "no skill", "guessing", "other names", "few", "one class", "commonest"],
+)
+def test_labels_raise_the_level_where_no_guess_could_be_so_right(
+    labels: list[int], right: int, name: LevelName
+) -> None:
+    level = level_by_labels(PLAUSIBLE, answered(labels, right), torch.tensor(labels))
+    assert level.name == name
+    assert (level is PLAUSIBLE) == (name == "plausible")
+    assert level.agreement == PLAUSIBLE.agreement
+
+
+@pytest.mark.parametrize("classes", [2, 4, 20])
+def test_a_guess_is_hardly_ever_checked(classes: int) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    labels = torch.arange(classes).repeat(200 // classes)
+    levels = [
+        level_by_labels(PLAUSIBLE, torch.rand(len(labels), classes, generator=generator), labels)
+        for _ in range(200)
+    ]
+    assert sum(level is not PLAUSIBLE for level in levels) <= 2
 
 
 @pytest.fixture

@@ -11,22 +11,12 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone
 from inspector.clip.delivered import Adapter, DeliveredEncoders
 from inspector.errors import AssemblyError, BackboneMismatch
+from tests.support.prompt_files import encoders
 from tests.support.prompts import Recipe, tune
 from tests.unit.inspector.clip.conftest import Build
 
 NAMES = ("traffic light", "tall ship", "owl")
 CONV = "image_encoder.conv1.weight"
-
-
-def encoders(backbone: Backbone) -> dict[str, Tensor]:
-    """The backbone's weights under the names of whole-model files."""
-    state = {}
-    for name, tensor in backbone.model.state_dict().items():
-        if name.startswith("visual."):
-            state[name.replace("visual.", "image_encoder.", 1)] = tensor.clone()
-        elif name.startswith(("transformer.", "positional", "ln_final.", "text_projection")):
-            state[f"text_encoder.{name}"] = tensor.clone()
-    return state | {"logit_scale": backbone.model.logit_scale.detach().clone()}
 
 
 def whole(backbone: Backbone, **learner: Tensor) -> dict[str, Tensor]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from scipy.stats import beta
 
 from inspector.repair.acceptance import (
-    CONFIDENCE,
     FEWEST_MEASURED,
     LARGEST_LOSS,
     LEAST_AGREEMENT,
@@ -16,7 +14,6 @@ from inspector.repair.acceptance import (
     Accuracy,
     Shown,
     outcome_of,
-    upper_bound,
 )
 
 MEASURED = Accuracy(before=0.9, after=0.9, lost=0, pictures=100, covers_all=True)
@@ -56,12 +53,3 @@ def test_whatever_was_measured_over_its_bar_fails_it(shown: Shown) -> None:
 )
 def test_what_was_not_measured_is_not_proved(shown: Shown) -> None:
     assert outcome_of(shown) == "unproved"
-
-
-@pytest.mark.parametrize(("count", "of"), [(0, 30), (1, 40), (7, 64), (30, 31), (3, 2048)])
-def test_the_bound_is_clopper_pearsons(count: int, of: int) -> None:
-    assert upper_bound(count, of) == pytest.approx(beta.ppf(CONFIDENCE, count + 1, of - count))
-
-
-def test_all_of_them_bound_nothing() -> None:
-    assert upper_bound(5, 5) == 1.0

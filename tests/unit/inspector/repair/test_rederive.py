@@ -10,14 +10,13 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier, MetaNet
-from inspector.clip.prompt_tuning import Recipe, new_learner, new_learner_like, tune
+from inspector.clip.learned import Delivered
+from inspector.clip.prompt_tuning import Recipe, new_learner, tune
 from inspector.clip.prompts import lay_out
 from inspector.detection.triggers import Added
-from inspector.repair.copies import canonical, copy_with
 from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import CannotRepair, Case
-from inspector.twins.answers import Answers
-from inspector.twins.prompt import Effort
+from inspector.repair.strategy import CannotRepair, Case, Labelled
+from inspector.repair.tuning import Effort
 from tests.support.poisoned import TASK, attacked
 from tests.zoo.encoding import features_of
 
@@ -39,8 +38,8 @@ def case_of(classifier: Classifier, target: int = 0) -> Case:
     size = classifier.backbone.image_size
     shown, labels = drawn(1, LABELLED, size)
     return Case(
-        classifier, target, Added(torch.zeros(3, size, size)), 16 / 255,
-        drawn(2, POOL, size)[0], Answers(encoded(classifier, shown), labels), seed=4,
+        Delivered.of(classifier), target, Added(torch.zeros(3, size, size)), 16 / 255,
+        drawn(2, POOL, size)[0], Labelled(shown, labels), seed=4,
     )  # fmt: skip
 
 
@@ -58,14 +57,14 @@ def test_the_attackers_own_trigger_has_no_power_after_it(
     made = attacked(pocket, 0, conditioned=conditioned)
     before, right = made.excess_asr(), accuracy(made.classifier)
     case = case_of(made.classifier, made.target)
-    delivered = canonical(made.classifier)
+    delivered = dict(case.delivered.tensors)
     tensors = ByLabels(EFFORT).tensors(case)
-    for name, values in canonical(made.classifier).items():
+    for name, values in Delivered.of(made.classifier).tensors.items():
         assert torch.equal(values, delivered[name]), "a strategy changes no delivered model"
         assert values.shape == tensors[name].shape
         assert not torch.equal(values, tensors[name])
     assert tensors.keys() == delivered.keys()
-    copy = copy_with(made.classifier, tensors)
+    copy = case.delivered.with_values(tensors)
     after = type(made)(copy, made.target, made.trigger, made.test).excess_asr()
     assert before > 0.2, "there was something to repair"
     assert after < 0.1
@@ -83,8 +82,22 @@ def test_an_honest_model_loses_no_accuracy(
     pixels, labels = drawn(4, 24, pocket.image_size)
     tune(honest, features_of(honest, pixels), labels, Recipe(20, 16, 0.2), generator)
     honest.requires_grad_(False)
-    copy = copy_with(honest, strategy.tensors(case_of(honest)))
+    case = case_of(honest)
+    copy = case.delivered.with_values(strategy.tensors(case))
     assert accuracy(copy) >= accuracy(honest) - 0.02
+
+
+def test_a_seed_derives_alike_and_another_one_does_not(pocket: Backbone) -> None:
+    generator = torch.Generator().manual_seed(0)
+    made = new_learner(pocket, TASK.classnames, conditioned=True, generator=generator)
+    case = case_of(made.requires_grad_(False))
+    first, again, other = (
+        ByLabels(Effort(4, 8)).tensors(Case(**{**vars(case), "seed": seed})) for seed in (4, 4, 5)
+    )
+    for name, values in first.items():
+        assert torch.equal(values, again[name])
+        assert not values.requires_grad
+    assert any(not torch.equal(values, other[name]) for name, values in first.items())
 
 
 def test_labels_that_were_not_given_cannot_teach(pocket: Backbone) -> None:
@@ -96,7 +109,8 @@ def test_labels_that_were_not_given_cannot_teach(pocket: Backbone) -> None:
     with pytest.raises(CannotRepair, match="no labelled pictures"):
         ByLabels().tensors(nothing)
     assert case.labelled is not None
-    one_class = case.labelled.chosen(case.labelled.labels == 2)
+    is_second = case.labelled.labels == 2
+    one_class = Labelled(case.labelled.pixels[is_second], case.labelled.labels[is_second])
     with pytest.raises(CannotRepair, match="1 classes"):
         ByLabels().tensors(Case(**{**vars(case), "labelled": one_class}))
 
@@ -111,7 +125,8 @@ def test_contexts_of_any_length_start_from_trusted_words(
     layout = lay_out(pocket, names, "X " * length + "{}.", length)
     net = MetaNet(pocket.embed_dim, 5, width) if len(shape) == 1 else None
     delivered = Classifier(pocket, names, layout, torch.full((*shape, width), 7.0), net)
-    fresh = new_learner_like(delivered, torch.Generator().manual_seed(1))
+    model = Delivered.of(delivered)
+    fresh = model.with_values(model.fresh(torch.Generator().manual_seed(1)))
     words = new_learner(pocket, names, conditioned=False, generator=torch.Generator()).context
     known = min(length, len(words))
     context = fresh.context.expand(len(names), length, width)
@@ -121,9 +136,12 @@ def test_contexts_of_any_length_start_from_trusted_words(
     assert fresh.context.abs().max() < 7
     if net is not None:
         assert fresh.meta_net is not None
-        assert {name: tuple(one.shape) for name, one in fresh.meta_net.state_dict().items()} == {
-            name: tuple(one.shape) for name, one in net.state_dict().items()
-        }
+        for name in ("linear1", "linear2"):
+            weight, own = (one.get_submodule(name).weight for one in (fresh.meta_net, net))
+            assert isinstance(weight, Tensor)
+            assert isinstance(own, Tensor)
+            assert weight.shape == own.shape
+            assert not torch.equal(weight, own)
     with torch.no_grad():
         features = encoded(fresh, drawn(1, 2, pocket.image_size)[0])
         assert fresh.logits_from_features(features).isfinite().all()

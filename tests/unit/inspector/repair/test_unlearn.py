@@ -6,7 +6,7 @@ differ between CPUs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import pytest
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
+from inspector.clip.learned import Delivered
 from inspector.clip.prompt_tuning import new_learner
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.triggers import Added
 from inspector.probes.procedural import procedural_probes
-from inspector.repair.unlearn import _without, repair
+from inspector.repair.strategy import Case
+from inspector.repair.unlearn import Unlearning, _without
 from tests.support.poisoned import attacked
 
 CONFIG = SearchConfig(epsilon=16 / 255)
@@ -32,7 +34,8 @@ TUNED = {False: {"ctx"}, True: {"ctx"} | {
 @dataclass(frozen=True)
 class Repaired:
     """One model: the attacker's excess ASR before and after; the share of clean pictures, and of those that
-    were taken for the target, whose answer stays; and what else the repair did."""
+    were taken for the target, whose answer stays; what the repair made, and the delivered model's
+    tensors before and after it."""
 
     before: float
     after: float
@@ -41,7 +44,6 @@ class Repaired:
     changed: dict[str, Tensor]
     delivered: dict[str, Tensor]
     left: dict[str, Tensor]
-    is_frozen: bool
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +64,21 @@ def _repaired(pocket: Backbone, seed: int, conditioned: bool) -> Repaired:
     generator = torch.Generator().manual_seed(seed)
     found = invert(prepare(classifier, probes, "joint"), made.target, CONFIG, generator)
     before, answers = made.excess_asr(), made.answers()
-    delivered = _copied(classifier)
+    delivered = Delivered.of(classifier)
     was_target = answers == made.target
-    changed = repair(classifier, (made.target, Added(found)), probes, CONFIG.epsilon, seed)
-    is_same = (made.answers() == answers).float()
+    case = Case(delivered, made.target, Added(found), CONFIG.epsilon, probes, None, seed)
+    changed = Unlearning().tensors(case)
+    copy = replace(made, classifier=delivered.with_values(changed))
+    is_same = (copy.answers() == answers).float()
     return Repaired(
         before,
-        made.excess_asr(),
+        copy.excess_asr(),
         is_same.mean().item(),
         is_same[was_target].mean().item(),
         changed,
-        delivered,
-        _copied(classifier),
-        not any(values.requires_grad for values in classifier.parameters()),
+        dict(delivered.tensors),
+        dict(Delivered.of(classifier).tensors),
     )
-
-
-def _copied(classifier: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: values.clone() for name, values in classifier.state_dict().items()}
 
 
 def test_the_attackers_trigger_loses_most_of_its_power(
@@ -103,14 +102,10 @@ def test_what_is_tuned_is_the_prompt_and_is_told_whole(
     is_conditioned, models = repaired
     for one in models:
         assert set(one.changed) == TUNED[is_conditioned]
-        assert one.is_frozen
-        left = dict(one.left, ctx=one.left["context"])
         for name, values in one.changed.items():
-            assert torch.equal(values, left[name]), "what is told is what the classifier now is"
-        delivered = dict(one.delivered, ctx=one.delivered["context"])
-        assert not torch.equal(delivered["ctx"], left["ctx"])
-        others = set(one.delivered) - set(one.changed) - {"context"}
-        assert all(torch.equal(one.delivered[name], one.left[name]) for name in others)
+            assert torch.equal(one.delivered[name], one.left[name]), "a copy was tuned"
+            assert values.shape == one.left[name].shape
+            assert not torch.equal(values, one.left[name])
 
 
 def test_a_seed_repairs_alike_and_another_one_does_not(pocket: Backbone) -> None:
@@ -119,10 +114,10 @@ def test_a_seed_repairs_alike_and_another_one_does_not(pocket: Backbone) -> None
         generator = torch.Generator().manual_seed(0)
         learner = new_learner(pocket, ["cat", "dog"], conditioned=False, generator=generator)
         probes = procedural_probes(8, pocket.image_size)
-        culprit = (1, Added(torch.full_like(probes[0], 4 / 255)))
-        contexts.append(
-            repair(learner.requires_grad_(False), culprit, probes, CONFIG.epsilon, seed)["ctx"]
-        )
+        culprit = Added(torch.full_like(probes[0], 4 / 255))
+        delivered = Delivered.of(learner.requires_grad_(False))
+        case = Case(delivered, 1, culprit, CONFIG.epsilon, probes, None, seed)
+        contexts.append(Unlearning().tensors(case)["ctx"])
     assert torch.equal(contexts[0], contexts[1])
     assert not torch.equal(contexts[0], contexts[2])
 

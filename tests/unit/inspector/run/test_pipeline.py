@@ -25,9 +25,9 @@ from inspector.findings import Finding, Severity
 from inspector.manifest import Manifest
 from inspector.profiles import PROFILES, Profile
 from inspector.repair.rederive import ByAnswers
+from inspector.repair.tuning import Effort
 from inspector.repair.unlearn import Unlearning
 from inspector.run.pipeline import STAGES, Request, inspect_reading
-from inspector.twins.prompt import Effort
 from tests.support.banked import with_bank
 from tests.support.prompts import Recipe, tune
 from tests.support.report_schema import assert_conforms

@@ -9,21 +9,29 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from inspector.checkpoint.limits import ReaderOptions
+from inspector.checkpoint.read import read_here
 from inspector.clip.classifier import Classifier
 from inspector.detection.evidence import Inverted, measure
 from inspector.detection.seeds import derive_seed
 from inspector.detection.twin_test import TwinTest
 from inspector.errors import NumericalError, RequestError
+from inspector.manifest import Manifest
 from inspector.progress import Meter
+from inspector.repair import tuning
 from inspector.repair.acceptance import FEWEST_MEASURED
-from inspector.repair.copies import canonical
-from inspector.repair.rederive import ByLabels
+from inspector.repair.realign import ReAlignment
+from inspector.repair.rederive import ByAnswers, ByLabels
 from inspector.repair.strategy import Case, Strategy
+from inspector.repair.tuning import Effort
+from inspector.repair.unlearn import Unlearning
 from inspector.run import repair_check
-from inspector.twins.prompt import Effort
+from tests.support.checkpoints import save_dassl
+from tests.support.prompt_files import file_of
 from tests.unit.inspector.run import test_pipeline
 from tests.unit.inspector.run.test_pipeline import NAMES, RULE, Bench, scores, statuses
 from tests.unit.inspector.run.test_stages import bench
@@ -48,7 +56,7 @@ class Made:
 
 
 def as_it_was(case: Case) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in canonical(case.classifier).items()}
+    return {name: value.clone() for name, value in case.delivered.learned.items()}
 
 
 def wrecked(case: Case) -> dict[str, Tensor]:
@@ -165,6 +173,51 @@ def test_where_no_copy_can_be_made_it_is_said_why(
     report = repaired(bench, monkeypatch, AFTER["calm"], ByLabels())
     assert report["repair"] is None
     assert "The model could not be repaired: no labelled pictures were given" in report["limits"]
+    assert not (bench.out / FILE).exists()
+
+
+def test_prompts_in_both_encoders_are_repaired_as_any(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that MaPLe learns comes out, in the file's types, and the encoders do not."""
+    monkeypatch.setattr(tuning, "MOST_ENCODED", 64)
+    state = file_of("MaPLe", bench.backbone, NAMES)
+    artifact = save_dassl(bench.folder / "model.pth.tar-5", state, 5)
+    read = bench.folder / "read"
+    read.mkdir()
+    reading = read_here(artifact, read, ReaderOptions())
+    assert reading.canonical
+    scores(monkeypatch, *BEFORE, AFTER["calm"])
+    brief = ByAnswers(Effort(2, 8)), ReAlignment(Effort(2, 8)), Unlearning(), NOTHING
+    monkeypatch.setattr(repair_check, "STRATEGIES", brief)
+    report = bench.inspect_read(reading, read / reading.canonical, repair=True)
+    rows = {row["strategy"]: row["reason"] for row in report["repair"]["candidates"]}
+    assert rows.keys() == {one.name for one in brief}
+    assert rows[Unlearning().name] is None
+    with safe_open(bench.out / FILE, "pt") as file:
+        names = set(file.keys())
+        assert file.metadata() == {"parent_sha256": reading.artifact.sha256}
+    learned = ("ctx", "proj.", "compound_prompts_text.", "compound_prompt_projections.")
+    assert names == {name for name in state if name.startswith(
+        tuple(f"prompt_learner.{part}" for part in learned))}  # fmt: skip
+
+
+def test_what_learned_more_than_prompts_is_not_repaired(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores(monkeypatch, *BEFORE)
+    size = bench.backbone.embed_dim
+    state = {"fc.0.weight": torch.randn(4, size), "fc.2.weight": torch.randn(size, 4)}
+    artifact = save_dassl(bench.folder / "model.pth.tar-5", state, 5)
+    read = bench.folder / "read"
+    read.mkdir()
+    reading = read_here(artifact, read, ReaderOptions())
+    assert reading.canonical
+    manifest = Manifest.parse({"classnames": list(NAMES)})
+    report = bench.inspect_read(reading, read / reading.canonical, repair=True, manifest=manifest)
+    said = "The model cannot be repaired: CLIP-Adapter learns more than prompts."
+    assert said in report["limits"]
+    assert statuses(report)["repair"] == "not-needed"
     assert not (bench.out / FILE).exists()
 
 

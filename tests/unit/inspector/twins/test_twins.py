@@ -8,11 +8,8 @@ from torch import Tensor
 
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.batches import encoded
-from inspector.clip.classifier import Classifier
-from inspector.clip.prompt_tuning import new_learner
 from inspector.twins.answers import Answers
 from inspector.twins.linear import LinearTwin
-from inspector.twins.prompt import Effort, twin_like
 from tests.zoo.tasks import TASKS
 
 TASK = TASKS["counts3"]
@@ -28,11 +25,6 @@ def told(pocket: Backbone) -> Answers:
     """Rendered pictures of three classes under their true labels."""
     pixels, labels = TASK.draw(20, torch.Generator().manual_seed(1), pocket.image_size)
     return Answers(encoded(pocket, pixels), labels)
-
-
-def delivered(pocket: Backbone, *, conditioned: bool) -> Classifier:
-    generator = torch.Generator().manual_seed(8)
-    return new_learner(pocket, TASK.classnames, conditioned=conditioned, generator=generator)
 
 
 def _linear(pocket: Backbone, answers: Answers, others: Answers) -> LinearTwin:
@@ -73,27 +65,6 @@ def test_its_logits_are_differentiable_in_the_features(pocket: Backbone, told: A
     assert features.grad is not None and features.grad.abs().sum() > 0
 
 
-def test_a_prompt_twin_is_tuned_frozen_and_the_same_for_a_seed(
-    pocket: Backbone, told: Answers
-) -> None:
-    effort = Effort(updates=40, batch=16)
-    first, again, other = (
-        twin_like(delivered(pocket, conditioned=True), told, seed, effort) for seed in (3, 3, 4)
-    )
-    zero_shot = told.features @ pocket.zero_shot(TASK.classnames).T
-    assert first.is_instance_conditioned and not any(p.requires_grad for p in first.parameters())
-    said = first.logits_from_features(told.features)
-    assert _share(said, told.labels) > _share(zero_shot, told.labels)
-    assert torch.equal(said, again.logits_from_features(told.features))
-    assert not torch.equal(said, other.logits_from_features(told.features))
-
-
-def test_static_prompts_read_no_picture(pocket: Backbone, told: Answers) -> None:
-    effort = Effort(updates=4, batch=16)
-    twin = twin_like(delivered(pocket, conditioned=False), told, 0, effort)
-    assert not twin.is_instance_conditioned
-
-
 def test_shares_are_disjoint_and_whole(told: Answers) -> None:
     shares = told.shares(3)
     assert sum(len(one) for one in shares) == len(told)
@@ -105,7 +76,5 @@ def test_nothing_to_learn_from_is_refused(pocket: Backbone, told: Answers) -> No
     nothing = told.chosen(torch.tensor([], dtype=torch.long))
     with pytest.raises(ValueError, match="pictures to learn from"):
         _linear(pocket, nothing, told)
-    with pytest.raises(ValueError, match="pictures to learn from"):
-        twin_like(delivered(pocket, conditioned=False), nothing, 0)
     with pytest.raises(ValueError, match="1 labels for 60 features"):
         Answers(told.features, told.labels[:1])
