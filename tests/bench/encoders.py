@@ -27,13 +27,14 @@ from torch import Tensor
 from inspector.checkpoint import read_artifact
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.clip.classifier import Classifier
+from inspector.clip.rebuilding import Delivered
 from inspector.clip.zero_shot import ZeroShot
 from inspector.detection.spaces import spaces_of
 from inspector.detection.triggers import Laid, Trigger
 from inspector.probes.pairs import Pairs
 from inspector.profiles import radius
 from inspector.progress import Meter
-from inspector.repair.encoders.case import Delivered, EncoderCase, EncoderStrategy
+from inspector.repair.encoders.case import EncoderCase, EncoderStrategy
 from inspector.repair.encoders.cleanclip import CleanClip
 from inspector.repair.encoders.contrastive import Contrastive
 from inspector.repair.encoders.par import PerturbAndRecover

@@ -15,8 +15,8 @@ from inspector.checkpoint.families import recognise
 from inspector.checkpoint.families.peft_config import STATEMENT
 from inspector.checkpoint.reading import ArtifactInfo
 from inspector.clip.backbone import Backbone
+from inspector.clip.rebuilding import Delivered
 from inspector.manifest import Manifest
-from inspector.repair.encoders.case import Delivered
 from tests.support.layouts import State, custom_text, hugging_face, openai, tuned
 from tests.support.peft import in_folder
 from tests.support.vendors import random

@@ -4,91 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from safetensors.torch import load_file
 from torch import Tensor
 
-from inspector.checkpoint import Reading, families
-from inspector.checkpoint.families import Family
-from inspector.checkpoint.families.parts import Parts
-from inspector.checkpoint.reading import Scalar
-from inspector.clip.assembly import assemble_tensors
-from inspector.clip.backbone import Backbone
 from inspector.clip.classifier import Classifier
-from inspector.clip.encoders import lora_settings
+from inspector.clip.rebuilding import Delivered
 from inspector.detection.triggers import Trigger
-from inspector.manifest import Manifest
 from inspector.probes.pairs import Pairs
 from inspector.progress import Meter
 from inspector.repair.strategy import CannotRepair
 
 FEWEST_PAIRS = 64
 """Pairs that cleaning needs; a contrast among fewer pictures says little."""
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """A checkpoint with encoders of its own: its canonical tensors and what was built of them.
-
-    Attributes:
-        tensors: canonical ones, of any shape, as delivered.
-        backbone: the one that the buyer trusts.
-        classifier: frozen; no strategy changes it.
-    """
-
-    reading: Reading
-    tensors: Mapping[str, Tensor]
-    manifest: Manifest
-    backbone: Backbone
-    classifier: Classifier
-
-    @classmethod
-    def read(
-        cls, reading: Reading, canonical: Path, manifest: Manifest, backbone: Backbone
-    ) -> Delivered:
-        """From the canonical tensors of `reading`.
-
-        Raises:
-            AssemblyError: the three do not fit together.
-        """
-        tensors = load_file(canonical)
-        built = assemble_tensors(reading, tensors, manifest, backbone).classifier
-        return cls(reading, tensors, manifest, backbone, built.requires_grad_(False))
-
-    @property
-    def family(self) -> Family:
-        """What the file's tensors are."""
-        assert self.reading.family is not None, "it was assembled"
-        return families.named(self.reading.family)
-
-    @property
-    def encoders(self) -> Backbone:
-        """The delivered encoders, frozen; the trusted ones are their `reference`."""
-        return self.classifier.backbone
-
-    @property
-    def lora_settings(self) -> Mapping[str, Scalar]:
-        """What CLIP-LoRA's file and the manifest say of its matrices."""
-        return lora_settings(self.reading, self.manifest)
-
-    def with_tensors(self, changed: Mapping[str, Tensor]) -> Classifier:
-        """What the file would be with some tensors, of any shape, changed; rounded as it has them.
-
-        Raises:
-            AssemblyError: they do not fit.
-        """
-        own = {**self.tensors, **self.rounded(changed)}
-        built = assemble_tensors(self.reading, own, self.manifest, self.backbone)
-        return built.classifier.requires_grad_(False)
-
-    def rounded(self, changed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same tensors, of any shape, in the types in which they are delivered."""
-        return {
-            name: tensor.detach().cpu().to(self.tensors[name].dtype).contiguous()
-            for name, tensor in changed.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -109,6 +37,19 @@ class EncoderCase:
     seed: int
     meter: Meter
 
+    @property
+    def classifier(self) -> Classifier:
+        """The delivered one, frozen."""
+        return self.delivered.classifier
+
+    def copy(self, tensors: Mapping[str, Tensor]) -> Classifier:
+        """What the file would be with some canonical tensors, of any shape, changed.
+
+        Raises:
+            AssemblyError: they do not fit.
+        """
+        return self.delivered.with_tensors(tensors)
+
 
 class EncoderStrategy(Protocol):
     """A way to make the tensors of a copy without the backdoor."""
@@ -125,13 +66,6 @@ class EncoderStrategy(Protocol):
             NumericalError: training became NaN or infinite.
             BudgetExceeded: the time is up.
         """
-
-
-def check_has_encoders(parts: Parts) -> None:
-    """Raises CannotRepair where a file is not encoders alone: prompts are repaired otherwise."""
-    prompts = (parts.context, parts.meta_net, parts.visual_tokens, parts.statement)
-    if parts.text_prompts or any(part is not None for part in prompts):
-        raise CannotRepair("the file holds prompts, not only encoders")
 
 
 def check_has_pairs(pairs: Pairs) -> None:

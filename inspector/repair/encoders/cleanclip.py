@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.moving import scale_of
 from inspector.repair.encoders.augment import changed, reworded
 from inspector.repair.encoders.case import EncoderCase
 from inspector.repair.encoders.losses import contrast, same_words
-from inspector.repair.encoders.moving import scale_of
 from inspector.repair.encoders.recipes import CLEAN_CLIP, IN_MODAL, Schedule
 from inspector.repair.encoders.training import Batch, text_features, tokens_of, trained
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.moving import scale_of
 from inspector.repair.encoders.case import EncoderCase
 from inspector.repair.encoders.losses import contrast, same_words
-from inspector.repair.encoders.moving import scale_of
 from inspector.repair.encoders.recipes import CONTRASTIVE, Schedule
 from inspector.repair.encoders.training import Batch, text_features, trained
 

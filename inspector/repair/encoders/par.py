@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.moving import scale_of
 from inspector.repair.encoders.augment import noisy
 from inspector.repair.encoders.case import EncoderCase
 from inspector.repair.encoders.losses import contrast, push, same_words
-from inspector.repair.encoders.moving import scale_of
 from inspector.repair.encoders.recipes import HARD_THRESHOLD, PAR, PUSH, Schedule
 from inspector.repair.encoders.training import Batch, text_features, trained
 

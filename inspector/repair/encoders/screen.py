@@ -111,39 +111,40 @@ def features_of(pairs: Pairs, backbone: Backbone) -> tuple[Tensor, Tensor]:
     return torch.cat(images), torch.cat(texts)
 
 
-def fitting(images: Tensor, texts: Tensor, same: Tensor) -> Tensor:
+def fitting(shown: Tensor, told: Tensor, same: Tensor) -> Tensor:
     """Share (N,) of other captions that fit a picture as well as its own.
 
     Args:
-        images, texts: normalised features (N, D).
+        shown, told: normalised features (N, D) of pictures and of their captions.
         same: numbers (N,), equal where captions are.
     """
-    own = (images * texts).sum(1)
+    own = (shown * told).sum(1)
     shares = []
-    for rows in torch.arange(len(images)).split(BLOCK):
-        fits = images[rows] @ texts.T >= own[rows, None]
+    for rows in torch.arange(len(shown)).split(BLOCK):
+        fits = shown[rows] @ told.T >= own[rows, None]
         is_other = same[rows, None] != same[None]
         shares.append((fits & is_other).sum(1) / is_other.sum(1).clamp(min=1))
     return torch.cat(shares)
 
 
-def deviations(images: Tensor, texts: Tensor) -> Tensor:
+def deviations(shown: Tensor, told: Tensor) -> Tensor:
     """How far (N,) pictures lie from what captions foretell, in robust deviations of the pool.
 
     Ridge regression foretells the feature of a picture from its caption's, both (N, D); what is
     left is measured by its own covariance (Mahalanobis), so that a direction in which captions are
     usually right counts for more.
     """
-    told, shown = texts - texts.mean(0), images - images.mean(0)
+    told, shown = told - told.mean(0), shown - shown.mean(0)
     foretold = told @ torch.linalg.solve(_covariance(told, _RIDGE), told.T @ shown / len(told))
     left = shown - foretold
     away = (left @ torch.linalg.inv(_covariance(left, _SHRUNK)) * left).sum(1).clamp(min=0).sqrt()
     spread = 1.4826 * (away - away.median()).abs().median()
-    return (away - away.median()) / spread.clamp(min=1e-6)
+    deviated: Tensor = (away - away.median()) / spread.clamp(min=1e-6)
+    return deviated
 
 
 def _covariance(centred: Tensor, added: float) -> Tensor:
-    own = centred.T @ centred / len(centred)
+    own: Tensor = centred.T @ centred / len(centred)
     size = len(own)
     return own + (added * own.trace() / size).clamp(min=1e-9) * torch.eye(size)
 
@@ -170,7 +171,9 @@ def patches_alike(detail: Tensor) -> Tensor:
 def _alike(pieces: Tensor, least: float) -> Tensor:
     """How many other rows (B, F) each row correlates with at least so much, (B,)."""
     centred = functional.normalize(pieces - pieces.mean(1, keepdim=True), dim=1)
-    return (centred @ centred.T >= least).sum(1) - (centred.norm(dim=1) > 0.5).long()
+    # Each but a flat one is like itself.
+    others: Tensor = (centred @ centred.T >= least).sum(1) - (centred.norm(dim=1) > 0.5).long()
+    return others
 
 
 def _has_partners(counts: Tensor) -> Tensor:

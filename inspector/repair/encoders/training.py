@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.errors import NumericalError
+from inspector.clip.moving import Moving
+from inspector.errors import AssemblyError, NumericalError
 from inspector.probes.pairs import Pairs
 from inspector.repair.encoders.case import EncoderCase, check_has_pairs
 from inspector.repair.encoders.losses import is_sound
-from inspector.repair.encoders.moving import Moving
 from inspector.repair.encoders.recipes import BETAS, LONGEST_GRADIENT, WEIGHT_DECAY, Schedule
+from inspector.repair.strategy import CannotRepair
 
 UNITS = 20
 """Parts in which a training tells its progress."""
@@ -46,7 +47,7 @@ def trained(case: EncoderCase, schedule: Schedule, loss: Loss, name: str) -> dic
         BudgetExceeded: the time is up.
     """
     check_has_pairs(case.pairs)
-    moving, meter = Moving(case.delivered), case.meter
+    moving, meter = _moving(case), case.meter
     optimizer = _optimizer(list(moving.leaves.values()))
     generator = torch.Generator().manual_seed(case.seed)
     rates = schedule.rates(len(case.pairs))
@@ -64,6 +65,13 @@ def trained(case: EncoderCase, schedule: Schedule, loss: Loss, name: str) -> dic
     if finished < UNITS:
         meter.check()
     return moving.tensors()
+
+
+def _moving(case: EncoderCase) -> Moving:
+    try:
+        return Moving(case.delivered)
+    except AssemblyError as problem:
+        raise CannotRepair(problem.detail) from problem
 
 
 def text_features(encoders: Backbone, tokens: Tensor) -> Tensor:

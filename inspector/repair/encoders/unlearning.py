@@ -19,15 +19,12 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
-from inspector.manifest import spoken
+from inspector.clip.moving import scale_of
 from inspector.repair.encoders.case import EncoderCase
 from inspector.repair.encoders.losses import contrast, forgetting, same_words
-from inspector.repair.encoders.moving import scale_of
 from inspector.repair.encoders.recipes import UNLEARNING, Schedule
 from inspector.repair.encoders.training import Batch, text_features, tokens_of, trained
 from inspector.repair.strategy import CannotRepair
-
-TEMPLATE = "a photo of a {}."
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,7 @@ class TokenUnlearning:
         if trigger is None or target is None:
             raise CannotRepair("no trigger was found that could be forgotten")
         own = case.delivered
-        template = own.manifest.template or TEMPLATE
-        names = [template.replace("{}", spoken(name)) for name in own.classifier.classnames]
-        prompts = tokens_of(own.encoders, names)
+        prompts = tokens_of(own.encoders, own.class_prompts)
 
         def loss(encoders: Backbone, batch: Batch) -> Tensor:
             both = torch.cat([batch.pixels, trigger(batch.pixels).detach()])

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.moving import Moving
 from inspector.detection.triggers import Added
 from inspector.errors import BudgetExceeded, NumericalError
 from inspector.probes.pairs import Pairs
@@ -21,7 +22,6 @@ from inspector.repair.encoders.case import FEWEST_PAIRS, EncoderCase, EncoderStr
 from inspector.repair.encoders.cleanclip import CleanClip
 from inspector.repair.encoders.contrastive import Contrastive, matched
 from inspector.repair.encoders.losses import mean_cosine
-from inspector.repair.encoders.moving import Moving
 from inspector.repair.encoders.par import PerturbAndRecover
 from inspector.repair.encoders.recipes import Schedule
 from inspector.repair.encoders.restore import Restore
@@ -86,7 +86,7 @@ def test_par_leaves_the_delivered_embeddings_and_the_control_does_not(
     pixels = case.pairs.pixels(torch.arange(FEWEST_PAIRS))
     cosines = []
     for strategy in (Contrastive(SHORT), PerturbAndRecover(SHORT, weight=20.0)):
-        copy = case.delivered.with_tensors(strategy.tensors(case)).backbone
+        copy = case.copy(strategy.tensors(case)).backbone
         with torch.no_grad():
             before = case.delivered.encoders.image_features(pixels)
             cosines.append(mean_cosine(copy.image_features(pixels), before))
@@ -102,7 +102,7 @@ def test_unlearning_lowers_what_the_trigger_says_of_the_target(
     shares = []
     for target in range(3):
         own = replace(case, target=target)
-        copy = case.delivered.with_tensors(TokenUnlearning(SHORT).tensors(own))
+        copy = case.copy(TokenUnlearning(SHORT).tensors(own))
         with torch.no_grad():
             shares += [
                 float(model(carrying).softmax(1)[:, target].mean())

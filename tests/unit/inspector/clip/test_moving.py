@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.functional import weights_of
+from inspector.clip.moving import Moving
 from inspector.clip.prompt_tuning import new_learner
-from inspector.repair.encoders.moving import Moving
-from inspector.repair.encoders.weights import weights_of
-from inspector.repair.strategy import CannotRepair
+from inspector.errors import AssemblyError
 from tests.support.assembling import pixels_of
 from tests.support.encoders import NAMES, TUNABLE, delivered, of
 from tests.zoo.build import state_dict
@@ -24,7 +24,7 @@ def test_weights_are_those_of_the_assembled_encoders(
     name: str, tmp_path: Path, vit: Backbone
 ) -> None:
     own = of(name, tmp_path, vit)
-    parts = own.family.parts(own.tensors)
+    parts = own.parts(own.tensors)
     made = weights_of(parts, own.lora_settings, vit)
     for place, tensor in own.encoders.model.state_dict().items():
         wanted = made.get(place, vit.model.state_dict()[place])
@@ -90,7 +90,7 @@ def test_magnitudes_and_copies_move(tmp_path: Path, vit: Backbone) -> None:
 
 
 def test_a_cache_cannot_be_tuned_on_pairs(tmp_path: Path, vit: Backbone) -> None:
-    with pytest.raises(CannotRepair):
+    with pytest.raises(AssemblyError):
         Moving(of("cache", tmp_path, vit))
 
 
@@ -98,5 +98,5 @@ def test_prompts_are_no_encoders(tmp_path: Path, vit: Backbone) -> None:
     learner = new_learner(vit, NAMES, conditioned=False, generator=torch.Generator())
     state = state_dict(learner)
     own = delivered(lambda _: (state, {}), tmp_path, vit, template="a photo of a {}.")
-    with pytest.raises(CannotRepair, match="prompts"):
+    with pytest.raises(AssemblyError, match="prompts"):
         Moving(own)

@@ -1,4 +1,4 @@
-"""The tensors of a file that a strategy may move, and the encoders that follow them.
+"""The tensors of a file that training may move, and the encoders that follow them.
 
 Every update builds the encoders anew of the file's own tensors, so that what is tuned is what is
 delivered: weights of encoders that were tuned whole, both matrices (and DoRA's magnitudes, copies,
@@ -23,9 +23,9 @@ from torch import Tensor
 from inspector.checkpoint.families.parts import Bottleneck
 from inspector.clip.backbone import Backbone
 from inspector.clip.delivered import Adapter, DeliveredEncoders, OnFeatures
-from inspector.repair.encoders.case import Delivered, check_has_encoders
-from inspector.repair.encoders.weights import weights_of
-from inspector.repair.strategy import CannotRepair
+from inspector.clip.functional import weights_of
+from inspector.clip.rebuilding import Delivered
+from inspector.errors import AssemblyError
 
 _STAYS = ("token_embedding.weight", "logit_scale")
 
@@ -36,14 +36,14 @@ class Moving:
     `encoders` begins an update, `pull` ends its backward pass.
 
     Raises:
-        CannotRepair: nothing in the file can be tuned on pairs.
+        AssemblyError: nothing in the file can be tuned on pairs.
     """
 
     def __init__(self, delivered: Delivered) -> None:
         own = delivered.encoders
-        check_has_encoders(delivered.family.parts(delivered.tensors))
+        delivered.parts(delivered.tensors)
         if not isinstance(own, DeliveredEncoders):
-            raise CannotRepair("the encoders are the trusted backbone's")
+            raise AssemblyError("the encoders are the trusted backbone's")
         self._delivered, self._own = delivered, own
         self._model = copy.deepcopy(own.model)
         device = own.device
@@ -65,7 +65,7 @@ class Moving:
                 outputs += [adapter.first, adapter.second]
         floats = {name: one for name, one in self._copies.items() if one.requires_grad}
         if not outputs:
-            raise CannotRepair("nothing in the file can be tuned on pairs")
+            raise AssemblyError("nothing in the file can be tuned on pairs")
         gradients = torch.autograd.grad(
             outputs, list(floats.values()), [torch.ones_like(one) for one in outputs],
             allow_unused=True,
@@ -78,7 +78,7 @@ class Moving:
 
     def encoders(self) -> DeliveredEncoders:
         """The encoders of the tensors as they are now, with a gradient to them."""
-        parts = self._delivered.family.parts(self._copies)
+        parts = self._delivered.parts(self._copies)
         settings, reference = self._delivered.lora_settings, self._own.reference
         moved = weights_of(parts, settings, reference)
         places: Mapping[str, Tensor] = dict(self._model.named_parameters())

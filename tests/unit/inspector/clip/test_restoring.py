@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from inspector.checkpoint.limits import ReaderOptions
 from inspector.checkpoint.rewrite import RewritePaths, rewrite_here
 from inspector.clip.backbone import Backbone
+from inspector.clip.restoring import restored
 from inspector.clip.zero_shot import ZeroShot
-from inspector.repair.encoders.restore import restored
 from tests.support.assembling import assembled, pixels_of
 from tests.support.encoders import NAMES, RESTORABLE, WORDS, of
 from tests.support.layouts import State, custom_text, hugging_face, openai, tuned
