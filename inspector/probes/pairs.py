@@ -72,6 +72,15 @@ class Pairs:
         )
         return replace(self, bits=self.bits[rows], captions=captions, names=names)
 
+    def and_also(self, others: Pairs) -> Pairs:
+        """These, and behind them others of the same size."""
+        return Pairs(
+            torch.cat([self.bits, others.bits]),
+            self.captions + others.captions,
+            self.names + others.names,
+            self.skipped + others.skipped,
+        )
+
     @classmethod
     def of(cls, pixels: Tensor, captions: list[str]) -> Pairs:
         """Of pictures (N, 3, S, S) in [0,1] that are at hand."""

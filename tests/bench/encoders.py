@@ -35,11 +35,7 @@ from inspector.probes.pairs import Pairs
 from inspector.profiles import radius
 from inspector.progress import Meter
 from inspector.repair.encoders.case import EncoderCase, EncoderStrategy
-from inspector.repair.encoders.cleanclip import CleanClip
-from inspector.repair.encoders.contrastive import Contrastive
-from inspector.repair.encoders.par import PerturbAndRecover
-from inspector.repair.encoders.recipes import Schedule
-from inspector.repair.encoders.restore import Restore
+from inspector.repair.encoders.choosing import strategies_for
 from inspector.repair.encoders.unlearning import TokenUnlearning
 from tests.support.assembling import manifest_in
 from tests.zoo.attacks import Plant, TrainingSet, success
@@ -56,13 +52,6 @@ KINDS = ("blended", "badnets", "text", "wanet", "stripes")
 SHOTS = 128
 OTHER, OTHER_SHOTS = ("colours10", "textures7"), 16
 """Tasks that no vendor of the bench tuned for, and pictures of each of their classes."""
-POCKET = Schedule(epochs=3, batch=32, rate=3e-4)
-"""The vendor's own rate of full fine-tuning, where the published ones are of models a hundred times as large."""
-BY_LINE = Schedule(epochs=3, batch=32, rate=3e-4, decline="linear-cosine")
-"""The same with PAR's own decline."""
-STRATEGIES: tuple[EncoderStrategy, ...] = (
-    Restore(), Contrastive(POCKET), PerturbAndRecover(BY_LINE), CleanClip(POCKET), TokenUnlearning(POCKET),
-)  # fmt: skip
 SEARCHED, UPDATES = 32, 20
 """Pictures and updates of the search for a trigger, in each space."""
 FIELDS = (
@@ -258,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan = Plan(options.task, kind, options.seed)
         done = {tuple(row[name] for name in KEY) for row in read(options.out)}
         asked = (family, plan.task, str(plan.seed), kind, options.pairs)
-        left = [strategy for strategy in STRATEGIES if (*asked, strategy.name) not in done]
+        left = [one for one in strategies_for(backbone) if (*asked, one.name) not in done]
         if not left:
             continue
         for row in rows_of(subject_of(options.models, family, plan, backbone), left, options.pairs):

@@ -68,6 +68,14 @@ UNLEARNING = Schedule(epochs=2, batch=64, rate=1e-5)
 CONTRASTIVE = CLEAN_CLIP
 """The control has what CleanCLIP has, so that only the terms differ."""
 
+SMALL_ENCODER = 10_000_000
+"""Weights of an image encoder below which the rates below stand for the published ones, which are
+of encoders ten to a hundred times as large."""
+SMALL = Schedule(epochs=3, batch=32, rate=3e-4)
+"""The rate at which such an encoder is tuned to a task, set before the first row of experiment 57."""
+SMALL_PAR = Schedule(epochs=3, batch=32, rate=3e-4, decline="linear-cosine")
+"""The same with PAR's own decline."""
+
 HARD_THRESHOLD = 2.15
 """PAR's: squared distance of normalised embeddings beyond which nothing pushes any further; a mean
 cosine of -0.075."""

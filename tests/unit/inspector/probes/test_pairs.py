@@ -145,3 +145,5 @@ def test_pictures_at_hand_become_pairs() -> None:
     pairs = Pairs.of(pixels, ["one", "two", "three"])
     assert (pairs.pixels(torch.arange(3)) - pixels).abs().max() <= 0.5 / 255 + 1e-6
     assert len(set(pairs.names)) == 3
+    more = pairs.and_also(Pairs.of(pixels[:1], ["four"]))
+    assert more.captions == ("one", "two", "three", "four") and len(more.bits) == len(more.names)
