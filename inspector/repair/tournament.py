@@ -10,25 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.random_triggers import TriggerSplit, effects_by_class
 from inspector.detection.sweep import measure
+from inspector.detection.triggers import Trigger
 from inspector.errors import NumericalError
 from inspector.repair.acceptance import Accuracy
 from inspector.repair.copies import copy_with
-from inspector.repair.strategy import CannotRepair, Case, Strategy
+from inspector.repair.strategy import CannotRepair
 from inspector.twins.answers import Answers
 
 _ALL = TriggerSplit(local_first=True)
 """Every random trigger is asked."""
 Rounded = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Tensors of any shape to the same in the types in which they are delivered."""
+Copied = Callable[[Mapping[str, Tensor]], Classifier]
+"""Tensors of any shape, by canonical name, to the classifier that has them."""
 
 
 @dataclass(frozen=True)
@@ -91,24 +96,59 @@ class Refusal:
         }
 
 
-class Tournament:
+class Suspected(Protocol):
+    """What the judges ask of a case; what else it holds is its strategies' business."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """As delivered and frozen."""
+
+    @property
+    def target(self) -> int:
+        """The class that is accused."""
+
+    @property
+    def trigger(self) -> Trigger:
+        """What was found to lead there."""
+
+
+C = TypeVar("C", bound=Suspected)
+K = TypeVar("K", contravariant=True)
+
+
+class Making(Protocol[K]):
+    """A strategy for some kind of case."""
+
+    @property
+    def name(self) -> str:
+        """As the report's table calls it."""
+
+    def tensors(self, case: K) -> dict[str, Tensor]:
+        """Canonical tensors, of any shape; see the strategies of the kind."""
+
+
+class Tournament(Generic[C]):
     """Makes and judges the copies of one case.
 
     Args:
         held_out: the delivered classifier's answers to clean pictures that teach no strategy.
         measuring: other labelled pictures than the case's, or None.
         seed: of the judges' random triggers; not the case's.
+        copied: how a copy is built of the tensors that a strategy made; by default from the prompt.
+        shown: the pictures (M, 3, S, S) in [0,1] of `measuring`, where copies have encoders of
+            their own and what the delivered one made of the pictures does not serve.
     """
 
     def __init__(
-        self, case: Case, held_out: CleanBaseline, measuring: Answers | None, seed: int,
-        rounded: Rounded,
+        self, case: C, held_out: CleanBaseline, measuring: Answers | None, seed: int,
+        rounded: Rounded, copied: Copied | None = None, shown: Tensor | None = None,
     ) -> None:  # fmt: skip
         self._case, self._held_out, self._measuring = case, held_out, measuring
-        self._seed, self._rounded = seed, rounded
+        self._seed, self._rounded, self._shown = seed, rounded, shown
+        self._copied = copied or partial(copy_with, case.classifier)
 
     def run(
-        self, strategies: Sequence[Strategy], say: Callable[[str], None]
+        self, strategies: Sequence[Making[C]], say: Callable[[str], None]
     ) -> tuple[list[Candidate], list[Refusal]]:
         """The copies, best first, and who made none.
 
@@ -130,7 +170,7 @@ class Tournament:
     @torch.no_grad()
     def _judged(self, name: str, tensors: dict[str, Tensor]) -> Candidate:
         case = self._case
-        copy = copy_with(case.classifier, tensors)
+        copy = self._copied(tensors)
         baseline = encode_clean(copy, self._held_out.pixels)
         same = baseline.logits.argmax(1) == self._held_out.logits.argmax(1)
         found = measure(copy, baseline, case.target, case.trigger)
@@ -148,9 +188,10 @@ class Tournament:
     def _accuracy(self, copy: Classifier) -> Accuracy | None:
         if (measuring := self._measuring) is None or not len(measuring):
             return None
+        own = measuring.features if self._shown is None else encoded(copy, self._shown)
         before, after = (
-            one.logits_from_features(measuring.features).argmax(1) == measuring.labels
-            for one in (self._case.classifier, copy)
+            one.logits_from_features(features).argmax(1) == measuring.labels
+            for one, features in ((self._case.classifier, measuring.features), (copy, own))
         )
         return Accuracy(
             before.float().mean().item(),

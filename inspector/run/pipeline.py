@@ -27,9 +27,11 @@ from inspector.errors import (
 from inspector.files import write_json
 from inspector.findings import Finding, Severity
 from inspector.progress import Meter, Say
+from inspector.repair.encoders.choosing import ENCODER_FAMILIES
 from inspector.repair.strategy import REPAIRABLE
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
+from inspector.run.encoder_check import EncoderCheck
 from inspector.run.flops import budget_of
 from inspector.run.prepare import Prepared, prepare
 from inspector.run.published import is_genuine
@@ -100,13 +102,20 @@ def _run(
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        is_repairable = prepared.family in REPAIRABLE
+        is_encoder = prepared.family in ENCODER_FAMILIES
+        is_repairable = is_encoder or prepared.family in REPAIRABLE
+        if request.pairs is not None and not is_encoder:
+            evidence.limits.append(f"Pairs clean encoders only; for {prepared.family} none serve.")
         if request.repair and not is_repairable:
             evidence.limits.append(f"Checkpoints of {prepared.family} cannot be repaired yet.")
         is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
         if request.repair and is_repairable and is_wanted:
             with meter.stage("repair"):
-                RepairCheck(prepared, stages, canonical, out).run(evidence)
+                where = prepared, stages, canonical, out
+                check = (
+                    EncoderCheck(*where, (reading, backbone)) if is_encoder else RepairCheck(*where)
+                )
+                check.run(evidence)
         else:
             meter.skip(["repair"], "not-needed" if request.repair else "not-requested")
     except AssemblyError as problem:

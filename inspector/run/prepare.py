@@ -31,6 +31,7 @@ from inspector.detection.sweep import CleanProbes, encode_probes
 from inspector.errors import AssemblyError
 from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
+from inspector.probes.pairs import Pairs, load_pairs
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import Profile, profile_named
 from inspector.progress import Meter
@@ -73,6 +74,7 @@ class Prepared:
         clean: what the classifier as delivered says of the first probes.
         targets: the classes to search, in order.
         labelled: pictures that teach and measure a repair, where the user has given some.
+        pairs: pictures and captions that clean encoders, where the user has given some.
     """
 
     request: Request
@@ -85,6 +87,7 @@ class Prepared:
     clean: CleanProbes
     targets: list[int]
     labelled: LabelledSet | None
+    pairs: Pairs | None
 
     @property
     def is_exhaustive(self) -> bool:
@@ -110,7 +113,7 @@ def prepare(
 
     Raises:
         AssemblyError: there is no classifier, or one that has nothing to choose between.
-        RequestError: the probes, the labelled pictures or the manifest's check cannot be used.
+        RequestError: probes, labelled pictures, pairs or the manifest's check cannot be used.
     """
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
@@ -133,6 +136,7 @@ def prepare(
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
         labelled = _labelled(request, classifier)
+        pairs = request.pairs and load_pairs(request.pairs, backbone.image_size)
     config = search_config(
         profile,
         classifier.backbone,
@@ -148,7 +152,7 @@ def prepare(
     _limits(request, assembly, profile, config, evidence)
     return Prepared(
         request, profile, assembly.family, classifier, probes, pools, config, clean,
-        _targets(request, clean.logits), labelled,
+        _targets(request, clean.logits), labelled, pairs or None,
     )  # fmt: skip
 
 

@@ -51,6 +51,14 @@ class EncoderCase:
         return self.delivered.with_tensors(tensors)
 
 
+@dataclass(frozen=True)
+class Accused(EncoderCase):
+    """A case in which a search has found a class and its trigger."""
+
+    target: int
+    trigger: Trigger
+
+
 class EncoderStrategy(Protocol):
     """A way to make the tensors of a copy without the backdoor."""
 

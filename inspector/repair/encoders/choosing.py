@@ -19,7 +19,7 @@ from inspector.repair.encoders.unlearning import TokenUnlearning
 ENCODER_FAMILIES = (
     "CLIP", "CLIPModel", "CLIP-LoRA", "PEFT-LoRA", "CLIP-Adapter", "Tip-Adapter", "Tip-Adapter-F",
 )  # fmt: skip
-"""Methods whose files hold encoders, what changes them or what stands behind them, and no prompt."""
+"""Methods whose files hold encoders, or what changes them or stands behind them, and no prompt."""
 
 
 def strategies_for(backbone: Backbone) -> tuple[EncoderStrategy, ...]:

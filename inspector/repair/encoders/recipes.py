@@ -72,7 +72,7 @@ SMALL_ENCODER = 10_000_000
 """Weights of an image encoder below which the rates below stand for the published ones, which are
 of encoders ten to a hundred times as large."""
 SMALL = Schedule(epochs=3, batch=32, rate=3e-4)
-"""The rate at which such an encoder is tuned to a task, set before the first row of experiment 57."""
+"""At the rate at which such an encoder is tuned to a task; set before experiment 57."""
 SMALL_PAR = Schedule(epochs=3, batch=32, rate=3e-4, decline="linear-cosine")
 """The same with PAR's own decline."""
 

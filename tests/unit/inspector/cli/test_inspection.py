@@ -91,7 +91,7 @@ def test_the_request(
     options = ("--profile", "quick", "--targets", "2", "--seed", "7", "--budget", "60")
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
-        "--device", "cpu", "--repair", "--labelled", tmp_path,
+        "--device", "cpu", "--repair", "--labelled", tmp_path, "--pairs", tmp_path,
         "--probes", tmp_path, "--in-distribution", "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
@@ -107,6 +107,7 @@ def test_the_request(
         "device": "cpu",
         "repair": True,
         "labelled": str(tmp_path),
+        "pairs": str(tmp_path),
         "budget_s": 60.0,
         "calibration": classes,
         "calibrations": None,
