@@ -51,7 +51,9 @@ class EncoderCheck(RepairCheck):
     def run(self, evidence: Evidence) -> None:
         """See `RepairCheck.run`; the screen of the pairs is kept in any case."""
         if (pairs := self._prepared.pairs) is not None:
-            told = screened(pairs, self._backbone).to_json()
+            meter = self._stages.meter
+            meter.say("pairs")
+            told = screened(pairs, self._backbone, meter.check).to_json()
             path = self._out / SCREEN_NAME
             write_json(path, told)
             kept = KeptFile.at(path, "application/json", "what is odd about the pairs")

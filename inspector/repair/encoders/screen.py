@@ -15,6 +15,7 @@ share of the pool is the same share of a block. What a question misses is measur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,19 +79,23 @@ class Screened:
 
 
 @torch.no_grad()
-def screened(pairs: Pairs, backbone: Backbone) -> Screened:
+def screened(
+    pairs: Pairs, backbone: Backbone, check: Callable[[], None] = lambda: None
+) -> Screened:
     """Put all questions to all pairs.
 
     Args:
         backbone: trusted, and nothing of the vendor's.
+        check: asked before every part of the work; what it raises ends the screen.
     """
     size = min(LARGEST, pairs.bits.shape[-1])
     patch, overlay = [], []
     for rows in torch.arange(len(pairs)).split(BLOCK):
+        check()
         detail = _detail(pairs.pixels(rows), size)
         patch.append(_has_partners(patches_alike(detail)))
         overlay.append(_has_partners(_alike(detail.flatten(1), ALIKE_OVERLAY)))
-    images, texts = features_of(pairs, backbone)
+    images, texts = features_of(pairs, backbone, check)
     same = _same(pairs.captions)
     odd = {
         "patch": torch.cat(patch),
@@ -101,10 +106,13 @@ def screened(pairs: Pairs, backbone: Backbone) -> Screened:
     return Screened(pairs.names, odd)
 
 
-def features_of(pairs: Pairs, backbone: Backbone) -> tuple[Tensor, Tensor]:
+def features_of(
+    pairs: Pairs, backbone: Backbone, check: Callable[[], None] = lambda: None
+) -> tuple[Tensor, Tensor]:
     """Normalised features of pictures and captions, both (N, D), on the CPU."""
     images, texts = [], []
     for rows in torch.arange(len(pairs)).split(BATCH):
+        check()
         said = [pairs.captions[row] for row in rows.tolist()]
         images.append(backbone.image_features(pairs.pixels(rows).to(backbone.device)).cpu())
         texts.append(text_features(backbone, tokens_of(backbone, said)).cpu())

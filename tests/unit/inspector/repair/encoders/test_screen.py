@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from inspector.clip.backbone import Backbone, load_backbone
+from inspector.errors import BudgetExceeded
 from inspector.probes.pairs import Pairs
+from inspector.progress import Meter
 from inspector.repair.encoders.screen import (
     QUESTIONS,
     deviations,
@@ -65,6 +67,12 @@ def test_wrong_captions_are_seen_without_any_trigger(backbone: Backbone, scenes:
     images, texts = features_of(pool, backbone)
     away = deviations(images, texts)
     assert away[is_wrong].median() > away[~is_wrong].median() + 1
+
+
+def test_the_screen_ends_when_it_is_told_to(backbone: Backbone, scenes: Pairs) -> None:
+    meter = Meter(lambda _: None, 0.0)
+    with pytest.raises(BudgetExceeded):
+        screened(scenes, backbone, meter.check)
 
 
 def test_walls_are_no_patches() -> None:
