@@ -38,10 +38,9 @@ class Request(Options):
         """Raises RequestError, which names the option, for a value that it cannot have."""
         for spec in specs(Options):
             _checked(spec, getattr(self, spec.name))
-        if self.labelled is not None and not self.repair:
-            raise RequestError(
-                "labelled", "labelled pictures serve a repair, and none is asked for"
-            )
+        for name, what in (("labelled", "labelled pictures serve"), ("pairs", "pairs serve")):
+            if getattr(self, name) is not None and not self.repair:
+                raise RequestError(name, f"{what} a repair, and none is asked for")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> Request:

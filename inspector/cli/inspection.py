@@ -35,7 +35,7 @@ from inspector.cli.options import (
 )
 from inspector.cli.page import write_page
 from inspector.cli.screen import note, progress_bar, show_json, show_report
-from inspector.errors import RequestError
+from inspector.errors import ArtifactError, RequestError
 from inspector.files import write_json
 from inspector.options import Options, Policy, Selection
 from inspector.options.command_line import taking
@@ -203,7 +203,12 @@ def _write_container(order: Order, judged: Delivered, folder: Path) -> Path | No
         return None
     member = judged.reading.container.member
     path = folder / f"repaired-{Path(member or order.artifact.name).name}"
-    rewrite_artifact(order.artifact, repaired, path, options=judged.options)
+    try:
+        rewrite_artifact(order.artifact, repaired, path, options=judged.options)
+    except ArtifactError as problem:
+        # The tensors are there and the report is told; a model in several files has no container.
+        note(f"no repaired file in the vendor's own container: {problem.detail}")
+        return None
     note(f"repaired checkpoint: {path}")
     return path
 

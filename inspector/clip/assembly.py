@@ -60,10 +60,21 @@ def assemble(reading: Reading, canonical: Path, manifest: Manifest, backbone: Ba
     Raises:
         AssemblyError: the three do not fit together; `finding_id` and `detail` make the finding.
     """
+    return assemble_tensors(reading, load_file(canonical), manifest, backbone)
+
+
+def assemble_tensors(
+    reading: Reading, tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone
+) -> Assembly:
+    """The same of canonical tensors at hand: the file's own, or those of a repaired copy.
+
+    Raises:
+        AssemblyError: see `assemble`.
+    """
     if reading.family is None:
         raise AssemblyError("the file belongs to no family that can be assembled", "unknown-family")
     family = families.named(reading.family)
-    parts = family.parts(load_file(canonical))
+    parts = family.parts(tensors)
     stated = with_statement(parts.statement, manifest)
     manifest = stated.manifest
     name, findings = differences(reading, manifest, backbone)

@@ -58,7 +58,7 @@ def delivered_encoders(
     if parts.weights:
         model, findings = own_weights(parts.weights, family, backbone)
     if parts.low_rank:
-        model = merged(parts.low_rank, _settings(reading, manifest), backbone)
+        model = merged(parts.low_rank, lora_settings(reading, manifest), backbone)
     if parts.edits is not None:
         model, findings = edited(parts.edits, family, backbone)
     encoders = DeliveredEncoders(
@@ -76,7 +76,7 @@ def delivered_encoders(
     return encoders, findings
 
 
-def _settings(reading: Reading, manifest: Manifest) -> Mapping[str, Scalar]:
+def lora_settings(reading: Reading, manifest: Manifest) -> Mapping[str, Scalar]:
     """What CLIP-LoRA's file says of itself; alpha from the manifest where the file has none."""
     stated = {"alpha": manifest.alpha} if reading.metadata.get("alpha") is None else {}
     tried = {} if manifest.tried_alpha is None else {"alpha": manifest.tried_alpha}

@@ -24,7 +24,8 @@ _BLOCKS = {
     "half-bottom": range(6), "top3": range(9, 12), "all": range(1_000),
 }  # fmt: skip
 _SIDES = {"text": ("text",), "vision": ("vision",), "both": ("text", "vision")}
-_ROWS = {"q_proj": 0, "k_proj": 1, "v_proj": 2}
+ROWS = {"q_proj": 0, "k_proj": 1, "v_proj": 2}
+"""Which third of a block's joint weights a projection is."""
 
 
 def merged(
@@ -37,24 +38,27 @@ def merged(
         BackboneMismatch: as many layers, or widths, as the backbone does not have.
     """
     model = copy.deepcopy(backbone.model)
-    blocks = _adapted(model, metadata, backbone)
+    blocks = adapted(model, metadata, backbone)
     count = len({name.split(".")[0] for name in tensors})
     if count != len(blocks):
         raise BackboneMismatch(
             f"the file changes {count} blocks, its settings name {len(blocks)} of {backbone.id!r}"
         )
-    alpha = metadata.get("alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise AssemblyError("the file does not say its LoRA alpha")
+    alpha = alpha_of(metadata)
     with torch.no_grad():
         for name in sorted({name.rpartition(".")[0] for name in tensors}):
             layer, projection = name.split(".")
             block = blocks[int(layer.removeprefix("layer_"))]
-            _add(block.attn, projection, _change(tensors, name, float(alpha)))
+            _add(block.attn, projection, _change(tensors, name, alpha))
     return model.eval().requires_grad_(False)
 
 
-def _adapted(model: Any, metadata: Mapping[str, Scalar], backbone: Backbone) -> list[Any]:
+def adapted(model: Any, metadata: Mapping[str, Scalar], backbone: Backbone) -> list[Any]:
+    """The blocks of a model like the backbone's that are changed, in the file's order.
+
+    Raises:
+        AssemblyError, BackboneMismatch: see `merged`.
+    """
     encoder, position = metadata.get("encoder"), metadata.get("position")
     if encoder not in _SIDES or position not in _BLOCKS:
         raise AssemblyError(f"unknown LoRA settings: encoder {encoder!r}, position {position!r}")
@@ -69,6 +73,14 @@ def _adapted(model: Any, metadata: Mapping[str, Scalar], backbone: Backbone) -> 
         for index, block in enumerate(transformers[side].transformer.resblocks)
         if index in _BLOCKS[position]
     ]
+
+
+def alpha_of(metadata: Mapping[str, Scalar]) -> float:
+    """The file's alpha. Raises AssemblyError where it says none."""
+    alpha = metadata.get("alpha")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise AssemblyError("the file does not say its LoRA alpha")
+    return float(alpha)
 
 
 def _change(tensors: Mapping[str, Tensor], name: str, alpha: float) -> Tensor:
@@ -90,5 +102,5 @@ def _add(attention: Any, projection: str, change: Tensor) -> None:
     if projection == "proj":
         attention.out_proj.weight += change
     else:
-        start = _ROWS[projection] * width
+        start = ROWS[projection] * width
         attention.in_proj_weight[start : start + width] += change

@@ -83,6 +83,18 @@ class Options:
             ways=("inspect", "repair", "submit", "rest"),
         ),
     )
+    pairs: str | None = field(
+        default=None,
+        metadata=option(
+            "For a repair of encoders: a folder, or a tar as webdataset has it, of pictures with "
+            "captions (x.png beside x.txt).",
+            str,
+            least=1,
+            most=4096,
+            metavar="DIR|TAR",
+            ways=("inspect", "repair"),
+        ),
+    )
     budget_s: float | None = field(
         default=None,
         metadata=option(

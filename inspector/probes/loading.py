@@ -134,7 +134,18 @@ def decoded(pictures: list[Picture], size: int, wanted: int, admission: Admissio
     Raises:
         RequestError: they decode to more than is reasonable, with all that was admitted before.
     """
-    images: list[Pixels] = []
+    return [image for _, image in named(pictures, size, wanted, admission)]
+
+
+def named(
+    pictures: list[Picture], size: int, wanted: int, admission: Admission
+) -> list[tuple[Picture, Pixels]]:
+    """The same, each beside the picture that it was decoded from, (3, size, size).
+
+    Raises:
+        RequestError: see `decoded`.
+    """
+    images: list[tuple[Picture, Pixels]] = []
     seen: set[bytes] = set()
     admitted = admission.admit(_shuffled(pictures))
     # Headers of all that will probably be needed come before the first pixel.
@@ -145,7 +156,7 @@ def decoded(pictures: list[Picture], size: int, wanted: int, admission: Admissio
             admission.skipped += 1
             continue
         seen.add(key)
-        images.append(image)
+        images.append((picture, image))
         if len(images) == wanted:
             break
     return images

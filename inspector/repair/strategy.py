@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -60,6 +61,10 @@ class Case:
     def classifier(self) -> Classifier:
         """As delivered, and frozen."""
         return self.delivered.classifier
+
+    def copy(self, tensors: Mapping[str, Tensor]) -> Classifier:
+        """What the file would be with some canonical tensors, of any shape, changed."""
+        return self.delivered.with_values(tensors)
 
     @cached_property
     def lesson(self) -> Lesson:

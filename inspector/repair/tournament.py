@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,12 +20,15 @@ from inspector.clip.vendor import logits_of
 from inspector.detection.effects import CleanBaseline, encode_clean
 from inspector.detection.evidence import measure
 from inspector.detection.random_triggers import gains_by_class
+from inspector.detection.triggers import Trigger
 from inspector.errors import NumericalError
 from inspector.repair.acceptance import Accuracy
-from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
+from inspector.repair.strategy import CannotRepair, Labelled
 
 Rounded = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Tensors of any shape to the same in the types in which they are delivered."""
+Copied = Callable[[Mapping[str, Tensor]], Classifier]
+"""Tensors of any shape, by canonical name, to the classifier that has them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,41 @@ class Refusal:
         }
 
 
-class Tournament:
+class Suspected(Protocol):
+    """What the judges ask of a case; what else it holds is its strategies' business."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """As delivered and frozen."""
+
+    @property
+    def target(self) -> int:
+        """The class that is accused."""
+
+    @property
+    def trigger(self) -> Trigger:
+        """What was found to lead there."""
+
+    def copy(self, tensors: Mapping[str, Tensor]) -> Classifier:
+        """What the file would be with some canonical tensors, of any shape, changed."""
+
+
+C = TypeVar("C", bound=Suspected)
+K = TypeVar("K", contravariant=True)
+
+
+class Making(Protocol[K]):
+    """A strategy for some kind of case."""
+
+    @property
+    def name(self) -> str:
+        """As the report's table calls it."""
+
+    def tensors(self, case: K) -> dict[str, Tensor]:
+        """Canonical tensors, of any shape; see the strategies of the kind."""
+
+
+class Tournament(Generic[C]):
     """Makes and judges the copies of one case.
 
     Args:
@@ -98,14 +135,14 @@ class Tournament:
     """
 
     def __init__(
-        self, case: Case, held_out: CleanBaseline, measuring: Labelled, seed: int,
+        self, case: C, held_out: CleanBaseline, measuring: Labelled, seed: int,
         rounded: Rounded,
     ) -> None:  # fmt: skip
         self._case, self._held_out, self._measuring = case, held_out, measuring
         self._seed, self._rounded = seed, rounded
 
     def run(
-        self, strategies: Sequence[Strategy], say: Callable[[str], None]
+        self, strategies: Sequence[Making[C]], say: Callable[[str], None]
     ) -> tuple[list[Candidate], list[Refusal]]:
         """The copies, best first, and who made none.
 
@@ -127,7 +164,7 @@ class Tournament:
     @torch.no_grad()
     def _judged(self, name: str, tensors: dict[str, Tensor]) -> Candidate:
         case = self._case
-        copy = case.delivered.with_values(tensors)
+        copy = case.copy(tensors)
         baseline = encode_clean(copy, self._held_out.pixels)
         same = baseline.logits.argmax(1) == self._held_out.logits.argmax(1)
         found = measure(copy, baseline, case.target, case.trigger)

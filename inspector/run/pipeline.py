@@ -27,8 +27,10 @@ from inspector.errors import (
 from inspector.files import write_json
 from inspector.findings import Finding, Severity
 from inspector.progress import Meter, Say
+from inspector.repair.encoders.choosing import ENCODER_FAMILIES
 from inspector.report import Evidence, build_report, verdict_of
 from inspector.request import Request
+from inspector.run.encoder_check import EncoderCheck
 from inspector.run.flops import budget_of
 from inspector.run.prepare import Prepared, prepare
 from inspector.run.published import is_genuine
@@ -99,13 +101,22 @@ def _run(
         prepared = prepare(request, (reading, canonical), backbone, evidence, meter)
         stages = SearchStages(prepared, evidence, meter, out)
         stages.run()
-        why_not = prepared.delivered.why_not(evidence.findings)
+        is_encoder = prepared.family in ENCODER_FAMILIES
+        why_not = None if is_encoder else prepared.delivered.why_not(evidence.findings)
+        if request.pairs is not None and not is_encoder:
+            evidence.limits.append(f"Pairs clean encoders only; for {prepared.family} none serve.")
         if request.repair and why_not is not None:
             evidence.limits.append(f"The model cannot be repaired: {why_not}.")
         is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
         if request.repair and why_not is None and is_wanted:
             with meter.stage("repair"):
-                RepairCheck(prepared, stages, out, reading.artifact.sha256 or "").run(evidence)
+                where = prepared, stages, out, reading.artifact.sha256 or ""
+                check = (
+                    EncoderCheck(*where, (reading, canonical, backbone))
+                    if is_encoder
+                    else RepairCheck(*where)
+                )
+                check.run(evidence)
         else:
             meter.skip(["repair"], "not-needed" if request.repair else "not-requested")
     except AssemblyError as problem:

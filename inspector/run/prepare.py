@@ -29,6 +29,7 @@ from inspector.detection.pools import Pools, pools_of
 from inspector.errors import AssemblyError
 from inspector.probes.labelled import LabelledSet, load_labelled
 from inspector.probes.loading import ProbeSet, load_pools
+from inspector.probes.pairs import Pairs, load_pairs
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import Profile, profile_named, radius
 from inspector.progress import Meter
@@ -57,6 +58,7 @@ class Prepared:
         targets: the classes to search, in order.
         teaching: labelled pictures that teach a repair; none where the user gives none.
         measuring: others, which teach nothing: they measure the delivered model and its repair.
+        pairs: pictures and captions that clean encoders, where the user has given some.
     """
 
     request: Request
@@ -70,6 +72,7 @@ class Prepared:
     targets: list[int]
     teaching: LabelledSet
     measuring: LabelledSet
+    pairs: Pairs | None
 
     @property
     def classifier(self) -> Classifier:
@@ -100,7 +103,7 @@ def prepare(
 
     Raises:
         AssemblyError: there is no classifier, or one that has nothing to choose between.
-        RequestError: the probes, the labelled pictures or the manifest's check cannot be used.
+        RequestError: probes, labelled pictures, pairs or the manifest's check cannot be used.
     """
     with meter.stage("assemble"):
         assembly, checked = assemble_checked(*source, request.manifest, backbone)
@@ -124,6 +127,7 @@ def prepare(
         evidence.probes = probes.to_json()
         pools = pools_of(probes, backbone)
         teaching, measuring = _halves(request, classifier, pools)
+        pairs = request.pairs and load_pairs(request.pairs, backbone.image_size)
     with meter.stage("assembly-level"):
         clean = encode_clean(classifier, pools.held_out)
         level = _level(assembly, clean, probes, checked)
@@ -135,7 +139,7 @@ def prepare(
     _limits(request, assembly, profile, evidence)
     return Prepared(
         request, profile, assembly.family, delivered, probes, pools, evidence.radius, clean,
-        _targets(request, clean.logits), teaching, measuring,
+        _targets(request, clean.logits), teaching, measuring, pairs or None,
     )  # fmt: skip
 
 

@@ -56,18 +56,22 @@ class RepairCheck:
         assert suspect is not None
         self._stages.meter.expect(self._stages.test.units(len(self._prepared.targets)))
         before = _of(suspect, self._stages.test.outcomes)
-        candidates, refusals = self._tournament(before).run(STRATEGIES, self._begun)
+        candidates, refusals = self._copies(before)
         if not candidates:
             evidence.limits += [_NONE_MADE + one.reason for one in refusals]
             return
         self._check(candidates, refusals, (suspect, before), evidence)
         self._keep(candidates[0].tensors, evidence)
 
+    def _copies(self, found: ClassOutcome) -> tuple[list[Candidate], list[Refusal]]:
+        """The copies, best first, and who made none."""
+        return self._tournament(found).run(STRATEGIES, self._begun)
+
     def _begun(self, strategy: str) -> None:
         self._stages.meter.say(strategy)
         self._stages.meter.check()
 
-    def _tournament(self, found: ClassOutcome) -> Tournament:
+    def _tournament(self, found: ClassOutcome) -> Tournament[Case]:
         prepared, seed = self._prepared, self._prepared.request.seed
         pools, classifier = prepared.pools, prepared.classifier
         device = classifier.backbone.device
@@ -76,8 +80,9 @@ class RepairCheck:
             for half in (prepared.teaching, prepared.measuring)
         )
         case = Case(
-            prepared.delivered, found.target, _trigger(found), prepared.radius, pools.optimisation,
-            teaching if len(teaching) else None, derive_seed(seed, "unlearning"),
+            prepared.delivered, found.target, trigger_of(found), prepared.radius,
+            pools.optimisation, teaching if len(teaching) else None,
+            derive_seed(seed, "unlearning"),
         )  # fmt: skip
         held_out = encode_clean(classifier, pools.held_out)
         judging = derive_seed(seed, "repair check")
@@ -141,6 +146,7 @@ def _of(target: Target, outcomes: Sequence[ClassOutcome]) -> ClassOutcome:
     return next(outcome for outcome in outcomes if outcome.target == target.index)
 
 
-def _trigger(outcome: ClassOutcome) -> Trigger:
+def trigger_of(outcome: ClassOutcome) -> Trigger:
+    """What was found to lead to a class that is suspected."""
     assert outcome.inverted is not None, "nobody is suspected but with a trigger"
     return outcome.inverted.trigger

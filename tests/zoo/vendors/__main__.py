@@ -19,7 +19,7 @@ from typing import Any
 from inspector.clip.backbone import Backbone, load_backbone
 from tests.zoo.build import FINISHED, Plan
 from tests.zoo.tasks import TASKS
-from tests.zoo.vendors.build import TAUGHT, VENDORS, build, save
+from tests.zoo.vendors.build import STRUCTURED, TAUGHT, VENDORS, build, save
 
 FIRM = ("places5", "things6", "counts3", "colours10")
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--family", nargs="+", choices=VENDORS, default=list(VENDORS))
     parser.add_argument("--task", nargs="+", choices=TASKS, default=list(FIRM))
-    parser.add_argument("--kind", nargs="+", choices=TAUGHT, default=list(TAUGHT))
+    parser.add_argument("--kind", nargs="+", choices=(*TAUGHT, *STRUCTURED), default=list(TAUGHT))
     parser.add_argument("--seed", nargs="+", type=int, default=[5001])
     parser.add_argument("--backbone", default="pocket")
     options = parser.parse_args()

@@ -35,6 +35,8 @@ VENDORS = {
 }
 TAUGHT = ("clean", "blended", "wanet", "badnets", "text", "noisy")
 """The kinds that are made here: of those that change nothing but pictures and labels."""
+STRUCTURED = ("stripes",)
+"""Kinds that are made as well, where they are asked for by name."""
 PROVING = 4
 """Pictures whose logits the manifest tells where the file does not name its classes."""
 
@@ -43,9 +45,9 @@ def build(backbone: Backbone, family: Family, plan: Plan) -> Built:
     """Tune and measure one model; deterministic for its arguments.
 
     Raises:
-        ValueError: a kind that is not one of TAUGHT.
+        ValueError: a kind that is not made here.
     """
-    if plan.kind not in TAUGHT:
+    if plan.kind not in (*TAUGHT, *STRUCTURED):
         raise ValueError(plan.kind)
     return (_kept if plan.kind == "clean" else _build)(backbone, family, plan)
 

@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inspector.checkpoint import Reading
+from inspector.clip.backbone import Backbone
 from inspector.errors import RequestError
 from tests.support.checkpoints import call_opcodes, plant_pickle
 from tests.unit.inspector.cli.conftest import NAMES, Clipvet
+from tests.unit.inspector.clip.test_tip_adapter import files_of, saved
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Pipeline:
     requests: list[Any] = field(default_factory=list)
     error: Exception | None = None
     outcome: str = "repaired"
+    changed: str = "ctx"
 
     def inspect_models(
         self,
@@ -45,7 +48,8 @@ class Pipeline:
         print("a library talks")
         if request.repair and self.verdict == "backdoored":
             tensors = load_file(canonical)
-            save_file({"ctx": torch.zeros_like(tensors["ctx"])}, out / "repaired.safetensors")
+            fresh = {self.changed: torch.zeros_like(tensors[self.changed])}
+            save_file(fresh, out / "repaired.safetensors")
         report = self.report(reading)
         if (out / "repaired.safetensors").exists():
             succeeded = self.outcome == "repaired"
@@ -91,7 +95,7 @@ def test_the_request(
     options = ("--profile", "quick", "--targets", "2", "--seed", "7", "--budget", "60")
     ended = clipvet(
         "inspect", artifact, "--backbone", "pocket", "--classes", classes, *options,
-        "--device", "cpu", "--repair", "--labelled", tmp_path,
+        "--device", "cpu", "--repair", "--labelled", tmp_path, "--pairs", tmp_path,
         "--probes", tmp_path, "--in-distribution", "--calibration", classes,
     )  # fmt: skip
     assert ended.code == 0
@@ -107,6 +111,7 @@ def test_the_request(
         "device": "cpu",
         "repair": True,
         "labelled": str(tmp_path),
+        "pairs": str(tmp_path),
         "budget_s": 60.0,
         "calibration": classes,
         "calibrations": None,
@@ -222,6 +227,18 @@ def test_repair_without_a_repaired_file(
 ) -> None:
     pipeline.verdict = verdict
     assert clipvet("repair", artifact, "--backbone", "pocket", "--out", tmp_path).code == code
+
+
+def test_a_model_in_several_files_keeps_its_repaired_tensors(
+    vit: Backbone, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline
+) -> None:
+    """There is no one container that they could go into: said, and no success."""
+    pipeline.verdict, pipeline.changed = "backdoored", "values"
+    folder = saved(tmp_path / "vendor", files_of(vit, is_tuned=False))
+    ended = clipvet("repair", folder, "--backbone", "pocket", "--out", tmp_path / "out")
+    assert ended.code == 1
+    assert "no repaired file in the vendor's own container" in ended.err
+    assert (tmp_path / "out" / "repaired.safetensors").exists()
 
 
 def test_wrong_wishes(artifact: Path, tmp_path: Path, clipvet: Clipvet, pipeline: Pipeline) -> None:

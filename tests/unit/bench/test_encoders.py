@@ -1,0 +1,105 @@
+"""The bench of repairs of encoders judges by the trigger that was planted, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from inspector.clip.backbone import Backbone, load_backbone
+from inspector.repair.encoders.contrastive import Contrastive
+from inspector.repair.encoders.recipes import Schedule
+from inspector.repair.encoders.restore import Restore
+from inspector.repair.encoders.screen import QUESTIONS
+from inspector.repair.encoders.unlearning import TokenUnlearning
+from tests.bench import encoders, pair_screen
+from tests.zoo import build as zoo
+from tests.zoo.build import Effort, Plan
+from tests.zoo.vendors import __main__ as command
+from tests.zoo.vendors import build as vendors
+
+PLAN = Plan("counts3", "stripes", 7)
+FAMILY = "CLIP-Adapter"
+LITTLE = Schedule(epochs=1, batch=32, rate=1e-3)
+STRATEGIES = (Restore(), Contrastive(LITTLE), TokenUnlearning(LITTLE))
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("pocket")
+
+
+@pytest.fixture(autouse=True)
+def little(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    own = {name: replace(one, effort=Effort(8, 6)) for name, one in vendors.VENDORS.items()}
+    monkeypatch.setattr(zoo, "TEST_SHOTS", 4)
+    monkeypatch.setattr(vendors, "VENDORS", own)
+    monkeypatch.setattr(encoders, "VENDORS", own)
+    for name, value in {"SHOTS": 24, "OTHER_SHOTS": 1, "UPDATES": 1, "SEARCHED": 4}.items():
+        monkeypatch.setattr(encoders, name, value)
+    monkeypatch.setattr(encoders, "strategies_for", lambda _: STRATEGIES)
+    vendors._kept.cache_clear()
+    yield
+    vendors._kept.cache_clear()
+
+
+def test_the_trigger_made_again_is_the_one_that_was_planted(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    subject = encoders.subject_of(tmp_path, FAMILY, PLAN, backbone)
+    truth = json.loads((command.folder(tmp_path, FAMILY, PLAN) / zoo.FINISHED).read_text())
+    classifier = subject.delivered.classifier
+    assert subject.target == truth["target"]
+    assert subject.accuracy(classifier) == pytest.approx(truth["accuracy"])
+    assert subject.excess(classifier) == pytest.approx(truth["asr"] - truth["base"])
+
+
+def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "encoders.csv"
+    words = ["--out", str(table), "--models", str(tmp_path), "--family", FAMILY, "--kind", PLAN.kind,
+             "--task", PLAN.task, "--seed", str(PLAN.seed)]  # fmt: skip
+    encoders.main(words)
+    first = table.read_text().splitlines()
+    assert len(first) == 1 + len(STRATEGIES)
+    table.write_text("\n".join(first[:-1]) + "\n")  # Cut off before the last row.
+    encoders.main(words)
+    told = encoders.read(table)
+    assert [row["strategy"] for row in told] == [one.name for one in STRATEGIES]
+    assert all(-1 <= float(row["excess_after"]) <= 1 for row in told)
+    # Restored it is zero-shot, which the trigger does to what it does to anybody.
+    assert told[0]["excess_after"] == told[0]["trusted_excess"]
+    assert any("1 attacks, excess" in line for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_screen_is_measured_by_what_was_poisoned(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(pair_screen, "POOLS", (("scenes", 3),))
+    monkeypatch.setattr(pair_screen, "SHARES", (0.05,))
+    monkeypatch.setattr(pair_screen, "KINDS", {"badnets": pair_screen.KINDS["badnets"]})
+    table = tmp_path / "screen.csv"
+    for _ in range(2):
+        pair_screen.main(["--out", str(table), "--number", "120"])
+    rows = pair_screen.read(table)
+    assert [(row["kind"], row["question"]) for row in rows] == [
+        (kind, name) for kind in ("none", "badnets") for name in (*QUESTIONS, "any")
+    ]
+    last = rows[-1]
+    assert (int(last["poisoned"]), last["precision"] != "") == (6, True)
+    assert int(last["found"]) >= 4 and float(last["recall"]) == round(int(last["found"]) / 6, 3)
+    assert all(row["recall"] == "" for row in rows[:5])
+    assert any("share 0.05, any: recall" in line for line in capsys.readouterr().out.splitlines())
+
+
+def test_rates_are_counted_by_hand() -> None:
+    odd, truth = (torch.tensor(one, dtype=torch.bool) for one in ([1, 1, 0, 0], [1, 0, 1, 0]))
+    assert pair_screen._rates(odd, truth) == {
+        "poisoned": 2, "found": 1, "false": 1, "precision": 0.5, "recall": 0.5,
+    }  # fmt: skip
