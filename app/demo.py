@@ -281,7 +281,7 @@ def main(
     ] = PICTURES,
     target: Annotated[int, typer.Option(help="The class that the backdoor aims at.")] = TARGET,
     backbone: str = "pocket",
-    profile: str = "standard",
+    profile: str = "quick",
     seed: int = 0,
     out: Path = Path("clipvet-demo"),
 ) -> None:

@@ -76,7 +76,7 @@ PROFILES = {
 }  # fmt: skip
 """The banks were read with 1,000 and 250 pictures. With fewer the twins know less, and honest
 models show more: 0.17 and 0.16 with 405 and 101 where they had 0.02 and 0.07 (experiment 56).
-`quick` was chosen for its cost and has no bank."""
+`quick` was chosen for its cost; its bank has 192 and 96."""
 
 
 def profile_named(name: str) -> Profile:

@@ -78,7 +78,7 @@ class Delivered:
     def why_not(self, findings: Sequence[Finding]) -> str | None:
         """Why learning anew would not do, by what was found; None where it does."""
         if not self.tensors:
-            return f"{self.family.name} learns more than prompts"
+            return f"{self.family.name} has no prompt that was learned"
         if any(finding.id in _OF_ENCODERS for finding in findings):
             return "its encoders are not the backbone's, and would stay as they are"
         return None

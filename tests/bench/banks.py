@@ -24,8 +24,6 @@ from tests.exam.rows import Row, read
 from tests.zoo.make import backbone_named
 from tests.zoo.sets import classes_of
 
-PICTURES = (PROFILE.probes, PROFILE.held_out)
-"""What `tests.exam.look` gives each inspection."""
 
 
 class Unfit(Exception):
@@ -74,8 +72,14 @@ def bank(rows: Sequence[Row], backbone: Backbone, profile: str | None = None) ->
     if named.twins != profile_named(rows[0].method).twins:
         raise Unfit(f"{named.name} searches otherwise than {rows[0].method}")
     return made(
-        here, method, named, Probes(TASK, PICTURES), seed, models, (min(counts), max(counts))
+        here, method, named, Probes(TASK, pictures_of(rows[0].method)), seed, models, (min(counts), max(counts))
     )
+
+
+def pictures_of(method: str) -> tuple[int, int]:
+    """To search on and held out: what `tests.exam.look` has, as far as the profile takes them."""
+    profile = profile_named(method)
+    return min(profile.probes, PROFILE.probes), min(profile.held_out, PROFILE.held_out)
 
 
 def size_of(row: Row) -> str:

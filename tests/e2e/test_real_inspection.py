@@ -70,7 +70,6 @@ def test_verdicts_of_the_real_child_survive_its_death(service: Scaled) -> None:
         wait_for("both webhooks", lambda: len(receiver.received) >= 2)
     first, second = service.inspection(backdoored), service.inspection(clean)
     assert (first["status"], first["verdict"], first["attempt"]) == ("succeeded", "backdoored", 2)
-    # The profile quick has no bank, and clears nobody.
     assert (second["status"], second["verdict"], second["attempt"]) == (
         "succeeded",
         "inconclusive",

@@ -20,7 +20,6 @@ from inspector.detection.evidence import Inverted, measure
 from inspector.detection.seeds import derive_seed
 from inspector.detection.twin_test import TwinTest
 from inspector.errors import NumericalError, RequestError
-from inspector.manifest import Manifest
 from inspector.progress import Meter
 from inspector.repair import tuning
 from inspector.repair.acceptance import FEWEST_MEASURED
@@ -200,25 +199,6 @@ def test_prompts_in_both_encoders_are_repaired_as_any(
     learned = ("ctx", "proj.", "compound_prompts_text.", "compound_prompt_projections.")
     assert names == {name for name in state if name.startswith(
         tuple(f"prompt_learner.{part}" for part in learned))}  # fmt: skip
-
-
-def test_what_learned_more_than_prompts_is_not_repaired(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores(monkeypatch, *BEFORE)
-    size = bench.backbone.embed_dim
-    state = {"fc.0.weight": torch.randn(4, size), "fc.2.weight": torch.randn(size, 4)}
-    artifact = save_dassl(bench.folder / "model.pth.tar-5", state, 5)
-    read = bench.folder / "read"
-    read.mkdir()
-    reading = read_here(artifact, read, ReaderOptions())
-    assert reading.canonical
-    manifest = Manifest.parse({"classnames": list(NAMES)})
-    report = bench.inspect_read(reading, read / reading.canonical, repair=True, manifest=manifest)
-    said = "The model cannot be repaired: CLIP-Adapter learns more than prompts."
-    assert said in report["limits"]
-    assert statuses(report)["repair"] == "not-needed"
-    assert not (bench.out / FILE).exists()
 
 
 def test_labels_without_a_repair_are_refused(bench: Bench) -> None:
