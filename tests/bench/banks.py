@@ -25,7 +25,6 @@ from tests.zoo.make import backbone_named
 from tests.zoo.sets import classes_of
 
 
-
 class Unfit(Exception):
     """These rows are no bank."""
 
@@ -72,7 +71,13 @@ def bank(rows: Sequence[Row], backbone: Backbone, profile: str | None = None) ->
     if named.twins != profile_named(rows[0].method).twins:
         raise Unfit(f"{named.name} searches otherwise than {rows[0].method}")
     return made(
-        here, method, named, Probes(TASK, pictures_of(rows[0].method)), seed, models, (min(counts), max(counts))
+        here,
+        method,
+        named,
+        Probes(TASK, pictures_of(rows[0].method)),
+        seed,
+        models,
+        (min(counts), max(counts)),
     )
 
 
