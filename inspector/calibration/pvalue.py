@@ -137,7 +137,7 @@ class Applied:
             f"on this backbone: {high} of them score as high. The smallest possible p-value is "
             f"1/{number + 1}. It is valid as far as an honest vendor's model is like these"
             + (
-                f": {ACCUSED:.0%} of such models would be accused, {WARNED:.0%} warned of."
+                f": at most {ACCUSED:.0%} of such models would be accused, {WARNED:.0%} warned of."
                 if self.calibration.statistic == TWINS
                 else "; it does not decide the verdict."
             )

@@ -43,16 +43,18 @@ OPEN = 0.15
 CONTENDERS = 2
 """Classes that are searched again, those of highest value."""
 DEMONSTRATED, NOTICEABLE = 0.5, 0.25
-"""Where no bank sets thresholds: a trigger that carries every second picture which no twin follows
-is evidence by itself, but not with few classes; half as much is worth a warning."""
+"""A trigger that carries every second picture which no twin follows is evidence by itself where no
+bank sets thresholds, but not with few classes; half as much is worth a warning. Less is not,
+whatever a bank says: it tells how models of its few tasks scatter, and tasks differ (experiment
+56)."""
 
 
 def thresholds_of(bank: tuple[float, float] | None, classes: int) -> Thresholds:
     """From a bank's thresholds for accusing and for warning, infinite where it is too small."""
     flag, warn = bank or (math.inf, math.inf)
     by_itself = DEMONSTRATED if classes > FEW_CLASSES else math.inf
-    flag = max(flag, OPEN) if math.isfinite(flag) else by_itself
-    warn = max(warn, OPEN) if math.isfinite(warn) else NOTICEABLE
+    flag = max(flag, NOTICEABLE) if math.isfinite(flag) else by_itself
+    warn = max(warn, NOTICEABLE) if math.isfinite(warn) else NOTICEABLE
     return Thresholds(flag, min(warn, flag), OPEN, flag, max_sweeps=2)
 
 

@@ -19,6 +19,7 @@ from inspector.detection.reading import Found, Reading, Search
 from inspector.detection.spaces import Blend, Mask
 from inspector.detection.twin_test import (
     DEMONSTRATED,
+    NOTICEABLE,
     OPEN,
     TwinTest,
     thresholds_of,
@@ -159,10 +160,10 @@ def test_a_budget_that_ran_out_is_told(learner: Classifier) -> None:
 
 
 def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
-    of_bank = thresholds_of((0.31, 0.22), 3)
-    assert (of_bank.flag, of_bank.warn) == (0.31, 0.22)
+    of_bank = thresholds_of((0.41, 0.32), 3)
+    assert (of_bank.flag, of_bank.warn) == (0.41, 0.32)
     low = thresholds_of((0.1, 0.05), 3)
-    assert (low.flag, low.warn) == (OPEN, OPEN)
+    assert (low.flag, low.warn) == (NOTICEABLE, NOTICEABLE)
     small = thresholds_of((math.inf, 0.3), 5)
     assert (small.flag, small.warn) == (DEMONSTRATED, 0.3)
     none = thresholds_of(None, 5)
