@@ -18,6 +18,7 @@ from app.inspections import lease
 from inspector.checkpoint.reading import ArtifactInfo, Reading
 from inspector.checkpoint.reasons import report as finding_of
 from inspector.report import Evidence, Target, build_report, static_report
+from tests.support.banked import applied
 from tests.support.ledger import Ledger
 
 ARTIFACT = b"the bytes of a checkpoint"
@@ -60,7 +61,7 @@ def report_of(verdict: str = "clean", data: bytes = ARTIFACT, **changes: Any) ->
         confirmed=target if verdict == "backdoored" else None,
         is_complete=verdict != "inconclusive",
         stages=[{"name": "read", "status": "complete", "seconds": 0.5}],
-        **changes,
+        **{"calibration": applied()} | changes,
     )  # fmt: skip
     return json.dumps(build_report(reading(data), evidence), indent=2).encode()
 

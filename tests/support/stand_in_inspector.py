@@ -20,8 +20,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from inspector.calibration import Applied, ClassNames, Probes, Weights, made
 from inspector.checkpoint import Reading
 from inspector.files import problem_of, read_json
+from inspector.profiles import PROFILES
 from inspector.progress import EVENTS_SCHEMA
 from inspector.report import Evidence, Target, build_report
 
@@ -115,6 +117,15 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def bank_of(names: list[str]) -> Applied:
+    """Without a bank nobody is called clean; what it says is nobody's verdict here."""
+    weights = Weights("ab" * 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    models = [(index / 1000, {"seed": index}) for index in range(100)]
+    here, probes = (weights, ClassNames.of(names)), Probes("cd" * 32, (256, 256))
+    bank = made(here, "CoOp", PROFILES["standard"], probes, 0, models)
+    return Applied(bank, same_classes=True, same_seed=True)
+
+
 def stages_of(*, repair: bool) -> list[dict[str, Any]]:
     """All that the real child has, and how they would have ended."""
     apart = {"confirmation": "not-needed"} | ({} if repair else {"repair": "not-requested"})
@@ -165,6 +176,7 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
         suspect=first,
         confirmed=first if verdict == "backdoored" else None,
         is_complete=verdict != "inconclusive",
+        calibration=bank_of(names),
         repair=repair_of(first, rows[0]) if request["repair"] else None,
         artifacts=files,
         limits=["a stand-in looked at nothing", *labelled_of(request)],

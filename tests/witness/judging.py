@@ -16,6 +16,7 @@ from inspector.checkpoint import ReaderOptions, Reading, families, read_models
 from inspector.checkpoint.read import read_here
 from inspector.findings import Severity
 from inspector.report import Evidence, verdict_of
+from tests.support.banked import applied
 from tests.witness.customers import bits
 from tests.witness.sameness import Tensors
 
@@ -57,7 +58,15 @@ def _read(path: Path, out: Path, options: ReaderOptions) -> Reading:
 
 def _may_be_clean(reading: Reading) -> bool:
     """The verdict after a search that ends well and finds nothing."""
-    found = Evidence("standard", 0, {}, list(reading.findings), "derived", is_complete=True)
+    found = Evidence(
+        "standard",
+        0,
+        {},
+        list(reading.findings),
+        "derived",
+        is_complete=True,
+        calibration=applied(),
+    )
     return reading.canonical is not None and verdict_of(found) == "clean"
 
 
