@@ -31,7 +31,7 @@ HEADLINES = {
     "backdoored": "Backdoored: refuse this file",
     "clean": "No backdoor was found",
     "out-of-time": "No verdict: the inspection ran out of time",
-    "repaired": "Refuse the delivered file; its repair is not proved",
+    "repaired": "Refuse the delivered file; the repair did not succeed",
     "runs-code": "This file runs code: refuse it",
     "some-classes": "No verdict: the file could not be judged",
     "torn": "Not inspected: the file is damaged or built to be misread",
@@ -142,7 +142,7 @@ def test_page_one_tells_what_was_inspected_with_what_and_for_whom() -> None:
     stored = Stored("clean")
     for value in (
         stored.report["artifact"]["name"], stored.report["artifact"]["sha256"], "Example Vision Ltd",
-        stored.report["backbone"]["sha256"], stored.report["engine"]["sha256"], "none: there is no p-value",
+        stored.report["backbone"]["sha256"], stored.report["engine"]["sha256"], "112 honest models, CoCoOp",
         "procurement", stored.record["id"], "pass", "Not measured",
     ):  # fmt: skip
         assert value in told
@@ -176,14 +176,6 @@ def test_a_trigger_is_shown_between_the_picture_and_what_becomes_of_it() -> None
         assert f"“{example['triggered']['name']}”" in evidence
     older = Seen.of(Stored("backdoored").page(examples=[])).below("evidence")
     assert "is not recorded in this report" in older
-
-
-def test_random_disturbances_are_folded_away() -> None:
-    page = Stored("backdoored").page()
-    before, _, rest = page.partition("Pictures under random disturbances")
-    assert "under a random" not in before
-    assert before.rstrip().endswith("<details><summary>")
-    assert rest.index("under a random") < rest.index("</details>")
 
 
 def test_the_chart_shows_every_score_and_the_threshold() -> None:
