@@ -70,8 +70,8 @@ PROFILES = {
         Profile("quick", 192, 96, TwinBudget(leading=1, num_eval=64, trial=2, steps=8, finalists=1,
                                              batch=8)),
         Profile("standard", 1000, 250, TwinBudget()),
-        Profile("thorough", 4000, 1000, TwinBudget()),
         Profile("paper", 1000, 250, None),
+        Profile("thorough", 4000, 1000, TwinBudget()),
     )
 }  # fmt: skip
 """The banks were read with 1,000 and 250 pictures. With fewer the twins know less, and honest
