@@ -19,7 +19,7 @@ class Thresholds:
         warn: worth a warning from here on.
         stop_clean: below it one sweep is enough.
         stop_flag: from here on two sweeps are enough.
-        max_sweeps: otherwise so many are pooled.
+        max_sweeps: otherwise so many are made.
     """
 
     flag: float

@@ -3,12 +3,12 @@
 A reading's value for a class k is the largest excess of a trigger that was found for it, over the
 spaces (`inspector.detection.excess`): shares of held-out probes, in [-1, 1]. Where no class reaches
 OPEN, that is all. Else the classes that lead are searched once more, with another seed, on other
-held-out probes, and with the twins in each other's place. Then
+held-out probes as far as there are, and with the twins in each other's place. Then
 
     score_k = the smallest of the readings' values for k,
 
 what two searches both show that share the suspect, its twins and the pictures that these learned
-from, but neither seed nor held-out probes; of a class that was searched once its value, and no more
+from, but not the seed, and held-out probes only where these are few; of a class that was searched once its value, and no more
 than the value under which the search was not repeated. The score of a model is the largest of its
 classes'. Honest models of a bank go the same way, step by step.
 """
