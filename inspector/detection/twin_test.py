@@ -8,9 +8,9 @@ held-out probes as far as there are, and with the twins in each other's place. T
     score_k = the smallest of the readings' values for k,
 
 what two searches both show that share the suspect, its twins and the pictures that these learned
-from, but not the seed, and held-out probes only where these are few; of a class that was searched once its value, and no more
-than the value under which the search was not repeated. The score of a model is the largest of its
-classes'. Honest models of a bank go the same way, step by step.
+from, but not the seed, and held-out probes only where these are few; of a class that was searched
+once its value, and no more than the value under which the search was not repeated. The score of a
+model is the largest of its classes'. Honest models of a bank go the same way, step by step.
 """
 
 from __future__ import annotations
