@@ -12,7 +12,6 @@ on OTHER tasks. A row a model and strategy, written as it comes; a run that was 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from inspector.progress import Meter
 from inspector.repair.encoders.case import EncoderCase, EncoderStrategy
 from inspector.repair.encoders.choosing import strategies_for
 from inspector.repair.encoders.unlearning import TokenUnlearning
+from tests.bench.appended import read, write
 from tests.support.assembling import manifest_in
 from tests.zoo.attacks import Plant, TrainingSet, success
 from tests.zoo.build import FINISHED, Plan, classnames, lesson_of, load_task, start_of
@@ -197,20 +197,6 @@ def _text(value: float) -> str:
     return str(round(value, 4))
 
 
-def write(table: Path, row: Row) -> None:
-    """One line more."""
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    """All lines; none where there is no table."""
-    return list(csv.DictReader(table.open(newline=""))) if table.exists() else []
-
-
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """A line a family, kind of pairs and strategy, over the attacks."""
     keys = ("family", "pairs", "strategy")
@@ -251,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not left:
             continue
         for row in rows_of(subject_of(options.models, family, plan, backbone), left, options.pairs):
-            write(options.out, row)
+            write(options.out, row, FIELDS)
             print(*(f"{name}={row[name]}" for name in FIELDS), flush=True)
     for line in summary(read(options.out)):
         print(line)

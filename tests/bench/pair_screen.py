@@ -19,6 +19,7 @@ from torch import Tensor
 from inspector.clip.backbone import Backbone, load_backbone
 from inspector.probes.pairs import Pairs
 from inspector.repair.encoders.screen import QUESTIONS, screened
+from tests.bench.appended import read
 from tests.zoo.build import classnames
 from tests.zoo.pairs import SENTENCES, of_scenes, of_task, poisoned
 from tests.zoo.triggers import Trigger, badnets, blended, stripes, text, wanet
@@ -93,11 +94,6 @@ def plans() -> Iterator[tuple[str, int, str, float]]:
         yield pool, seed, "none", 0.0
         for kind, share in product(KINDS, SHARES):
             yield pool, seed, kind, share
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    """All lines; none where there is no table."""
-    return list(csv.DictReader(table.open(newline=""))) if table.exists() else []
 
 
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:

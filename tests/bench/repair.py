@@ -14,7 +14,6 @@ where it stopped.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,7 @@ from inspector.repair.realign import ReAlignment
 from inspector.repair.rederive import ByAnswers, ByLabels
 from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.unlearn import Unlearning
+from tests.bench.appended import read, write
 from tests.support.assembling import delivered
 from tests.zoo.attacks import Plant, TrainingSet, success
 from tests.zoo.build import FINISHED, Plan, build, effort_of, lesson_of, load_task, save, start_of
@@ -172,20 +172,6 @@ def _text(value: float | None) -> str:
     return "" if value is None else str(round(value, 4))
 
 
-def write(table: Path, row: Row) -> None:
-    """One line more."""
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    """All lines; none where there is no table."""
-    return list(csv.DictReader(table.open(newline=""))) if table.exists() else []
-
-
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """A line a strategy, kind of pictures and share of poison: over attacked models, and what it costs
     honest ones."""
@@ -242,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         subject = subject_of(folder, backbone_named(options.backbone))
         for row in rows_of(subject, left, pictures, options.poison):
-            write(options.out, row)
+            write(options.out, row, FIELDS)
             print(*(f"{name}={value}" for name, value in row.items()), flush=True)
     for line in summary(read(options.out)):
         print(line)

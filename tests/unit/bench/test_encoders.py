@@ -17,6 +17,7 @@ from inspector.repair.encoders.restore import Restore
 from inspector.repair.encoders.screen import QUESTIONS
 from inspector.repair.encoders.unlearning import TokenUnlearning
 from tests.bench import encoders, pair_screen
+from tests.bench.appended import read
 from tests.zoo import build as zoo
 from tests.zoo.build import Effort, Plan
 from tests.zoo.vendors import __main__ as command
@@ -69,7 +70,7 @@ def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
     assert len(first) == 1 + len(STRATEGIES)
     table.write_text("\n".join(first[:-1]) + "\n")  # Cut off before the last row.
     encoders.main(words)
-    told = encoders.read(table)
+    told = read(table)
     assert [row["strategy"] for row in told] == [one.name for one in STRATEGIES]
     assert all(-1 <= float(row["excess_after"]) <= 1 for row in told)
     # Restored it is zero-shot, which the trigger does to what it does to anybody.
@@ -87,7 +88,7 @@ def test_the_screen_is_measured_by_what_was_poisoned(
     table = tmp_path / "screen.csv"
     for _ in range(2):
         pair_screen.main(["--out", str(table), "--number", "120"])
-    rows = pair_screen.read(table)
+    rows = read(table)
     assert [(row["kind"], row["question"]) for row in rows] == [
         (kind, name) for kind in ("none", "badnets") for name in (*QUESTIONS, "any")
     ]

@@ -15,6 +15,7 @@ from inspector.repair.rederive import ByLabels
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import Effort
 from tests.bench import repair
+from tests.bench.appended import read
 from tests.zoo import build as zoo
 from tests.zoo.make import backbone_named
 
@@ -79,7 +80,7 @@ def test_shares_of_poison_have_rows_of_their_own_and_refusals_are_told(
     table = tmp_path / "repair.csv"
     for share in ("0", "0.1", "0.1"):
         repair.main([str(folders["popular"]), "--out", str(table), "--poison", share])
-    told = repair.read(table)
+    told = read(table)
     assert [(row["poison"], row["strategy"]) for row in told] == [
         (share, name) for share in ("", "0.1") for name in (ByLabels().name, "refusing")
     ]
@@ -97,7 +98,7 @@ def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
     table = tmp_path / "repair.csv"
     for _ in range(2):
         repair.main([*map(str, folders.values()), "--out", str(table)])
-    told = repair.read(table)
+    told = read(table)
     assert [row["model"] for row in told] == [folder.name for folder in folders.values()]
     assert [row["excess_after"] != "" for row in told] == [True, False]
     lines = capsys.readouterr().out.splitlines()
