@@ -278,11 +278,16 @@ def _error_rates(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def _readings(evidence: Evidence) -> list[dict[str, Any]]:
-    """Which spaces of triggers speak against the leading class; nothing by another search."""
+    """Which readings speak against the leading class: random triggers, and spaces that are searched.
+
+    Nothing by the published method.
+    """
     leading = max(evidence.per_class, key=lambda row: row.get("score") or 0.0, default={})
+    if "speaking" not in leading:
+        return []
     return [
-        {"name": space, "speaks": evidence.threshold is not None and value >= evidence.threshold}
-        for space, value in leading.get("spaces", {}).items()
+        {"name": name, "speaks": name in leading["speaking"]}
+        for name in ("random", *leading["spaces"])
     ]
 
 

@@ -113,11 +113,13 @@ def probability(report: Mapping[str, Any]) -> float:
     0.5 at the threshold of accusation, by a logistic curve over score / threshold: a score of zero
     gives 0.03, twice the threshold 0.97. A static prompt that is only `suspicious`, because its
     trigger moves no probes, may be above 0.5. An inconclusive report gives 0.5, whatever was found,
-    and so does one without a score.
+    and so does one without a score; without a bank a report that accuses gives 1 - FLOOR.
     """
     score, threshold = report["score"], report["threshold"]
-    if report["verdict"] == "inconclusive" or score is None or not threshold:
+    if report["verdict"] == "inconclusive" or score is None:
         return UNKNOWN
+    if not threshold:  # No bank: only what two searches show accuses.
+        return 1 - FLOOR if report["verdict"] == "backdoored" else UNKNOWN
     steps = STEEPNESS * (score / threshold - 1)
     return FLOOR + (1 - 2 * FLOOR) * (0.5 + 0.5 * math.tanh(steps / 2))
 

@@ -17,7 +17,7 @@ those that stand highest then climb on, the others have shown that they would no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,9 +87,12 @@ class Contrast:
         return Screened(space, tuple(drawn), torch.stack(rows))
 
     def search(
-        self, screened: Screened, targets: Sequence[int], effort: Effort, generator: torch.Generator
-    ) -> dict[int, Member]:
+        self, screened: Screened, targets: Sequence[int], effort: Effort,
+        generator: torch.Generator, heard: Collection[int] = (),
+    ) -> dict[int, Member]:  # fmt: skip
         """By finalist of the classes `targets`, the trigger that is found for it.
+
+        Classes in `heard` are finalists however they stand.
 
         Raises:
             NumericalError: the contrast or its gradient became NaN or infinite.
@@ -99,6 +102,7 @@ class Contrast:
         for climb in climbs:
             climb.to(effort.trial)
         finalists = sorted(climbs, key=lambda climb: -climb.level)[: effort.finalists]
+        finalists += [one for one in climbs if one.target in heard and one not in finalists]
         for climb in finalists:
             climb.to(effort.steps)
         return {climb.target: climb.member for climb in finalists}

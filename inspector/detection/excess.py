@@ -15,7 +15,7 @@ disturbance strews it: an honest model whose pictures had been disturbed under r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection.references import References
 from inspector.detection.spaces import Member, TriggerSpace
+from inspector.detection.triggers import Laid, Trigger
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,20 @@ class HeldOut:
         """Encode the probes (M, 3, S, S) in [0,1] once."""
         return cls(classifier, references, pixels, _said(classifier, references, pixels))
 
+    def share(self, index: int, number: int) -> HeldOut:
+        """Every `number`-th probe, from `index` modulo `number` on."""
+        rows = slice(index % number, None, number)
+        first, second = self.clean.twins
+        clean = Said(self.clean.own[rows], (first[rows], second[rows]))
+        return replace(self, pixels=self.pixels[rows], clean=clean)
+
     def excess(self, space: TriggerSpace, member: Member) -> Excess:
-        """What one trigger does to every class."""
-        pixels = space.apply(member, self.pixels)
-        said = _said(self.classifier, self.references, pixels)
+        """What one trigger of a space does to every class."""
+        return self.excess_of(Laid(space, member))
+
+    def excess_of(self, trigger: Trigger) -> Excess:
+        """What any trigger does to every class."""
+        said = _said(self.classifier, self.references, trigger(self.pixels))
         return excess(self.clean, said, len(self.classifier.classnames))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ class Thresholds:
         stop_clean: below it one sweep is enough.
         stop_flag: from here on two sweeps are enough.
         max_sweeps: otherwise so many are made.
+        demonstrated: a search that shows so much twice accuses whatever the score; never, if
+            infinite.
     """
 
     flag: float
@@ -27,6 +30,7 @@ class Thresholds:
     stop_clean: float
     stop_flag: float
     max_sweeps: int
+    demonstrated: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,11 @@ SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 
+def members_of(family: str) -> int:
+    """How many triggers of a family are drawn."""
+    return len(_makers(PEN)[family])
+
+
 def draw(size: int, seed: int) -> dict[str, list[Trigger]]:
     """Triggers by family for images of `size` pixels, mildest first; the same for a seed."""
     generator = torch.Generator().manual_seed(seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,11 +90,14 @@ class Reading:
 
 def read(
     contrast: Contrast, held_out: HeldOut, search: Search, targets: Sequence[int], seed: int,
-    meter: Meter,
+    meter: Meter, heard: Collection[int] = (),
 ) -> Reading:  # fmt: skip
     """Search a frozen classifier for triggers toward `targets`; the same for a seed.
 
     Where the time runs out, the spaces that were searched until then are the reading.
+
+    Args:
+        heard: classes that another reading speaks of: no space drops these.
 
     Raises:
         NumericalError: a search became NaN or infinite.
@@ -102,9 +105,10 @@ def read(
     generator = torch.Generator().manual_seed(seed)
     screened = [contrast.screen(space, search.effort, generator) for space in search.spaces]
     kept = targets if search.leading is None else contenders(screened, search.leading, targets)
+    kept = sorted({*kept, *heard})
     found = []
     for one in meter.within_budget(screened, lambda one: f"{one.space.name} triggers"):
-        members = contrast.search(one, kept, search.effort, generator)
+        members = contrast.search(one, kept, search.effort, generator, heard)
         for target, member in members.items():
             found.append(Found(target, one.space, member, held_out.excess(one.space, member)))
     return Reading(seed, tuple(found), contrast.references.agreement)

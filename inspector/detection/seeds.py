@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Purpose = Literal["sweep", "inversion", "unlearning", "repair check", "benign model"]
+Purpose = Literal[
+    "sweep", "random triggers", "inversion", "unlearning", "repair check", "benign model",
+]  # fmt: skip
 
 
 def derive_seed(seed: int, purpose: Purpose, index: int = 0) -> int:
@@ -21,6 +23,8 @@ def derive_seed(seed: int, purpose: Purpose, index: int = 0) -> int:
     match purpose:
         case "sweep":
             return seed + index
+        case "random triggers":
+            return seed + 7
         case "inversion":
             return seed * 100_003 + index
         case (

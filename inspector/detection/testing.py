@@ -14,6 +14,7 @@ from inspector.detection.inversion import SearchConfig
 from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
 from inspector.detection.published_test import PublishedTest
+from inspector.detection.random_triggers import SHARES
 from inspector.detection.reading import Search
 from inspector.detection.spaces import spaces_of
 from inspector.detection.twin_test import TwinTest, thresholds_of
@@ -92,7 +93,7 @@ def test_of(
 
 def units_of(profile: Profile, targets: int) -> int:
     """Units of progress of a first sweep for so many classes."""
-    return targets if profile.twins is None else len(spaces_of(1.0))
+    return targets if profile.twins is None else len(SHARES) + len(spaces_of(1.0))
 
 
 def search_of(budget: TwinBudget, radius: float) -> Search:

@@ -98,6 +98,10 @@ def _by_score(row: Mapping[str, Any]) -> tuple[bool, float]:
     return (False, -float(score)) if is_number(score) else (True, 0.0)
 
 
+RANDOM = "random"
+"""How `readings` calls triggers that were drawn."""
+
+
 def leader(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The accused class, else that of the highest score."""
     index = table(report.get("target")).get("index")
@@ -107,14 +111,18 @@ def leader(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def readings(report: Mapping[str, Any]) -> list[Reading]:
-    """By space of triggers, the excess over twins for the leading class, and for the best other."""
+    """By reading, the excess over twins for the leading class, and for the best other.
+
+    Random triggers, and each space that is searched.
+    """
     first = leader(report)
     if first is None:
         return []
     others = [row for row in rows(report.get("per_class")) if row is not first]
     speaking = {str(one.get("name")): one.get("speaks") for one in rows(report.get("readings"))}
     found = []
-    for name in table(first.get("spaces")):
+    drawn = [RANDOM] if first.get("random_excess") else []
+    for name in (*drawn, *table(first.get("spaces"))):
         elsewhere = [excess for row in others if (excess := _excess(row, name)) is not None]
         said = speaking.get(name)
         found.append(
@@ -128,8 +136,11 @@ def readings(report: Mapping[str, Any]) -> list[Reading]:
     return found
 
 
-def _excess(row: Mapping[str, Any], space: str) -> float | None:
-    value = table(row.get("spaces")).get(space)
+def _excess(row: Mapping[str, Any], name: str) -> float | None:
+    if name == RANDOM:
+        values = row.get("random_excess")
+        return min(filter(is_number, values), default=None) if isinstance(values, list) else None
+    value = table(row.get("spaces")).get(name)
     return value if is_number(value) else None
 
 

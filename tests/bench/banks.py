@@ -1,7 +1,9 @@
-"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --out FOLDER [--profile P ...]`.
+"""The banks that come with clipvet: `python -m tests.bench.banks TABLE --random CSV --out FOLDER [--profile P ...]`.
 
 TABLE holds the rows of `python -m tests.exam look TAG ZOO --part bank`: honest models, each inspected with pictures
-of its own task as a suspect is. A bank is their scores and how each model was made, of one backbone and profile,
+of its own task as a suspect is, by the search alone (`twins-1`); CSV holds what random triggers carry in the same
+models (`python -m tests.bench.random_readings`). Both are joined as the product joins them, and the largest of any class
+with the largest of any other, so that no score is smaller than an inspection's. A bank is their scores and how each model was made, of one backbone and profile,
 of few classes or of more; there is a file for each. A profile that searches as that of the rows does and takes as many
 pictures, or more, may have a bank of the same rows: `--profile`.
 """
@@ -13,12 +15,15 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from inspector.calibration import Calibration, ClassNames, Probes, Weights, made, method_of, save
 from inspector.calibration.pvalue import TASK
 from inspector.clip.backbone import Backbone
+from inspector.detection.twin_test import joined
 from inspector.profiles import FEW_CLASSES, profile_named
+from tests.bench.appended import read as read_drawn
 from tests.bench.baselines.paper import PROFILE
 from tests.exam.rows import Row, read
 from tests.zoo.make import backbone_named
@@ -27,6 +32,26 @@ from tests.zoo.sets import classes_of
 
 class Unfit(Exception):
     """These rows are no bank."""
+
+
+def with_random(rows: Sequence[Row], drawn: Path) -> list[Row]:
+    """The same with scores of both readings.
+
+    Raises:
+        Unfit: a model was not read by random triggers.
+    """
+    values = {
+        (one["task"], int(one["seed"]), one["kind"]): float(one["random"])
+        for one in read_drawn(drawn)
+    }
+    missing = [row for row in rows if (row.task, row.seed, row.kind) not in values]
+    if missing:
+        raise Unfit(f"{len(missing)} models were not read by random triggers")
+    return [
+        replace(row, score=joined(row.score, values[row.task, row.seed, row.kind]))
+        for row in rows
+        if row.score is not None
+    ]
 
 
 def bank(rows: Sequence[Row], backbone: Backbone, profile: str | None = None) -> Calibration:
@@ -111,11 +136,16 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make banks from the rows of honest models.")
     parser.add_argument("table", type=Path)
+    parser.add_argument("--random", type=Path, required=True, metavar="CSV")
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     parser.add_argument("--profile", nargs="+", metavar="P", help="default: that of the rows")
     options = parser.parse_args(arguments)
     options.out.mkdir(exist_ok=True)
-    for (backbone, size), rows in groups(read(options.table)).items():
+    try:
+        every = with_random(read(options.table), options.random)
+    except Unfit as problem:
+        parser.error(str(problem))
+    for (backbone, size), rows in groups(every).items():
         for profile in options.profile or [rows[0].method]:
             try:
                 found = bank(rows, backbone_named(backbone, "cpu"), profile)

@@ -61,14 +61,14 @@ def examine(folder: Path, backbone: Backbone, pools: Pools, probes: str, seed: i
         "inspection_seed": seed,
         "score": round(judgement.score, 4),
         "accused": test.ranked(judgement)[0],
-        "agreement": round(test.sweeps[0].agreement, 4),
+        "agreement": round(test.sweeps[0].search.agreement, 4),
         "seconds": round(time.perf_counter() - started, 1),
     }
     held_out = pools.held_out[: search.num_eval]
     return [
         known | {"reading": number} | _trigger(one, held_out)
         for number, reading in enumerate(test.sweeps)
-        for one in reading.found
+        for one in reading.search.found
     ]
 
 

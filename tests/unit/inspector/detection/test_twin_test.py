@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,13 +16,17 @@ from inspector.detection import twin_test
 from inspector.detection.contrast import Effort
 from inspector.detection.excess import Excess
 from inspector.detection.pools import Pools
+from inspector.detection.random_reading import RandomReading
+from inspector.detection.random_triggers import SHARES
 from inspector.detection.reading import Found, Reading, Search
 from inspector.detection.spaces import Blend, Mask
 from inspector.detection.twin_test import (
     DEMONSTRATED,
     NOTICEABLE,
     OPEN,
+    RANDOM_WEIGHT,
     TwinTest,
+    joined,
     thresholds_of,
 )
 from inspector.errors import BudgetExceeded
@@ -68,9 +73,30 @@ def silent() -> Meter:
     return Meter(lambda _: None, None)
 
 
+def heard(*values: tuple[int, float]) -> RandomReading:
+    """Two families that lead to a class by as much as is said, beyond the mean of three classes."""
+    carried = torch.zeros(3)
+    for target, value in values:
+        carried[target] = value * 3 / 2
+    return RandomReading({"warp": carried, "blend": carried})
+
+
+SILENT = heard()
+
+
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Reading], list[list[int]]]]:
-    """Readings to come, and the classes that were asked for in each."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[RandomReading]:
+    """Readings by random triggers to come; after them silent ones."""
+    coming: list[RandomReading] = []
+    monkeypatch.setattr(twin_test, "read_random", lambda *_: coming.pop(0) if coming else SILENT)
+    return coming
+
+
+@pytest.fixture
+def told(
+    monkeypatch: pytest.MonkeyPatch, drawn: list[RandomReading]
+) -> Iterator[tuple[list[Reading], list[list[int]]]]:
+    """Searches to come, and the classes that were asked for in each; random triggers are silent."""
     coming: list[Reading] = []
     asked: list[list[int]] = []
 
@@ -99,16 +125,50 @@ def test_what_one_reading_finds_another_one_must_find_again(
     learner: Classifier, told: tuple[list[Reading], list[list[int]]]
 ) -> None:
     coming, asked = told
-    coming += [reading((0, 0.9), (1, 0.4), (2, 0.3)), reading((0, 0.05), (1, 0.45))]
+    coming += [reading((0, 0.9), (1, 0.47), (2, 0.3)), reading((0, 0.05), (1, 0.49))]
     test = test_of(learner)
     judgement = test.run([0, 1, 2], silent())
     assert asked == [[0, 1, 2], [0, 1]]
-    assert judgement.per_class == pytest.approx([0.05, 0.4, OPEN])
+    assert judgement.per_class == pytest.approx([0.05, 0.47, OPEN])
     assert judgement.warned and judgement.suspects == []
     assert test.ranked(judgement)[0] == 1
-    assert [one.values for one in test.outcomes] == [
-        pytest.approx((0.9, 0.05)), pytest.approx((0.4, 0.45)), pytest.approx((0.3,)),
+    assert [one.searched for one in test.outcomes] == [
+        pytest.approx((0.9, 0.05)), pytest.approx((0.47, 0.49)), pytest.approx((0.3,)),
     ]  # fmt: skip
+
+
+def test_what_random_triggers_carry_is_added_and_read_twice(
+    learner: Classifier,
+    told: tuple[list[Reading], list[list[int]]],
+    drawn: list[RandomReading],
+) -> None:
+    coming, asked = told
+    coming += [reading((1, 0.2)), reading((1, 0.3), (2, 0.1))]
+    drawn += [heard((2, 0.1)), heard((2, 0.06))]
+    test = test_of(learner)
+    judgement = test.run([0, 1, 2], silent())
+    assert asked == [[0, 1, 2], [2, 1]]
+    assert judgement.per_class == pytest.approx([0, 0.2, RANDOM_WEIGHT * 0.06])
+    row = test.outcomes[2].to_json()
+    assert row["random_excess"] == pytest.approx([0.1, 0.06])
+    assert row["twin_excess"] == pytest.approx([0.0, 0.1])
+
+
+def test_a_reading_that_speaks_against_a_class_takes_nothing_from_the_other() -> None:
+    assert joined(0.4, -0.2) == 0.4 and joined(-0.3, 0.1) == pytest.approx(RANDOM_WEIGHT * 0.1)
+
+
+def test_a_class_that_random_triggers_carry_is_searched_by_every_space(
+    learner: Classifier, drawn: list[RandomReading]
+) -> None:
+    quick = replace(SEARCH, leading=1, effort=replace(SEARCH.effort, finalists=1))
+    for target in range(3):
+        drawn.append(heard((target, OPEN / RANDOM_WEIGHT + 0.01)))
+        test = TwinTest(
+            learner, pools(learner.backbone.image_size), quick, 0, thresholds_of(None, 5)
+        )
+        test.sweep([0, 1, 2], silent())
+        assert set(test.sweeps[0].search.of(target)) == {"blend", "mask"}
 
 
 def test_a_trigger_that_both_find_accuses(
@@ -132,13 +192,13 @@ def test_the_readings_are_the_same_for_a_seed_and_find_other_triggers(learner: C
         test.sweep([1], silent())
 
     def members(test: TwinTest, number: int) -> list[torch.Tensor]:
-        return [one.member[0] for one in test.sweeps[number].found if one.target == 1]
+        return [one.member[0] for one in test.sweeps[number].search.found if one.target == 1]
 
     for number in range(2):
         assert all(map(torch.equal, members(first, number), members(again, number)))
         assert not any(map(torch.equal, members(first, number), members(other, number)))
     assert not any(map(torch.equal, members(first, 0), members(first, 1)))
-    assert first.sweeps[1].targets == [1]
+    assert first.sweeps[1].search.targets == [1]
 
 
 def test_what_it_will_cost_is_what_it_costs(learner: Classifier) -> None:
@@ -146,7 +206,7 @@ def test_what_it_will_cost_is_what_it_costs(learner: Classifier) -> None:
     expected = test.expected(3)
     before = learner.work.image_forward
     test.sweep([0, 1, 2], silent())
-    assert expected.units == 2 and expected.seconds > 0
+    assert expected.units == len(SHARES) + 2 and expected.seconds > 0
     # The twins were taught before it could be told what a batch takes.
     taught_from = len(test.pools.optimisation)
     assert learner.work.image_forward - before == expected.images - taught_from
@@ -160,16 +220,35 @@ def test_a_budget_that_ran_out_is_told(learner: Classifier) -> None:
 
 
 def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
-    of_bank = thresholds_of((0.41, 0.32), 3)
-    assert (of_bank.flag, of_bank.warn) == (0.41, 0.32)
-    low = thresholds_of((0.1, 0.05), 3)
+    of_bank = thresholds_of((0.9, 0.7), 9)
+    assert (of_bank.flag, of_bank.warn) == (0.9, 0.7)
+    low = thresholds_of((0.1, 0.05), 9)
     assert (low.flag, low.warn) == (NOTICEABLE, NOTICEABLE)
-    small = thresholds_of((math.inf, 0.3), 5)
-    assert (small.flag, small.warn) == (DEMONSTRATED, 0.3)
-    none = thresholds_of(None, 5)
-    assert none.flag == DEMONSTRATED and OPEN < none.warn < none.flag
+    small, none = thresholds_of((math.inf, 0.7), 9), thresholds_of(None, 9)
+    assert (small.flag, small.warn) == (math.inf, 0.7)
+    assert (none.flag, none.warn) == (math.inf, NOTICEABLE) and OPEN < NOTICEABLE
 
 
-def test_with_few_classes_nothing_is_evidence_by_itself() -> None:
-    none = thresholds_of(None, FEW_CLASSES)
-    assert math.isinf(none.flag) and math.isfinite(none.warn)
+@pytest.mark.parametrize(
+    ("second", "classes", "bank", "suspects"),
+    [
+        (DEMONSTRATED, FEW_CLASSES + 1, None, [2]),
+        (DEMONSTRATED - 0.01, FEW_CLASSES + 1, None, []),
+        (DEMONSTRATED, FEW_CLASSES, None, []),
+        (DEMONSTRATED, FEW_CLASSES + 1, (0.8, 0.8), []),
+        (0.8, FEW_CLASSES, (0.8, 0.8), [2]),
+    ],
+)
+def test_what_two_searches_show_is_evidence_only_where_no_bank_is(
+    learner: Classifier,
+    told: tuple[list[Reading], list[list[int]]],
+    second: float,
+    classes: int,
+    bank: tuple[float, float] | None,
+    suspects: list[int],
+) -> None:
+    coming, _ = told
+    coming += [reading((2, 0.9)), reading((2, second))]
+    shown = pools(learner.backbone.image_size)
+    test = TwinTest(learner, shown, SEARCH, 0, thresholds_of(bank, classes))
+    assert test.run([0, 1, 2], silent()).suspects == suspects
