@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import Tensor
 from inspector.detection.judgement import Judgement
 from inspector.detection.twin_test import TwinTest
 from inspector.errors import NumericalError
-from inspector.profiles import PROFILES, Profile, TwinBudget
+from inspector.profiles import PROFILES, Profile
 from inspector.progress import Meter
 from inspector.repair.strategy import Case
 from inspector.run import repair_check
+from tests.support.small import SMALL
 from tests.unit.inspector.run.test_pipeline import Bench, ids, scores, statuses
 from tests.unit.inspector.run.test_repair_check import (
     AFTER,
@@ -48,9 +50,7 @@ ANEW = Made(moved, "anew", keeps_weights=False)
 KEPT, WRECKED = Made(as_it_was, "kept"), Made(wrecked, "wrecked")
 
 
-LEAST = TwinBudget(
-    leading=None, num_eval=8, screened=1, trial=1, steps=1, finalists=3, batch=2
-)  # fmt: skip
+LEAST = replace(SMALL, num_eval=8, screened=1, trial=1, steps=1, finalists=3, batch=2)
 
 
 @pytest.fixture(autouse=True)
