@@ -97,8 +97,11 @@ def _repair(repair: Mapping[str, Any]) -> str:
         if accuracy
         else "not measured"
     )
+    number = repair.get("copies_searched", 1)
+    of_several = f" ({number} copies were searched)" if number > 1 else ""
     return (
-        f"{repair['outcome']}, by {repair.get('strategy')}: excess ASR of the old trigger "
+        f"{repair['outcome']}, by {repair.get('strategy')}{of_several}: "
+        f"excess ASR of the old trigger "
         f"{_short(after.get('excess_asr_of_the_old_trigger'))}, accuracy {measured}"
     )
 

@@ -48,6 +48,11 @@ def figure(value: Any, form: str = "score") -> Markup:
     return Markup('<data value="{}">{}</data>').format(json.dumps(value), rounded(value, form))
 
 
+def yes_or_no(value: object) -> Markup | str:
+    """JSON's true and false in words; a dash for anything else."""
+    return ("yes" if value else "no") if isinstance(value, bool) else MISSING
+
+
 def shown(text: object) -> str:
     """Text of a report with what cannot be seen made visible, cut where nobody would read on."""
     whole = str(text)

@@ -34,7 +34,8 @@ _templates.globals |= {
     "figure": figures.figure, "quoted": figures.quoted, "as_sentence": figures.as_sentence,
     "short": figures.short, "date": date, "outcome_of": outcome_of,
     "class_of": class_of, "prediction": prediction, "rows": figures.rows, "table": figures.table,
-    "rounded": figures.rounded, "is_number": figures.is_number, "dumps": json.dumps,
+    "rounded": figures.rounded, "is_number": figures.is_number, "yes_or_no": figures.yes_or_no,
+    "dumps": json.dumps,
 }  # fmt: skip
 STYLE = _templates.get_template("report.css").render()
 """What the page's one style element holds; a policy may allow this very text."""

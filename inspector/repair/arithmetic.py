@@ -38,6 +38,7 @@ class TaskArithmetic:
 
     effort: Effort = PLANTED
     name: str = "task arithmetic"
+    keeps_weights: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""

@@ -30,6 +30,7 @@ class ReAlignment:
 
     effort: Effort = REALIGNED
     name: str = "re-alignment"
+    keeps_weights: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""

@@ -35,6 +35,7 @@ class ByLabels:
 
     effort: Effort = DERIVED
     name: str = "re-derivation by labels"
+    keeps_weights: bool = False
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
@@ -47,6 +48,7 @@ class ByAnswers:
 
     effort: Effort = DERIVED
     name: str = "re-derivation by answers"
+    keeps_weights: bool = False
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""

@@ -99,6 +99,10 @@ class Strategy(Protocol):
     def name(self) -> str:
         """As the report's table calls it."""
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether what it makes begins at the vendor's tuned weights, or holds some of them."""
+
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """All that the delivered model learned, by canonical name, of the delivered shapes.
 

@@ -1,9 +1,20 @@
-"""Several copies, one winner: every strategy makes one, and cheap judges rank them.
+"""Several copies in one order: every strategy makes one, and cheap judges rank them.
 
-A copy is worth the share of clean pictures on which it is right, less the share that a trigger
-takes from it. Right is what labels say, or, where there are none, what the delivered classifier
-says. The judges' pictures, labels and random triggers taught no strategy. That one of a few is
-chosen by the labels that later tell its accuracy flatters it by less than their own error.
+1. Copies within all bars of `acceptance` that could be measured stand before others.
+2. Then copies that hold nothing of the vendor's tuned weights stand before those that change them:
+   what is not kept cannot carry a backdoor. Of copies from which the found trigger is gone, those
+   that agree most with the delivered model are those that still answer to the attacker's
+   (experiment 54).
+3. Then a copy is worth the share of clean pictures on which it is right, less the share that a
+   trigger takes from it. Right is what labels say, or, where there are none, what the delivered
+   classifier says.
+
+Where pictures are not of the task and there are no labels, nothing tells whether a copy is still
+the same model: 1. then asks for the residual alone, so that 2. decides, and by 3. such copies stand
+in order that 2. does not tell apart.
+
+The judges' pictures, labels and random triggers taught no strategy. That one of a few is chosen by
+the labels that later tell its accuracy flatters it by less than their own error.
 """
 
 from __future__ import annotations
@@ -22,7 +33,7 @@ from inspector.detection.evidence import measure
 from inspector.detection.random_triggers import gains_by_class
 from inspector.detection.triggers import Trigger
 from inspector.errors import NumericalError
-from inspector.repair.acceptance import Accuracy
+from inspector.repair.acceptance import Accuracy, Judged
 from inspector.repair.strategy import CannotRepair, Labelled
 
 Rounded = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
@@ -36,40 +47,39 @@ class Candidate:
     """A copy and what the cheap judges say of it.
 
     Attributes:
+        keeps_weights: see `Making`.
         tensors: canonical ones of any shape, as they would be delivered.
-        agreement: share of clean held-out pictures that it answers as the delivered one does.
-        excess_asr: of the trigger that was found, in [-1,1].
-        random_gain: mean effect on the accused class of random triggers (`asr_gains`).
     """
 
     strategy: str
+    keeps_weights: bool
     tensors: dict[str, Tensor]
     classifier: Classifier
-    agreement: float
-    accuracy: Accuracy | None
-    excess_asr: float
-    random_gain: float
-
-    @property
-    def residual(self) -> float:
-        """What a trigger still takes: the found one or random ones, whichever takes more."""
-        return max(self.excess_asr, self.random_gain)
+    judged: Judged
 
     @property
     def worth(self) -> float:
         """Share that is right, less the residual."""
-        right = self.agreement if self.accuracy is None else self.accuracy.after
-        return right - max(0.0, self.residual)
+        accuracy = self.judged.accuracy
+        right = self.judged.agreement if accuracy is None else accuracy.after
+        return right - max(0.0, self.judged.residual)
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """The least comes first."""
+        return not self.judged.is_within_bars, self.keeps_weights, -self.worth
 
     def to_json(self) -> dict[str, Any]:
         """A row of the report's table."""
-        accuracy = self.accuracy
+        accuracy = self.judged.accuracy
         return {
             "strategy": self.strategy,
-            "agreement": self.agreement,
+            "keeps_weights": self.keeps_weights,
+            "is_within_bars": self.judged.is_within_bars,
+            "agreement": self.judged.agreement,
             "accuracy_before": None if accuracy is None else accuracy.before,
             "accuracy_after": None if accuracy is None else accuracy.after,
-            "residual": self.residual,
+            "residual": self.judged.residual,
             "reason": None,
         }
 
@@ -83,7 +93,10 @@ class Refusal:
 
     def to_json(self) -> dict[str, Any]:
         """A row of the report's table."""
-        unknown = ("agreement", "accuracy_before", "accuracy_after", "residual")
+        unknown = (
+            "keeps_weights", "is_within_bars", "agreement", "accuracy_before", "accuracy_after",
+            "residual",
+        )  # fmt: skip
         return {
             "strategy": self.strategy,
             **dict.fromkeys(unknown),
@@ -121,6 +134,10 @@ class Making(Protocol[K]):
     def name(self) -> str:
         """As the report's table calls it."""
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether what it makes begins at the vendor's tuned weights, or holds some of them."""
+
     def tensors(self, case: K) -> dict[str, Tensor]:
         """Canonical tensors, of any shape; see the strategies of the kind."""
 
@@ -130,16 +147,17 @@ class Tournament(Generic[C]):
 
     Args:
         held_out: the delivered classifier's answers to clean pictures that teach no strategy.
+        is_of_task: whether these are pictures of what the model is for.
         measuring: other labelled pictures than the case's; there may be none.
         seed: of the judges' random triggers; not the case's.
     """
 
     def __init__(
-        self, case: C, held_out: CleanBaseline, measuring: Labelled, seed: int,
+        self, case: C, held_out: CleanBaseline, is_of_task: bool, measuring: Labelled, seed: int,
         rounded: Rounded,
     ) -> None:  # fmt: skip
         self._case, self._held_out, self._measuring = case, held_out, measuring
-        self._seed, self._rounded = seed, rounded
+        self._is_of_task, self._seed, self._rounded = is_of_task, seed, rounded
 
     def run(
         self, strategies: Sequence[Making[C]], say: Callable[[str], None]
@@ -156,27 +174,28 @@ class Tournament(Generic[C]):
                 tensors = self._rounded(strategy.tensors(self._case))
                 if not all(values.isfinite().all() for values in tensors.values()):
                     raise NumericalError(strategy.name)
-                candidates.append(self._judged(strategy.name, tensors))
+                candidates.append(self._candidate(strategy, tensors))
             except (CannotRepair, NumericalError) as problem:
                 refusals.append(Refusal(strategy.name, str(problem)))
-        return sorted(candidates, key=lambda one: -one.worth), refusals
+        return sorted(candidates, key=lambda one: one.rank), refusals
 
     @torch.no_grad()
-    def _judged(self, name: str, tensors: dict[str, Tensor]) -> Candidate:
+    def _candidate(self, strategy: Making[C], tensors: dict[str, Tensor]) -> Candidate:
+        copy, judged = self._case.copy(tensors), self._judged
+        return Candidate(strategy.name, strategy.keeps_weights, tensors, copy, judged(copy))
+
+    def _judged(self, copy: Classifier) -> Judged:
         case = self._case
-        copy = case.copy(tensors)
         baseline = encode_clean(copy, self._held_out.pixels)
         same = baseline.logits.argmax(1) == self._held_out.logits.argmax(1)
         found = measure(copy, baseline, case.target, case.trigger)
         random = gains_by_class(copy, baseline, self._seed)[case.target]
-        return Candidate(
-            name,
-            tensors,
-            copy,
-            same.float().mean().item(),
-            self._accuracy(copy),
+        return Judged(
             found.excess_asr,
             random.item(),
+            self._accuracy(copy),
+            same.float().mean().item(),
+            self._is_of_task,
         )
 
     def _accuracy(self, copy: Classifier) -> Accuracy | None:

@@ -39,6 +39,7 @@ class Unlearning:
     """By the trigger that was found, wider and random ones."""
 
     name: str = "unlearning"
+    keeps_weights: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `inspector.repair.strategy.Strategy.tensors`."""

@@ -75,18 +75,18 @@ class EncoderCheck(RepairCheck):
             difference = delivered.classifier(pixels) - prepared.classifier(pixels)
         if float(difference.abs().max()) > _SAME:
             return [], [Refusal("every strategy", _OTHER)]
-        seed, meter = prepared.request.seed, self._stages.meter
         teaching, measuring = prepared.teaching, prepared.measuring
         case = Accused(
             delivered, found.target, trigger_of(found), _pairs(delivered, prepared, teaching),
-            derive_seed(seed, "unlearning"), meter,
+            derive_seed(prepared.request.seed, "unlearning"), self._stages.meter,
         )  # fmt: skip
         device = self._backbone.device
         judges = Tournament[Accused](
             case,
             encode_clean(delivered.classifier, prepared.pools.held_out),
+            prepared.pools.in_distribution,
             Labelled(measuring.pixels.to(device), measuring.labels.to(device)),
-            derive_seed(seed, "repair check"),
+            self._seed,
             delivered.rounded,
         )
         return judges.run(strategies_for(self._backbone), self._begun)

@@ -1,23 +1,33 @@
 """A repair of the suspect of a finished search: a tournament of copies, and what the best one is.
 
 The copies' tensors are rounded to the types in which they are delivered, and judged as that. The
-winner alone is searched as the delivered model was, every class again with another seed. How copies
-are made, judged and named lies in `inspector.repair`.
+first of them is searched as the delivered model was, every class again with another seed; where it
+fails, the next that could still pass is, with the same seed. The one of the best word is delivered,
+the first of equals. How copies are made, judged and named lies in `inspector.repair`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from inspector.detection.effects import encode_clean
+from inspector.detection.judgement import Judgement
 from inspector.detection.seeds import derive_seed
 from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
-from inspector.repair.acceptance import Shown, outcome_of
+from inspector.repair.acceptance import (
+    BEST_FIRST,
+    MOST_SEARCHED,
+    Outcome,
+    Shown,
+    outcome_of,
+)
 from inspector.repair.arithmetic import TaskArithmetic
 from inspector.repair.realign import ReAlignment
 from inspector.repair.rederive import ByAnswers, ByLabels
@@ -36,6 +46,26 @@ STRATEGIES: tuple[Strategy, ...] = (
 _NONE_MADE = "The model could not be repaired: "
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A copy, what a search of every class says of it, and the word for both.
+
+    `outcomes`: of every class.
+    """
+
+    copy: Candidate
+    judgement: Judgement
+    outcomes: Sequence[ClassOutcome]
+    word: Outcome
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report's table has it."""
+        return {
+            "score": self.judgement.score,
+            "is_suspicious": _is_suspicious(self.judgement),
+        }
+
+
 class RepairCheck:
     """Repair the suspect of a finished search, and measure what that did.
 
@@ -49,26 +79,38 @@ class RepairCheck:
         """Enter the report's `repair`, and keep the repaired tensors.
 
         Raises:
-            BudgetExceeded, NumericalError: the winner could not be searched again; then nothing is
-                kept.
+            BudgetExceeded, NumericalError: a copy could not be searched to the end. Where it is the
+                first, nothing is kept; else what was said of the first stands.
         """
         suspect = evidence.confirmed or evidence.suspect
         assert suspect is not None
-        self._stages.meter.expect(self._stages.test.units(len(self._prepared.targets)))
-        before = _of(suspect, self._stages.test.outcomes)
-        candidates, refusals = self._copies(before)
+        self._expect_search()
+        candidates, refusals = self._copies(_of(suspect, self._stages.test.outcomes))
         if not candidates:
             evidence.limits += [_NONE_MADE + one.reason for one in refusals]
             return
-        self._check(candidates, refusals, (suspect, before), evidence)
-        self._keep(candidates[0].tensors, evidence)
+        searched: list[Searched] = []
+        try:
+            for one in self._searched(candidates):
+                searched.append(one)
+        finally:
+            if searched:
+                best = min(searched, key=lambda one: BEST_FIRST.index(one.word))
+                evidence.repair = self._told(best, suspect, evidence.score) | {
+                    "copies_searched": len(searched),
+                    "candidates": _table([*candidates, *refusals], searched),
+                }
+                self._keep(best.copy.tensors, evidence)
 
     def _copies(self, found: ClassOutcome) -> tuple[list[Candidate], list[Refusal]]:
         """The copies, best first, and who made none."""
         return self._tournament(found).run(STRATEGIES, self._begun)
 
-    def _begun(self, strategy: str) -> None:
-        self._stages.meter.say(strategy)
+    def _expect_search(self) -> None:
+        self._stages.meter.expect(self._stages.test.units(len(self._prepared.targets)))
+
+    def _begun(self, work: str) -> None:
+        self._stages.meter.say(work)
         self._stages.meter.check()
 
     def _tournament(self, found: ClassOutcome) -> Tournament[Case]:
@@ -85,8 +127,14 @@ class RepairCheck:
             derive_seed(seed, "unlearning"),
         )  # fmt: skip
         held_out = encode_clean(classifier, pools.held_out)
-        judging = derive_seed(seed, "repair check")
-        return Tournament(case, held_out, measuring, judging, self._rounded)
+        return Tournament(
+            case, held_out, pools.in_distribution, measuring, self._seed, self._rounded
+        )
+
+    @property
+    def _seed(self) -> int:
+        """Of the judges' random triggers, and of the searches of copies."""
+        return derive_seed(self._prepared.request.seed, "repair check")
 
     def _rounded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the vendor's file has them."""
@@ -96,42 +144,51 @@ class RepairCheck:
             for name, tensor in tensors.items()
         }
 
-    def _check(
-        self, candidates: list[Candidate], refusals: list[Refusal],
-        accused: tuple[Target, ClassOutcome], evidence: Evidence,
-    ) -> None:  # fmt: skip
-        winner, (suspect, before), prepared = candidates[0], accused, self._prepared
-        seed = derive_seed(prepared.request.seed, "repair check")
-        checked = self._stages.testing(seed, classifier=winner.classifier)
-        after = checked.run(prepared.targets, self._stages.meter)
-        is_suspicious = after.warned or bool(after.suspects)
-        agreement = winner.agreement if prepared.pools.in_distribution else None
-        word = outcome_of(
-            Shown(
-                winner.excess_asr,
-                is_suspicious,
-                prepared.is_exhaustive,
-                winner.accuracy,
-                agreement,
-            )
-        )
-        evidence.repair = {
-            "succeeded": word == "repaired",
-            "outcome": word,
-            "strategy": winner.strategy,
+    def _searched(self, candidates: Sequence[Candidate]) -> Iterator[Searched]:
+        """The first copy, and as long as they fail the next ones that may yet pass.
+
+        Raises BudgetExceeded or NumericalError.
+        """
+        first, *others = candidates
+        hopeful = [one for one in others if not one.judged.is_failed]
+        for number, copy in enumerate([first, *hopeful][:MOST_SEARCHED]):
+            if number:
+                self._expect_search()
+                self._begun(f"the next copy, by {copy.strategy}")
+            one = self._search(copy)
+            yield one
+            if one.word != "failed":
+                return
+
+    def _search(self, copy: Candidate) -> Searched:
+        prepared = self._prepared
+        test = self._stages.testing(self._seed, classifier=copy.classifier)
+        judgement = test.run(prepared.targets, self._stages.meter)
+        shown = Shown(copy.judged, _is_suspicious(judgement), prepared.is_exhaustive)
+        return Searched(copy, judgement, test.outcomes, outcome_of(shown))
+
+    def _told(self, best: Searched, suspect: Target, score: float | None) -> dict[str, Any]:
+        """The report's `repair`, as far as it tells of the copy that is delivered.
+
+        Args:
+            score: of the delivered model.
+        """
+        judged, before = best.copy.judged, _of(suspect, self._stages.test.outcomes)
+        return {
+            "succeeded": best.word == "repaired",
+            "outcome": best.word,
+            "strategy": best.copy.strategy,
             "target": suspect.to_json(),
-            "seed": seed,
-            "before": before.to_json() | {"score": evidence.score},
-            "after": _of(suspect, checked.outcomes).to_json()
+            "seed": self._seed,
+            "before": before.to_json() | {"score": score},
+            "after": _of(suspect, best.outcomes).to_json()
             | {
-                "score": after.score,
-                "is_suspicious": is_suspicious,
-                "excess_asr_of_the_old_trigger": winner.excess_asr,
+                "score": best.judgement.score,
+                "is_suspicious": _is_suspicious(best.judgement),
+                "excess_asr_of_the_old_trigger": judged.excess_asr,
             },
-            "agreement": winner.agreement,
-            "accuracy": None if winner.accuracy is None else winner.accuracy.to_json(),
-            "candidates": [row.to_json() for row in candidates]
-            + [row.to_json() for row in refusals],
+            "agreement": judged.agreement,
+            "accuracy": None if judged.accuracy is None else judged.accuracy.to_json(),
             "file": REPAIRED_NAME,
         }
 
@@ -140,6 +197,18 @@ class RepairCheck:
         save_file(tensors, path, {"parent_sha256": self._parent})
         kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
         evidence.artifacts.append(kept.to_json())
+
+
+def _table(
+    rows: Sequence[Candidate | Refusal], searched: Sequence[Searched]
+) -> list[dict[str, Any]]:
+    """A row a strategy, and what the search of its copy said."""
+    said = {one.copy.strategy: one.to_json() for one in searched}
+    return [row.to_json() | {"searched": said.get(row.strategy)} for row in rows]
+
+
+def _is_suspicious(judgement: Judgement) -> bool:
+    return judgement.warned or bool(judgement.suspects)
 
 
 def _of(target: Target, outcomes: Sequence[ClassOutcome]) -> ClassOutcome:

@@ -239,6 +239,35 @@ def test_every_copy_that_was_made_or_not_stands_in_the_table() -> None:
     assert "no labelled pictures were given" in words
 
 
+def test_the_order_of_copies_and_what_their_searches_said_are_told() -> None:
+    candidates = [
+        dict(row) for row in Stored("repaired").report["repair"]["candidates"] if not row["reason"]
+    ]
+    first, second, *others = candidates
+    first |= {"keeps_weights": False, "is_within_bars": True,
+              "searched": {"score": 0.4625, "is_suspicious": True}}  # fmt: skip
+    second |= {"keeps_weights": True, "is_within_bars": True,
+               "searched": {"score": 0.0375, "is_suspicious": False}}  # fmt: skip
+    for row in others:
+        row |= {"keeps_weights": True, "is_within_bars": False, "searched": None}
+    told = {"candidates": candidates, "copies_searched": 2}
+    seen = with_more("repaired", repair=told)
+    words = seen.below("repair")
+    assert "That copy failed, so the next was searched as well: 2 copies in all" in words
+    assert {"0.4625", "0.0375"} <= {value for value, _ in seen.figures}
+    for row, said in ((first, "noyes"), (second, "yesyes"), (others[0], "yesno")):
+        assert f"{row['strategy']}{said}" in words, "cell beside cell"
+    once = with_more("repaired", repair=told | {"copies_searched": 1}).below("repair")
+    assert "That copy failed" not in once and "hold nothing of the delivered weights" in once
+
+
+def test_a_table_of_before_copies_had_this_order_claims_none() -> None:
+    report = Stored("repaired").report
+    repair = {key: value for key, value in report["repair"].items() if key != "copies_searched"}
+    words = Seen.of(Stored("repaired").page(repair=repair)).below("repair")
+    assert "In the order in which" not in words
+
+
 def test_findings_name_weakness_technique_and_remedy() -> None:
     told = Seen.of(Stored("runs-code").page()).below("findings")
     (finding, *_) = Stored("runs-code").report["findings"]

@@ -100,13 +100,15 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     checked = {"score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0}
     candidate = {
         "strategy": "none", "agreement": 1.0, "accuracy_before": None, "accuracy_after": None,
-        "residual": 0.0, "reason": None,
+        "residual": 0.0, "reason": None, "keeps_weights": True, "is_within_bars": True,
+        "searched": {"score": 0.0, "is_suspicious": False},
     }  # fmt: skip
     return {
         "succeeded": False,  # What it made is no other model.
         "outcome": "unproved",
         "strategy": "none",
         "accuracy": None,
+        "copies_searched": 1,
         "candidates": [candidate],
         "target": target.to_json(),
         "seed": 100,

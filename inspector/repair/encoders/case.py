@@ -66,6 +66,10 @@ class EncoderStrategy(Protocol):
     def name(self) -> str:
         """As the report's table calls it."""
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether what it makes begins at the vendor's tuned weights, or holds some of them."""
+
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """Canonical tensors, of any shape, that take the delivered ones' places.
 

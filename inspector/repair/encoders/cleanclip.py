@@ -32,6 +32,7 @@ class CleanClip:
     schedule: Schedule = CLEAN_CLIP
     weight: float = IN_MODAL
     name: str = "CleanCLIP"
+    keeps_weights: bool = True
 
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """See `EncoderStrategy.tensors`."""

@@ -24,6 +24,7 @@ class Contrastive:
 
     schedule: Schedule = CONTRASTIVE
     name: str = "contrastive fine-tuning"
+    keeps_weights: bool = True
 
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """See `EncoderStrategy.tensors`."""

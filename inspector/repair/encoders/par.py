@@ -33,6 +33,7 @@ class PerturbAndRecover:
     threshold: float = HARD_THRESHOLD
     weight: float = PUSH
     name: str = "PAR"
+    keeps_weights: bool = True
 
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """See `EncoderStrategy.tensors`."""

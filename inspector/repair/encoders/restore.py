@@ -22,6 +22,7 @@ class Restore:
     """Needs neither pairs nor a trigger."""
 
     name: str = "restoring the reference encoders"
+    keeps_weights: bool = False
 
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """See `EncoderStrategy.tensors`."""

@@ -33,6 +33,7 @@ class TokenUnlearning:
 
     schedule: Schedule = UNLEARNING
     name: str = "token-level unlearning"
+    keeps_weights: bool = True
 
     def tensors(self, case: EncoderCase) -> dict[str, Tensor]:
         """See `EncoderStrategy.tensors`."""

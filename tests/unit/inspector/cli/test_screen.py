@@ -58,3 +58,16 @@ def test_events_without_figures(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == "estimated cost: unknown time\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [({}, ""), ({"copies_searched": 1}, ""), ({"copies_searched": 2}, " (2 copies were searched)")],
+)
+def test_how_many_copies_were_searched(
+    number: dict[str, int], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = {"excess_asr_of_the_old_trigger": 0.01}
+    repair = {"outcome": "unproved", "strategy": "a copy", "after": after, "accuracy": None}
+    show_report({"verdict": "backdoored", "findings": [], "repair": repair | number})
+    assert f"unproved, by a copy{told}: excess ASR" in " ".join(capsys.readouterr().out.split())

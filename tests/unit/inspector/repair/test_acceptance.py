@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,26 @@ from inspector.repair.acceptance import (
     LEAST_AGREEMENT,
     RESIDUAL_EXCESS_ASR,
     Accuracy,
+    Judged,
     Shown,
     outcome_of,
 )
 
 MEASURED = Accuracy(before=0.9, after=0.9, lost=0, pictures=100, covers_all=True)
-BEST = Shown(0.0, is_suspicious=False, is_exhaustive=True, accuracy=MEASURED, agreement=0.5)
-UNLABELLED = replace(BEST, accuracy=None, agreement=0.95)
+BEST = Shown(
+    Judged(0.0, 0.0, MEASURED, agreement=0.5, is_of_task=True),
+    is_suspicious=False, is_exhaustive=True,
+)  # fmt: skip
+FEW = replace(MEASURED, pictures=FEWEST_MEASURED - 1)
+SOME = replace(MEASURED, covers_all=False)
+
+
+def measured(shown: Shown, **changes: Any) -> Shown:
+    return replace(shown, judged=replace(shown.judged, **changes))
+
+
+UNLABELLED = measured(BEST, accuracy=None, agreement=0.95)
+ELSEWHERE = measured(UNLABELLED, is_of_task=False, agreement=0.1)
 
 
 def test_a_repair_is_one_where_both_were_measured_and_are_within_their_bars() -> None:
@@ -29,11 +43,13 @@ def test_a_repair_is_one_where_both_were_measured_and_are_within_their_bars() ->
 @pytest.mark.parametrize(
     "shown",
     [
-        replace(BEST, excess_asr=RESIDUAL_EXCESS_ASR),
+        measured(BEST, excess_asr=RESIDUAL_EXCESS_ASR),
         replace(BEST, is_suspicious=True),
-        replace(BEST, accuracy=replace(MEASURED, after=0.9 - LARGEST_LOSS - 0.001)),
-        replace(BEST, accuracy=replace(MEASURED, after=0.5, pictures=10)),
-        replace(UNLABELLED, agreement=LEAST_AGREEMENT - 0.001),
+        measured(BEST, accuracy=replace(MEASURED, after=0.9 - LARGEST_LOSS - 0.001)),
+        measured(BEST, accuracy=replace(MEASURED, after=0.5, pictures=10)),
+        measured(UNLABELLED, agreement=LEAST_AGREEMENT - 0.001),
+        measured(BEST, accuracy=FEW),
+        measured(BEST, accuracy=SOME),
         replace(UNLABELLED, is_suspicious=True),
     ],
 )
@@ -45,10 +61,10 @@ def test_whatever_was_measured_over_its_bar_fails_it(shown: Shown) -> None:
     "shown",
     [
         replace(BEST, is_exhaustive=False),
-        replace(BEST, accuracy=replace(MEASURED, pictures=FEWEST_MEASURED - 1), agreement=None),
-        replace(BEST, accuracy=replace(MEASURED, covers_all=False), agreement=None),
+        measured(BEST, accuracy=FEW, is_of_task=False),
+        measured(BEST, accuracy=SOME, agreement=LEAST_AGREEMENT),
         UNLABELLED,
-        replace(UNLABELLED, agreement=None),
+        ELSEWHERE,
     ],
 )
 def test_what_was_not_measured_is_not_proved(shown: Shown) -> None:

@@ -14,8 +14,9 @@ from inspector.clip.learned import Delivered
 from inspector.clip.prompt_tuning import Recipe, new_learner, tune
 from inspector.clip.prompts import lay_out
 from inspector.detection.triggers import Added
-from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import CannotRepair, Case, Labelled
+from inspector.repair.realign import ReAlignment
+from inspector.repair.rederive import ByAnswers, ByLabels, by_labels
+from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.tuning import Effort
 from tests.support.poisoned import TASK, attacked
 from tests.zoo.encoding import features_of
@@ -145,3 +146,22 @@ def test_contexts_of_any_length_start_from_trusted_words(
     with torch.no_grad():
         features = encoded(fresh, drawn(1, 2, pocket.image_size)[0])
         assert fresh.logits_from_features(features).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "strategy", [ByLabels(Effort(40, 8)), ByAnswers(Effort(40, 8)), ReAlignment(Effort(2, 8))],
+    ids=lambda one: one.name,
+)  # fmt: skip
+def test_who_says_to_hold_no_weights_makes_the_same_of_others(
+    pocket: Backbone, strategy: Strategy
+) -> None:
+    """Given the same words; what starts at the delivered weights does not."""
+    made = []
+    for seed in (0, 1):
+        generator = torch.Generator().manual_seed(seed)
+        own = new_learner(pocket, TASK.classnames, conditioned=False, generator=generator)
+        own.context.data += seed * 0.01
+        case = case_of(own.requires_grad_(False))
+        vars(case).update(trusted=by_labels(case), triggers=(case.trigger,))
+        made.append(strategy.tensors(case)["ctx"])
+    assert torch.equal(*made) is not strategy.keeps_weights

@@ -23,7 +23,7 @@ from inspector.run.encoder_check import SCREEN_NAME
 from tests.support.encoders import pixels_and_words
 from tests.support.layouts import openai, tuned
 from tests.unit.inspector.run.test_pipeline import NAMES, RULE, Bench, scores, statuses
-from tests.unit.inspector.run.test_repair_check import labelled
+from tests.unit.inspector.run.test_repair_check import labelled, leaving_nothing
 from tests.unit.inspector.run.test_stages import bench
 from tests.zoo.pairs import write_folder
 
@@ -64,6 +64,7 @@ def pairs_in(bench: Bench, number: int) -> str:
 def test_all_strategies_are_tried_and_the_best_copy_goes_into_the_vendors_container(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    leaving_nothing(monkeypatch)
     report = repaired(bench, monkeypatch, pairs=pairs_in(bench, 70))
     told = report["repair"]
     assert statuses(report)["repair"] == "complete"
@@ -71,6 +72,7 @@ def test_all_strategies_are_tried_and_the_best_copy_goes_into_the_vendors_contai
     assert len(told["candidates"]) == 5
     assert all(row["reason"] is None for row in told["candidates"])
     assert told["strategy"] == told["candidates"][0]["strategy"]
+    assert told["strategy"] == Restore().name, "of copies within the bars the only one of its kind"
     kept, artifact = load_file(bench.out / FILE), bench.folder / "epoch_3.pt"
     out = bench.folder / "out.pt"
     rewrite_here(RewritePaths(artifact, bench.out / FILE, out, bench.folder), ReaderOptions())

@@ -49,6 +49,7 @@ class Made:
 
     make: Callable[[Case], dict[str, Tensor]]
     name: str = "made by the test"
+    keeps_weights: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         return self.make(case)
@@ -83,6 +84,14 @@ def moving(monkeypatch: pytest.MonkeyPatch, excess: float) -> None:
         return replace(measure(*given), asr=0.3 + excess, base_asr=0.3)
 
     monkeypatch.setattr("inspector.repair.tournament.measure", measured)
+
+
+def leaving_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no trigger carry anything, whatever a random backbone's happen to."""
+    moving(monkeypatch, 0.0)
+    monkeypatch.setattr(
+        "inspector.repair.tournament.gains_by_class", lambda copy, clean, seed: clean.logits[0] * 0
+    )
 
 
 def labelled(bench: Bench, number: int, classes: tuple[str, ...] = NAMES) -> Path:
