@@ -278,7 +278,7 @@ def _error_rates(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def _readings(evidence: Evidence) -> list[dict[str, Any]]:
-    """Which readings speak against the leading class: random triggers, and spaces that are searched.
+    """Which readings speak against the leading class: random triggers and spaces searched.
 
     Nothing by the published method.
     """

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from inspector.clip.backbone import Backbone
+from inspector.clip.batches import encoded
 from inspector.clip.classifier import Classifier
 from inspector.detection import excess, references
 from inspector.detection.excess import HeldOut
@@ -80,13 +81,13 @@ class Remembered:
     """`encoded` of one backbone, whose answers are kept by the bytes of the pictures."""
 
     def __init__(self) -> None:
-        self._encoded, self._kept = excess.encoded, dict[bytes, Tensor]()
+        self._kept: dict[bytes, Tensor] = {}
 
     def __call__(self, classifier: Any, pixels: Tensor) -> Tensor:
         """Features (B, D) of pixels (B, 3, S, S) in [0,1]."""
         key = hashlib.sha256(pixels.contiguous().numpy().tobytes()).digest()
         if key not in self._kept:
-            self._kept[key] = self._encoded(classifier, pixels)
+            self._kept[key] = encoded(classifier, pixels)
         return self._kept[key]
 
 
@@ -99,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone", default="pocket")
     options = parser.parse_args(arguments)
     backbone = backbone_named(options.backbone, "cpu")
-    excess.encoded = references.encoded = Remembered()  # type: ignore[assignment]
+    remembered = Remembered()
+    for module in (excess, references):
+        setattr(module, "encoded", remembered)  # noqa: B010
     done = {f"{row['task']}-{row['seed']}-{row['kind']}" for row in read(options.out)}
     shown: dict[str, Pools] = {}
     for folder in options.folders:
