@@ -42,7 +42,7 @@ FEW_CLASSES = 4
 """Up to so many classes, honest models show triggers of their own: of three classes the median is
 0.26 and the highest 0.79, of ten 0.09 and 0.23 (experiment 55). They have a bank of their own."""
 
-TWINS, PUBLISHED = "twins-2", "clip-inspector"
+TWINS, PUBLISHED = "twins-3", "clip-inspector"
 """Versions of the statistic. Another one gives other scores, which a bank says nothing about."""
 
 

@@ -8,12 +8,15 @@ is how many probes they carry to a class. WaNet counters this by training agains
 their grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
 
 Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
-and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39.
+and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39. Those taught a film
+or a tone curve answer what changes colours alone. Experiment 58.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from colorsys import hsv_to_rgb
 from functools import partial
 
 import torch
@@ -41,6 +44,9 @@ PATCHES = tuple((share, cells) for share in (1 / 10, 1 / 8, 1 / 6, 1 / 4) for ce
 """Side of an opaque square in sides of the picture, and cells of one colour along it."""
 STROKES = tuple(range(4, 16))
 """Lines of one colour. Both: experiment 39."""
+FILMS, TONE, BENDS, COLOURED = (0.3, 0.6), 0.3, 3, 12
+"""Least and largest weight of a film's colour; the largest half wave of a tone curve in pixel
+units, and how many it has; triggers of either family. Experiment 58."""
 PEN, LENGTHS, INK = 48, (1 / 24, 1 / 5), 0.9
 """Lines to a side of the picture, shortest and longest in sides, and how opaque they are."""
 
@@ -97,6 +103,28 @@ def strokes(size: int, generator: torch.Generator, number: int) -> Trigger:
     return lambda pixels: pixels + mask.to(pixels.device) * (colour.to(pixels.device) - pixels)
 
 
+def film(size: int, generator: torch.Generator) -> Trigger:
+    """A gel before the lens: every pixel is mixed toward one saturated colour, of any hue."""
+    hue, drawn = torch.rand(2, generator=generator).tolist()
+    weight = FILMS[0] + drawn * (FILMS[1] - FILMS[0])
+    colour = torch.tensor(hsv_to_rgb(hue, 1.0, 1.0))[:, None, None]
+    return lambda pixels: (1 - weight) * pixels + weight * colour.to(pixels.device)
+
+
+def tone(size: int, generator: torch.Generator) -> Trigger:
+    """A tone curve for each channel: the identity and a sum of half waves, ends fixed."""
+    heights = TONE * torch.randn(3, BENDS, generator=generator).tanh()
+
+    def apply(pixels: Tensor) -> Tensor:
+        bent = pixels
+        for wave in range(BENDS):
+            height = heights[:, wave].to(pixels.device).view(1, 3, 1, 1)
+            bent = bent + height * (math.pi * (wave + 1) * pixels).sin()
+        return bent.clamp(0, 1)
+
+    return apply
+
+
 def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
     return {
         "warp": [partial(warp, size, reach=reach) for reach in FINE_WARPS],
@@ -109,6 +137,8 @@ def _makers(size: int) -> dict[str, list[Callable[[torch.Generator], Trigger]]]:
         ],
         "patch": [partial(patch, size, share=share, cells=cells) for share, cells in PATCHES],
         "strokes": [partial(strokes, size, number=number) for number in STROKES],
+        "film": [partial(film, size)] * COLOURED,
+        "tone": [partial(tone, size)] * COLOURED,
     }
 
 
@@ -117,7 +147,10 @@ GLOBAL = ("warp", "blend", "coarse-warp", "coarse-blend")
 LOCAL = ("patch", "strokes")
 """Families that cover a little of it: one hides by chance just what tells two classes apart, so
 that many are needed."""
-SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys(LOCAL, 4)
+COLOUR = ("film", "tone")
+"""Families that change colours and no shape; most attacks do not answer them, and those that change
+colours answer few others: many are needed, too."""
+SHARES = dict.fromkeys(GLOBAL, 2) | dict.fromkeys((*LOCAL, *COLOUR), 4)
 """Each trigger is put on one in so many of the probes; its neighbour in the family on the next."""
 
 

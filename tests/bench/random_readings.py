@@ -41,7 +41,7 @@ from tests.zoo.pictures import pictures
 MODEL = ("task", "seed", "kind", "is_backdoored", "took", "targets", "excess")
 """Columns that the model's truth.json fills."""
 FIELDS = (*MODEL, "classes", "profile", "random", "class", *SHARES)
-"""`random` is the largest of all classes, `class` that class, and by family its lead beyond strewing."""
+"""`random` is the largest of all classes, `class` that class, and by family its largest lead beyond strewing."""
 OF_A_TASK = 1250
 """Pictures that are drawn of a task, of which the first fifth is held out, as in `tests.bench.contrast`."""
 
@@ -73,7 +73,9 @@ def row_of(folder: Path, shown: Pools, profile: str, backbone: Backbone) -> dict
         "profile": profile,
         "random": round(found.value(leading), 5),
         "class": leading,
-        **{name: round(float(values[leading]), 4) for name, values in found.beyond.items()},
+        **{
+            name: round(float(values[:, leading].max()), 4) for name, values in found.beyond.items()
+        },
     }
 
 

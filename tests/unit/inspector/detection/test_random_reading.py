@@ -10,6 +10,7 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.prompt_tuning import new_learner
 from inspector.detection.excess import HeldOut
 from inspector.detection.random_reading import (
+    LEADING,
     RandomReading,
     beyond_chance,
     encoded_by_random,
@@ -36,20 +37,22 @@ def silent() -> Meter:
 
 
 def test_what_is_strewn_evenly_leads_nowhere() -> None:
-    assert beyond_chance(torch.tensor([0.2, 0.2, 0.2])).tolist() == pytest.approx([-0.2] * 3)
-    gathered = beyond_chance(torch.tensor([0.6, 0.1, 0.0]))
+    strewn, gathered = beyond_chance(torch.tensor([[0.2, 0.2, 0.2], [0.6, 0.1, 0.0]]))
+    assert strewn.tolist() == pytest.approx([-0.2] * 3)
     assert gathered.tolist() == pytest.approx(
         [0.5 - 0.7 / 3, -0.5 - 0.7 / 3, -0.6 - 0.7 / 3], abs=1e-6
     )
 
 
-def test_the_largest_two_families_count() -> None:
-    def to_the_first(share: float) -> torch.Tensor:
-        return torch.tensor([share, 0.0])
+def test_the_triggers_that_lead_most_count_whatever_their_family() -> None:
+    def to_the_first(*shares: float) -> torch.Tensor:
+        return torch.tensor([[share, 0.0] for share in shares])
 
-    shares = {"warp": 0.1, "blend": 0.4, "patch": 0.0, "strokes": 0.3}
-    reading = RandomReading({name: to_the_first(share) for name, share in shares.items()})
-    assert reading.value(0) == pytest.approx((0.4 + 0.3) / 4)
+    reading = RandomReading(
+        {"warp": to_the_first(0.1, 0.4, 0.0), "film": to_the_first(0.5, 0.3, 0.2, 0.0)}
+    )
+    assert LEADING == 5
+    assert reading.value(0) == pytest.approx((0.5 + 0.4 + 0.3 + 0.2 + 0.1) / 5 / 2)
     assert RandomReading({}).value(0) == 0.0
 
 

@@ -16,7 +16,7 @@ from inspector.detection import twin_test
 from inspector.detection.contrast import Effort
 from inspector.detection.excess import Excess
 from inspector.detection.pools import Pools
-from inspector.detection.random_reading import RandomReading
+from inspector.detection.random_reading import LEADING, RandomReading
 from inspector.detection.random_triggers import SHARES
 from inspector.detection.reading import Found, Reading, Search
 from inspector.detection.spaces import Blend, Mask
@@ -74,11 +74,11 @@ def silent() -> Meter:
 
 
 def heard(*values: tuple[int, float]) -> RandomReading:
-    """Two families that lead to a class by as much as is said, beyond the mean of three classes."""
-    carried = torch.zeros(3)
+    """As many triggers as count, each with a lead as large as is said, of three classes."""
+    carried = torch.zeros(LEADING, 3)
     for target, value in values:
-        carried[target] = value * 3 / 2
-    return RandomReading({"warp": carried, "blend": carried})
+        carried[:, target] = value * 3 / 2
+    return RandomReading({"warp": carried})
 
 
 SILENT = heard()
