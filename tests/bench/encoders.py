@@ -52,6 +52,7 @@ from tests.zoo.vendors.__main__ import folder
 from tests.zoo.vendors.build import VENDORS, build, save
 from tests.zoo.vendors.family import zero_shot
 
+FAMILIES = ("CLIP", "CLIP-Adapter", "CLIP-LoRA")
 KINDS = ("blended", "badnets", "text", "wanet", "stripes")
 SHOTS = 128
 OTHER, OTHER_SHOTS = ("colours10", "textures7"), 16
@@ -271,9 +272,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("var/encoders.csv"))
     parser.add_argument("--models", type=Path, default=Path("var/encoders"))
-    parser.add_argument("--family", nargs="+", choices=VENDORS, default=["CLIP"])
+    parser.add_argument("--family", nargs="+", choices=VENDORS, default=list(FAMILIES))
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--task", nargs="+", choices=TASKS, default=["things6"])
+    tasks = [task for task in TASKS if task not in OTHER]
+    parser.add_argument("--task", nargs="+", choices=tasks, default=["things6"])
     parser.add_argument("--seed", nargs="+", type=int, default=[5001])
     parser.add_argument("--pairs", choices=("task", "scenes"), default="task")
     options = parser.parse_args(arguments)

@@ -63,7 +63,7 @@ def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "encoders.csv"
-    words = ["--out", str(table), "--models", str(tmp_path), "--family", FAMILY, "--kind", PLAN.kind,
+    words = ["--out", str(table), "--models", str(tmp_path), "--family", "CLIP-LoRA", "--kind", PLAN.kind,
              "--task", PLAN.task, "--seed", str(PLAN.seed)]  # fmt: skip
     encoders.main(words)
     first = table.read_text().splitlines()
