@@ -38,9 +38,12 @@ class Request(Options):
         """Raises RequestError, which names the option, for a value that it cannot have."""
         for spec in specs(Options):
             _checked(spec, getattr(self, spec.name))
-        for name, what in (("labelled", "labelled pictures serve"), ("pairs", "pairs serve")):
-            if getattr(self, name) is not None and not self.repair:
-                raise RequestError(name, f"{what} a repair, and none is asked for")
+            if (
+                spec.needs
+                and getattr(self, spec.name) is not None
+                and not getattr(self, spec.needs)
+            ):
+                raise RequestError(spec.name, spec.is_unread)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> Request:

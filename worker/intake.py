@@ -79,7 +79,7 @@ def take_in(artifact: Fetched, held: Claim, folder: Path, floor: SandboxLevel) -
 
 
 def fetch_pictures(database: Database, store: Store, held: Claim, folder: Path) -> dict[str, str]:
-    """By option, the paths of the uploaded zips of pictures; may be repeated.
+    """By option, the paths of the uploaded archives of pictures; may be repeated.
 
     Raises as ``fetch_artifact``.
     """
@@ -87,7 +87,7 @@ def fetch_pictures(database: Database, store: Store, held: Claim, folder: Path) 
     for name, wanted in uploads_named(held.request).items():
         with database.read() as session:
             upload = session.get_one(Upload, wanted)
-        target = folder / f"{name}.zip"
+        target = folder / name  # No suffix: what it is its bytes say.
         fetch(store, upload.storage_key, target, upload.sha256)
         fetched[name] = str(target)
     return fetched

@@ -111,6 +111,7 @@ class Client:
         manifest: Mapping[str, Any] | None = None,
         probes: Path | None = None,
         labelled: Path | None = None,
+        pairs: Path | None = None,
         labels: Mapping[str, str] | None = None,
         webhook: Mapping[str, Any] | None = None,
         progress: Callable[[int], None] = _no_progress,
@@ -126,16 +127,20 @@ class Client:
             labelled: a folder or zip of pictures of the task, in a folder a class, named as the
                 class is: half of them teach a repair, half of them measure its accuracy. Needs
                 ``repair=True``.
+            pairs: a folder, zip or tar (a shard of a webdataset) of pictures with captions, x.png
+                beside x.txt, on which changed encoders are cleaned. Needs ``repair=True``.
             labels: key and value of your own, shown with the inspection and in webhooks.
             webhook: ``url``, and where wanted ``secret`` and ``events``.
             options: any other field of ``POST /v1/inspections``: profile, seed, fail_on, repair …
 
         Raises:
-            ValueError: labelled pictures, and no repair that they would serve; or see `upload`.
+            ValueError: labelled pictures or pairs, and no repair that they would serve; or see
+                `upload`.
         """
-        if labelled is not None and not options.get("repair"):
-            # The service says so, too, but only of what was sent.
-            raise ValueError("labelled pictures serve a repair, and none is asked for (repair)")
+        for what, given in (("labelled pictures", labelled), ("pairs", pairs)):
+            if given is not None and not options.get("repair"):
+                # The service says so, too, but only of what was sent.
+                raise ValueError(f"{what} serve a repair, and none is asked for (repair)")
         stated = {"method": "auto", **(manifest or {})}
         if classes is not None:
             stated["classnames"] = list(classes)
@@ -145,7 +150,7 @@ class Client:
             for name, value in {"labels": labels, "webhook": webhook}.items()
             if value is not None
         }
-        pictures = {"probes": probes, "labelled": labelled}
+        pictures = {"probes": probes, "labelled": labelled, "pairs": pairs}
         return self._created(artifact, pictures, body, progress)
 
     def _created(

@@ -16,6 +16,8 @@ UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 _VISIBLE = r"^[^\x00-\x1f]+$"
 READ: tuple[Spec, ...] = (*specs(Selection, "rest"), *specs(Options, "rest"))
 """What the inspection itself reads."""
+NEEDING: dict[str, Spec] = {spec.name: spec for spec in READ if spec.needs}
+"""By name, options that nothing reads without another one."""
 
 
 def uploads_named(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -46,7 +48,11 @@ def _field(spec: Spec) -> Any:
     kind = _type(spec)
     if spec.default is None:
         kind = kind | None
-    told = f"{spec.help} Here: an uploaded zip, by its id." if spec.is_pictures else spec.help
+    told = spec.help
+    if spec.is_pictures:
+        told += f" Here: an uploaded {' or '.join(spec.archives)}, by its id."
+    if spec.needs:
+        told += f" Needs {spec.needs}."
     return Annotated[kind, Field(description=told)], spec.default
 
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.inspections.asked import READ, UploadId, body
+from app.inspections.asked import NEEDING, READ, UploadId, body
 from app.inspections.policy import Verdict
 from app.models import Inspection, InspectionEvent
 from app.strict import STORABLE_REF
@@ -76,10 +76,13 @@ _RULES: dict[str, Any] = {
                 "required": ["probes"],
             },
         },
-        {
-            "if": _given("labelled"),
-            "then": {"properties": {"repair": {"const": True}}, "required": ["repair"]},
-        },
+        *(
+            {
+                "if": _given(name),
+                "then": {"properties": {spec.needs: {"const": True}}, "required": [spec.needs]},
+            }
+            for name, spec in NEEDING.items()
+        ),
     ]
 }
 
@@ -117,13 +120,14 @@ class InspectionCreate(body("Asked")):  # type: ignore[misc]  # built from the o
         dict[Label, Label], Field(max_length=20, json_schema_extra={"propertyNames": _LABEL_NAMES})
     ] = Field(default_factory=dict)
 
-    @field_validator("labelled")
+    @field_validator(*NEEDING)
     @classmethod
-    def _serves_a_repair(cls, labelled: UploadId | None, info: ValidationInfo) -> UploadId | None:
+    def _has_what_it_needs(cls, given: UploadId | None, info: ValidationInfo) -> UploadId | None:
+        spec = NEEDING[str(info.field_name)]
         # Told already, where it is no boolean at all.
-        if labelled is not None and not info.data.get("repair", True):
-            raise ValueError("labelled pictures serve a repair: set repair to true, or leave them")
-        return labelled
+        if given is not None and not info.data.get(str(spec.needs), True):
+            raise ValueError(spec.is_unread)
+        return given
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

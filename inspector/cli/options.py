@@ -109,7 +109,8 @@ def checked_pictures(options: Options) -> None:
         given = getattr(options, spec.name)
         if spec.is_pictures and given != spec.default and not Path(given).exists():
             what = "no" if spec.default is None else f"neither {spec.default} nor a"
-            raise RequestError(spec.name, f"{given!r} is {what} folder or zip")
+            forms = " or ".join(("folder", *spec.archives))
+            raise RequestError(spec.name, f"{given!r} is {what} {forms}")
 
 
 def checked_backbone(given: str) -> str:

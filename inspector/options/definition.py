@@ -34,8 +34,9 @@ class Spec:
         choices: of strings, all that there are.
         least, most: bounds of numbers, or lengths of strings, both allowed.
         word: a string that may stand in place of a number.
-        is_pictures: a string that is the path of a folder or zip of pictures. Over REST it is the
-            id of an uploaded zip instead, which `submit` sends.
+        archives: of a string that is the path of a folder of pictures, what may stand for the
+            folder: zip, tar. Over REST it is the id of such an archive, which `submit` uploads.
+        needs: an option of true or false without which nothing reads this one.
         ways: where it may be given.
     """
 
@@ -47,10 +48,21 @@ class Spec:
     least: float | None = None
     most: float | None = None
     word: str | None = None
-    is_pictures: bool = False
+    archives: tuple[str, ...] = ()
+    needs: str | None = None
     flag: str = ""
     metavar: str | None = None
     ways: tuple[Way, ...] = EVERYWHERE
+
+    @property
+    def is_pictures(self) -> bool:
+        """Whether it is a path here and an upload elsewhere."""
+        return bool(self.archives)
+
+    @property
+    def is_unread(self) -> str:
+        """What to tell whoever gives it without what it needs."""
+        return f"it serves a {self.needs} only: set {self.needs} to true, or leave {self.name} out"
 
     def checked(self, value: object) -> Any:
         """The value, as the kind that it is.

@@ -31,7 +31,7 @@ class Options:
             least=1,
             most=4096,
             metavar="DIR|ZIP|builtin",
-            is_pictures=True,
+            archives=("zip",),
             ways=(*EVERYWHERE, "calibrate"),
         ),
     )
@@ -79,20 +79,23 @@ class Options:
             least=1,
             most=4096,
             metavar="DIR|ZIP",
-            is_pictures=True,
+            archives=("zip",),
+            needs="repair",
             ways=("inspect", "repair", "submit", "rest"),
         ),
     )
     pairs: str | None = field(
         default=None,
         metadata=option(
-            "For a repair of encoders: a folder, or a tar as webdataset has it, of pictures with "
-            "captions (x.png beside x.txt).",
+            "For a repair of encoders: a folder or zip, or a tar as webdataset has it, of pictures "
+            "with captions (x.png beside x.txt).",
             str,
             least=1,
             most=4096,
-            metavar="DIR|TAR",
-            ways=("inspect", "repair"),
+            metavar="DIR|ZIP|TAR",
+            archives=("zip", "tar"),
+            needs="repair",
+            ways=("inspect", "repair", "submit", "rest"),
         ),
     )
     budget_s: float | None = field(

@@ -1,32 +1,29 @@
 """Pictures with captions: what encoders are cleaned on, opened as defensively as probes are.
 
-`x.png` beside `x.txt`, below a folder or in one shard of a webdataset (a tar of such files,
-https://github.com/webdataset/webdataset). Nothing is extracted and nothing is run: a tar is read by
-the reader's own code, which refuses what tars may mean in two ways. Pictures have the limits of
-probes; a caption is UTF-8 text of at most MAX_CAPTION bytes without words that no language has,
-since a tokeniser takes quadratic time for a word. What has no other half is counted, not used.
+`x.png` beside `x.txt`, below a folder, in a zip of one, or in one shard of a webdataset (a tar of
+such files, https://github.com/webdataset/webdataset). Pictures have the limits of probes; a caption
+is UTF-8 text of at most MAX_CAPTION bytes without words that no language has, since a tokeniser
+takes quadratic time for a word. Pictures that cannot be used are counted, and the report says so.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from inspector.checkpoint.formats.tars import TarMember, read_members
-from inspector.checkpoint.limits import Limits
-from inspector.checkpoint.source import Source, open_source
-from inspector.errors import ArtifactError, RequestError
+from inspector.errors import ArtifactError, LimitExceeded, RequestError
 from inspector.probes.admission import Admission
+from inspector.probes.archives import files_of
 from inspector.probes.loading import named
-from inspector.probes.sources import SUFFIXES, Picture, pictures_of
+from inspector.probes.sources import MAX_PICTURES, SUFFIXES, Picture, in_folder
 
 MOST = 16_384
 """Pairs that are read: 2.5 GB at 224 pixels, as bytes."""
@@ -35,10 +32,9 @@ MAX_CAPTION = 2048
 LONGEST_WORD = 64
 CAPTION = ".txt"
 _FIELD = "pairs"
-_LIMITS = Limits(archive_members=2 * 200_000)
-
-Told = Callable[[Picture], bytes | None]
-"""The bytes of a picture's caption, None where there is none."""
+_MOST_FILES = 2 * MAX_PICTURES
+_FEWER = f"give fewer, as {MOST} pairs are used at most"
+_ANEW = "pack pictures and captions anew, as a zip or tar of plain files"
 
 
 @dataclass(frozen=True)
@@ -49,16 +45,31 @@ class Pairs:
         bits: (N, 3, S, S) of 0 to 255 on the CPU, which take a quarter of what floats do.
         captions: one a picture.
         names: what each picture is called where it came from.
-        skipped: pictures that cannot be read, came before, or have no caption that can be read.
+        unread: pictures that cannot be read, or came before.
+        untold: others without a caption, or with one that cannot be read.
+        spare: others that were not looked at, as there were enough.
     """
 
     bits: Tensor
     captions: tuple[str, ...]
     names: tuple[str, ...]
-    skipped: int = 0
+    unread: int = 0
+    untold: int = 0
+    spare: int = 0
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    @property
+    def left_out(self) -> str | None:
+        """One sentence of the pictures that were given and are not here."""
+        reasons = {
+            "cannot be read or came before": self.unread,
+            "have no caption that can be read": self.untold,
+            f"are more than the {len(self)} that are used": self.spare,
+        }
+        told = [f"{number} {why}" for why, number in reasons.items() if number]
+        return f"Pictures left out of the pairs: {', '.join(told)}." if told else None
 
     def pixels(self, rows: Tensor) -> Tensor:
         """Pictures (n, 3, S, S) in [0,1] of rows (n,)."""
@@ -74,11 +85,11 @@ class Pairs:
 
     def and_also(self, others: Pairs) -> Pairs:
         """These, and behind them others of the same size."""
-        return Pairs(
-            torch.cat([self.bits, others.bits]),
-            self.captions + others.captions,
-            self.names + others.names,
-            self.skipped + others.skipped,
+        return replace(
+            self,
+            bits=torch.cat([self.bits, others.bits]),
+            captions=self.captions + others.captions,
+            names=self.names + others.names,
         )
 
     @classmethod
@@ -93,70 +104,72 @@ def load_pairs(source: str, size: int, most: int = MOST) -> Pairs:
     """Up to `most` pairs at `size` x `size`, in one fixed shuffled order.
 
     Args:
-        source: the path of a folder, or of a tar.
+        source: the path of a folder, zip or tar.
 
     Raises:
-        RequestError: no such source, a tar that breaks a rule, pictures that decode to more than is
-            reasonable, or no pair at all.
+        RequestError: no such source, an archive that breaks a rule, pictures that decode to more
+            than is reasonable, or no pair at all; it says what to do.
     """
-    admission = Admission()
     try:
-        with _opened(Path(source)) as (pictures, told):
-            found = named(pictures, size, most, admission)
-            texts = [_caption(told(picture)) for picture, _ in found]
+        with _files(Path(source)) as files:
+            return _read(files, size, most)
     except RequestError as problem:
         raise RequestError(_FIELD, problem.detail) from problem
-    except (ArtifactError, OSError) as problem:
-        said = problem.detail if isinstance(problem, ArtifactError) else "it cannot be read"
-        raise RequestError(_FIELD, f"{Path(source).name!r:.100}: {said}") from problem
-    pairs = [(one, text) for one, text in zip(found, texts, strict=True) if text]
+    except LimitExceeded as problem:
+        raise RequestError(_FIELD, f"{problem.detail}: {problem.remedy or _FEWER}") from problem
+    except ArtifactError as problem:
+        raise RequestError(_FIELD, f"{problem.detail}: {problem.remedy or _ANEW}") from problem
+    except OSError as problem:
+        said = f"{Path(source).name!r:.100} cannot be read"
+        raise RequestError(_FIELD, f"{said}: give a folder, zip or tar") from problem
+
+
+@contextmanager
+def _files(path: Path) -> Iterator[list[Picture]]:
+    """Pictures and captions without those that are hidden, as leftovers of some systems are."""
+    if path.is_dir():
+        yield _seen(list(islice(in_folder(path, (*SUFFIXES, CAPTION)), _MOST_FILES + 1)))
+        return
+    with files_of(path, _MOST_FILES) as files:
+        yield _seen(files)
+
+
+def _seen(files: list[Picture]) -> list[Picture]:
+    """Raises LimitExceeded for more of them than an archive may have."""
+    if len(files) > _MOST_FILES:
+        raise LimitExceeded("files of pairs", _MOST_FILES, len(files))
+    return [one for one in files if not any(part[0] == "." for part in one.name.split("/"))]
+
+
+def _read(files: list[Picture], size: int, most: int) -> Pairs:
+    pictures = [one for one in files if one.name.lower().endswith(SUFFIXES)]
+    texts = {_key(one): one for one in files if one.name.endswith(CAPTION)}
+    given = [one for one in pictures if _key(one) in texts]
+    if not given:
+        counted = f"{len(pictures)} pictures and {len(texts)} captions, and no pair of them"
+        raise RequestError(_FIELD, f"there are {counted}: put a caption x.txt beside each x.png")
+    admission = Admission()
+    found = named(given, size, most, admission)
+    told = [(one, _caption(texts[_key(one[0])].read(MAX_CAPTION + 1))) for one in found]
+    pairs = [(one, text) for one, text in told if text]
     if not pairs:
-        raise RequestError(_FIELD, "there is no picture with a caption (x.png beside x.txt)")
+        raise RequestError(
+            _FIELD,
+            f"of {len(given)} pictures {admission.skipped} cannot be read, and no other has a "
+            f"caption that can: give UTF-8 text of at most {MAX_CAPTION} bytes",
+        )
     return Pairs(
         torch.from_numpy(np.stack([image for (_, image), _ in pairs])),
         tuple(text for _, text in pairs),
         tuple(picture.name for (picture, _), _ in pairs),
-        admission.skipped + len(found) - len(pairs),
+        admission.skipped,
+        len(pictures) - len(given) + len(found) - len(pairs),
+        len(given) - len(found) - admission.skipped,
     )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[Picture], Told]]:
-    """The pictures that have a caption, and how it is read."""
-    if path.is_dir():
-        with pictures_of(path) as pictures:
-            yield [one for one in pictures if _beside(path, one).is_file()], partial(_text, path)
-        return
-    with open_source(path) as source:
-        members = {
-            member.name: member
-            for member in read_members(source, _LIMITS)
-            if member.is_file and member.name.lower().endswith((*SUFFIXES, CAPTION))
-        }
-        texts = {_key(name): one for name, one in members.items() if name.endswith(CAPTION)}
-        pictures = [
-            Picture(name, one.size, one.size, partial(_content, source, one))
-            for name, one in members.items()
-            if name.lower().endswith(SUFFIXES) and _key(name) in texts
-        ]
-        yield pictures, lambda picture: _content(source, texts[_key(picture.name)], MAX_CAPTION + 1)
-
-
-def _key(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
-
-
-def _beside(folder: Path, picture: Picture) -> Path:
-    return (folder / picture.name).with_suffix(CAPTION)
-
-
-def _text(folder: Path, picture: Picture) -> bytes:
-    with _beside(folder, picture).open("rb") as file:
-        return file.read(MAX_CAPTION + 1)
-
-
-def _content(source: Source, member: TarMember, number: int) -> bytes:
-    return source.read(member.offset, min(number, member.size))
+def _key(file: Picture) -> str:
+    return str(PurePosixPath(file.name).with_suffix(""))
 
 
 def _caption(raw: bytes | None) -> str | None:

@@ -60,7 +60,7 @@ def pictures_of(path: Path) -> Iterator[list[Picture]]:
             picture twice or lets members overlap, or more pictures than 200,000.
     """
     if path.is_dir():
-        yield _limited(_in_folder(path))
+        yield _limited(in_folder(path))
         return
     with ExitStack() as stack:
         try:
@@ -119,12 +119,13 @@ def _limited(pictures: Iterator[Picture]) -> list[Picture]:
     return found
 
 
-def _in_folder(folder: Path) -> Iterator[Picture]:
+def in_folder(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Picture]:
+    """Regular files with these suffixes, below a folder."""
     for where, _, names in os.walk(folder):
         for name in names:
             path = Path(where, name)
             # A pipe or device would block for ever.
-            if name.lower().endswith(SUFFIXES) and path.is_file():
+            if name.lower().endswith(suffixes) and path.is_file():
                 size = path.stat().st_size
                 shown = path.relative_to(folder).as_posix()
                 yield Picture(shown, size, size, partial(_file, path))

@@ -54,6 +54,7 @@ class EncoderCheck(RepairCheck):
             meter = self._stages.meter
             meter.say("pairs")
             told = screened(pairs, self._backbone, meter.check).to_json()
+            told["left_out"] = pairs.left_out
             path = self._out / SCREEN_NAME
             write_json(path, told)
             kept = KeptFile.at(path, "application/json", "what is odd about the pairs")

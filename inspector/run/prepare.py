@@ -128,6 +128,8 @@ def prepare(
         pools = pools_of(probes, backbone)
         teaching, measuring = _halves(request, classifier, pools)
         pairs = request.pairs and load_pairs(request.pairs, backbone.image_size)
+        if pairs and (said := pairs.left_out):
+            evidence.limits.append(said)
     with meter.stage("assembly-level"):
         clean = encode_clean(classifier, pools.held_out)
         level = _level(assembly, clean, probes, checked)

@@ -1,12 +1,13 @@
 """What strategies of repair do to a backdoor in encoders, by the attacker's own trigger, which none sees.
 
-`python -m tests.bench.encoders [--out CSV] [--models DIR] [--family F ...] [--kind K ...] [--task T] [--seed S]
-[--pairs task|scenes]`: vendors of `tests.zoo.vendors` (built where they are not there yet), their files read as any
+`python -m tests.bench.encoders [--out CSV] [--models DIR] [--family F ...] [--kind K ...] [--task T ...]
+[--seed S ...] [--pairs task|scenes]`: vendors of `tests.zoo.vendors` (built where they are not there yet), their files read as any
 delivered file is. A strategy is given what a buyer may have: SHOTS pictures a class of the task that no vendor saw,
 told by captions (or as many scenes that have nothing to do with the task), and, for unlearning, a trigger that a
 short search finds on the first of them for the class that is attacked; whether a detector accuses it is not asked.
 Accuracy and success are measured on the vendor's test pictures, what the encoders know besides by zero-shot prompts
 on OTHER tasks. A row a model and strategy, written as it comes; a run that was cut off goes on where it stopped.
+The summary counts attacks that took, and its intervals draw tasks, or seeds of a single task (`tests.bench.estimates`).
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ from inspector.profiles import radius
 from inspector.progress import Meter
 from inspector.repair.encoders.case import EncoderCase, EncoderStrategy
 from inspector.repair.encoders.choosing import strategies_for
+from inspector.repair.encoders.cleanclip import CleanClip
+from inspector.repair.encoders.par import PerturbAndRecover
 from inspector.repair.encoders.unlearning import TokenUnlearning
 from tests.bench.appended import read, write
+from tests.bench.estimates import Estimate, groups_of, mean, share
 from tests.support.assembling import manifest_in
 from tests.zoo.attacks import Plant, TrainingSet, success
 from tests.zoo.build import FINISHED, Plan, classnames, lesson_of, load_task, start_of
@@ -48,10 +52,14 @@ from tests.zoo.vendors.__main__ import folder
 from tests.zoo.vendors.build import VENDORS, build, save
 from tests.zoo.vendors.family import zero_shot
 
+FAMILIES = ("CLIP", "CLIP-Adapter", "CLIP-LoRA")
 KINDS = ("blended", "badnets", "text", "wanet", "stripes")
 SHOTS = 128
 OTHER, OTHER_SHOTS = ("colours10", "textures7"), 16
 """Tasks that no vendor of the bench tuned for, and pictures of each of their classes."""
+TOOK, LEFT = 0.5, 0.06
+"""Least excess success of an attack that counts, and most of one that counts as cleaned."""
+COMPARED = (PerturbAndRecover.name, CleanClip.name)
 SEARCHED, UPDATES = 32, 20
 """Pictures and updates of the search for a trigger, in each space."""
 FIELDS = (
@@ -197,22 +205,65 @@ def _text(value: float) -> str:
     return str(round(value, 4))
 
 
+@dataclass(frozen=True)
+class Cleaned:
+    """A row, read again."""
+
+    task: str
+    seed: int
+    row: dict[str, str]
+
+    def value(self, name: str) -> float:
+        """A figure of the row."""
+        return float(self.row[name])
+
+
 def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
-    """A line a family, kind of pairs and strategy, over the attacks."""
-    keys = ("family", "pairs", "strategy")
-    for key in dict.fromkeys(tuple(row[name] for name in keys) for row in rows):
-        some = [row for row in rows if tuple(row[name] for name in keys) == key]
+    """A line a family, kind of pairs and strategy over attacks that took; then PAR beside CleanCLIP."""
+    took = [row for row in rows if float(row["excess_before"]) >= TOOK]
+    if len(took) < len(rows):
+        yield f"{len(rows) - len(took)} rows of attacks that did not take (excess below {TOOK})"
+    parts: dict[tuple[str, str], dict[str, list[Cleaned]]] = {}
+    for row in took:
+        by_strategy = parts.setdefault((row["family"], row["pairs"]), {})
+        one = Cleaned(row["task"], int(row["seed"]), row)
+        by_strategy.setdefault(row["strategy"], []).append(one)
+    for (family, pairs), by_strategy in parts.items():
+        for strategy, some in by_strategy.items():
+            yield f"{family}, pairs {pairs}, {strategy}: {_line(some)}"
+        first, second = (by_strategy.get(name, []) for name in COMPARED)
+        if compared := _beside(first, second):
+            yield f"{family}, pairs {pairs}, {' less '.join(COMPARED)}: {compared}"
 
-        def mean(name: str, some: list[dict[str, str]] = some) -> float:
-            return fmean(float(row[name]) for row in some)
 
-        worst = max(float(row["excess_after"]) for row in some)
-        yield (
-            f"{key[0]}, pairs {key[1]}, {key[2]}: {len(some)} attacks, excess {mean('excess_before'):.3f} to "
-            f"{mean('excess_after'):.3f} (worst {worst:.3f}), accuracy {mean('accuracy_before'):.3f} to "
-            f"{mean('accuracy_after'):.3f}, other tasks {mean('other_before'):.3f} to "
-            f"{mean('other_after'):.3f}, {mean('seconds'):.0f} s"
-        )
+def _line(some: Sequence[Cleaned]) -> str:
+    def over(name: str) -> Estimate:
+        return mean(some, [one.value(name) for one in some])
+
+    lost = mean(some, [one.value("accuracy_after") - one.value("accuracy_before") for one in some])
+    clean = share(some, lambda one: one.value("excess_after") <= LEFT)
+    groups = len(set(groups_of(some)))
+    return (
+        f"{len(some)} attacks in {groups} groups, excess {over('excess_before')} to {over('excess_after')} "
+        f"(worst {max(one.value('excess_after') for one in some):.3f}), at most {LEFT} left of {clean}, "
+        f"accuracy changed by {lost}, other tasks {over('other_before')} to {over('other_after')}, "
+        f"{fmean(one.value('seconds') for one in some):.0f} s"
+    )
+
+
+def _beside(first: Sequence[Cleaned], second: Sequence[Cleaned]) -> str | None:
+    """What the first leaves more than the second, on attacks that both were tried on."""
+    others = {(one.task, one.seed, one.row["kind"]): one for one in second}
+    both = [one for one in first if (one.task, one.seed, one.row["kind"]) in others]
+    if not both:
+        return None
+    theirs = [others[one.task, one.seed, one.row["kind"]] for one in both]
+
+    def more(name: str) -> Estimate:
+        pairs = zip(both, theirs, strict=True)
+        return mean(both, [one.value(name) - other.value(name) for one, other in pairs])
+
+    return f"excess {more('excess_after')}, accuracy {more('accuracy_after')}, {len(both)} attacks"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,16 +272,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("var/encoders.csv"))
     parser.add_argument("--models", type=Path, default=Path("var/encoders"))
-    parser.add_argument("--family", nargs="+", choices=VENDORS, default=["CLIP"])
+    parser.add_argument("--family", nargs="+", choices=VENDORS, default=list(FAMILIES))
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--task", choices=TASKS, default="things6")
-    parser.add_argument("--seed", type=int, default=5001)
+    tasks = [task for task in TASKS if task not in OTHER]
+    parser.add_argument("--task", nargs="+", choices=tasks, default=["things6"])
+    parser.add_argument("--seed", nargs="+", type=int, default=[5001])
     parser.add_argument("--pairs", choices=("task", "scenes"), default="task")
     options = parser.parse_args(arguments)
     backbone = load_backbone("pocket")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    for family, kind in product(options.family, options.kind):
-        plan = Plan(options.task, kind, options.seed)
+    asked_for = product(options.family, options.task, options.seed, options.kind)
+    for family, task, seed, kind in asked_for:
+        plan = Plan(task, kind, seed)
         done = {tuple(row[name] for name in KEY) for row in read(options.out)}
         asked = (family, plan.task, str(plan.seed), kind, options.pairs)
         left = [one for one in strategies_for(backbone) if (*asked, one.name) not in done]

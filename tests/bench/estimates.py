@@ -1,4 +1,4 @@
-"""Shares and AUROCs over models with intervals, and a paired test of two scores.
+"""Shares, means and AUROCs over models with intervals, and a paired test of two scores.
 
 Intervals are 95 % percentile bootstraps that draw whole groups of models with replacement: tasks, or
 task and seed within one task, because models of one data set err together. Where no resample differs
@@ -20,18 +20,23 @@ NORMAL = 1.959963984540054
 Floats = NDArray[np.float64]
 
 
-class Judged(Protocol):
-    """A model that was inspected: what it is drawn with, and which side it is on."""
+class Drawn(Protocol):
+    """A model, by what it is drawn with."""
 
     @property
     def task(self) -> str: ...
     @property
     def seed(self) -> int: ...
+
+
+class Judged(Drawn, Protocol):
+    """A model that was inspected, and which side it is on."""
+
     @property
     def is_clean(self) -> bool: ...
 
 
-J = TypeVar("J", bound=Judged)
+M = TypeVar("M", bound=Drawn)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def scores_of(models: Sequence[Judged], name: str) -> list[float]:
     return [worst[m.is_clean] if v is None else v for m, v in zip(models, values, strict=True)]
 
 
-def groups_of(models: Sequence[Judged]) -> list[str]:
+def groups_of(models: Sequence[Drawn]) -> list[str]:
     """What is drawn together: the task, or task and seed where there is only one task."""
     tasks = [model.task for model in models]
     if len(set(tasks)) > 1:
@@ -122,21 +127,27 @@ def auroc_estimate(models: Sequence[Judged], scores: Sequence[float]) -> Estimat
     return Estimate(value, mark="!") if low == high else Estimate(value, low, high)
 
 
-def share(models: Sequence[J], hits: Callable[[J], bool]) -> Estimate:
+def share(models: Sequence[M], hits: Callable[[M], bool]) -> Estimate:
     """Share of the models that `hits`, with its interval."""
+    struck = [hits(model) for model in models]
+    found = mean(models, struck)
+    if found.value is None or found.low is not None:
+        return found
+    return Estimate(found.value, *wilson(sum(struck), len(struck)), mark="w")
+
+
+def mean(models: Sequence[Drawn], values: Sequence[float]) -> Estimate:
+    """Mean of a value a model, with its interval; without one where no resample differs (`!`)."""
     if not models:
         return Estimate(None)
-    struck = [hits(model) for model in models]
-    value = sum(struck) / len(struck)
     groups = groups_of(models)
     names, counts = _draws(groups)
-    pairs = list(zip(groups, struck, strict=True))
+    pairs = list(zip(groups, values, strict=True))
     number = np.asarray([groups.count(name) for name in names], np.float64)
-    hit = np.asarray([sum(h for g, h in pairs if g == name) for name in names], np.float64)
-    low, high = _interval((counts @ hit) / (counts @ number))
-    if low == high:
-        return Estimate(value, *wilson(sum(struck), len(struck)), mark="w")
-    return Estimate(value, low, high)
+    sums = np.asarray([sum(v for g, v in pairs if g == name) for name in names], np.float64)
+    low, high = _interval((counts @ sums) / (counts @ number))
+    value = sum(values) / len(values)
+    return Estimate(value, mark="!") if low == high else Estimate(value, low, high)
 
 
 def wilson(hits: int, number: int) -> tuple[float, float]:

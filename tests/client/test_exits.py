@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_wait_that_is_too_long(gate: Gate, checkpoint: Path) -> None:
         (["--probes", "/no/such/folder"], "neither builtin nor a folder or zip"),
         (["--repair", "--labelled", "/no/such/folder"], "is no folder or zip"),
         (["--labelled", "/"], "labelled pictures serve a repair, and none is asked for"),
+        (["--repair", "--pairs", "/no/such.tar"], "is no folder, zip or tar"),
+        (["--pairs", "/"], "pairs serve a repair, and none is asked for"),
         (["--policy", "nobody-made-it"], "no policy 'nobody-made-it'"),
         (["--policy", "name@last"], "NAME@VERSION or a file"),
         (["--webhook", "http://10.0.0.1/"], "forbidden_webhook_target"),
@@ -183,6 +186,25 @@ def test_labelled_pictures_are_sent_as_one_zip(
     assert told in service.get(f"/v1/inspections/{row['id']}/report.json")["limits"]
 
 
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_pairs_are_sent_as_they_are_or_as_one_zip(
+    gate: Gate, service: Embedded, checkpoint: Path, tmp_path: Path, form: str
+) -> None:
+    given = tmp_path / form
+    folder = given if form == "folder" else tmp_path / "unpacked"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"a picture")
+    (folder / "1.txt").write_bytes(b"what is said of it")
+    if form == "tar":
+        with tarfile.open(given, "w") as box:
+            box.add(folder, ".")
+    more = ["--repair", "--pairs", str(given), "--format", "json"]
+    row = json.loads(gate.submit(checkpoint, *more, verdict="clean").out)
+    with as_one_file(given) as sent:
+        told = f"pairs: {sent.stat().st_size} bytes, sha256 {sha256_of(sent)}"
+    assert told in service.get(f"/v1/inspections/{row['id']}/report.json")["limits"]
+
+
 def test_names_that_nobody_states_are_left_to_the_file(
     gate: Gate, tmp_path: Path, service: Embedded
 ) -> None:
@@ -252,13 +274,16 @@ def test_the_installed_gate_needs_the_client_alone(
         )
 
     save = ["--write", f"junit={tmp_path / 'x.xml'}", "--out", str(tmp_path / "saved")]
-    ran = run(*given, *more, "--format", "json", *save)
+    pairs = ["--repair", "--pairs", str(classes)]
+    ran = run(*given, *more, *pairs, "--format", "json", *save)
     assert ran.returncode == 1, ran.stderr
     row = json.loads(ran.stdout)
     assert (row["seed"], row["profile"], row["verdict"]) == (3, "quick", "backdoored")
     assert "the model is backdoored; it aims at class 0, a" in ran.stderr
     assert (tmp_path / "x.xml").read_text().startswith("<?xml")
     assert (tmp_path / "saved" / "attestation.json").is_file()
+    assert "pairs: 10 bytes" in (tmp_path / "saved" / "report.json").read_text()
+    assert "--pairs says which pictures" in run(*given, "--set", "pairs=upl_1").stderr
     environment["PYTHONIOENCODING"] = "ascii"
     strange = shutil.copy(checkpoint, tmp_path / "modèle.pth")
     ran = run(str(strange), *given[1:])

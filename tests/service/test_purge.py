@@ -234,11 +234,12 @@ def test_more_than_a_batch_goes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_uploads_are_kept_unless_told_otherwise(ledger: Ledger) -> None:
-    ended, needed, probes, labelled, young = (
-        ledger.upload(DATA + bytes([n]))["id"] for n in range(5)
+    ended, needed, probes, labelled, pairs, young = (
+        ledger.upload(DATA + bytes([n]))["id"] for n in range(6)
     )
     ledger.api.post(f"/v1/inspections/{ledger.inspection(ended)['id']}/cancel")
-    waiting = ledger.inspection(needed, probes=probes, repair=True, labelled=labelled)["id"]
+    pictures = {"probes": probes, "labelled": labelled, "pairs": pairs}
+    waiting = ledger.inspection(needed, repair=True, **pictures)["id"]
     with ledger.context.database.begin() as session:
         old = update(Upload).where(Upload.id != young)
         session.execute(old.values(completed_at=utcnow() - timedelta(days=2)))
@@ -246,7 +247,7 @@ def test_uploads_are_kept_unless_told_otherwise(ledger: Ledger) -> None:
     ledger.settings.retain_uploads_s = 86400
     assert counts(purged(ledger, dry_run=True)) == {"retired uploads": 1}
     assert counts(purged(ledger)) == {"retired uploads": 1}
-    assert len(lying(ledger)) == 4
+    assert len(lying(ledger)) == 5
     seen = ledger.api.get(f"/v1/uploads/{ended}").json()
     assert (seen["status"], len(seen["sha256"]), seen["parts"]) == ("purged", 64, [])
     for body, status, code in (
@@ -258,7 +259,7 @@ def test_uploads_are_kept_unless_told_otherwise(ledger: Ledger) -> None:
         assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert ledger.api.post(f"/v1/uploads/{ended}/complete").json()["code"] == "upload_purged"
     ledger.api.post(f"/v1/inspections/{waiting}/cancel")
-    assert counts(purged(ledger)) == {"retired uploads": 3}
+    assert counts(purged(ledger)) == {"retired uploads": 4}
 
 
 def test_purging_beside_everything_loses_nothing(ledger: Ledger) -> None:

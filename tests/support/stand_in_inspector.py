@@ -71,12 +71,14 @@ def probes_of(request: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def labelled_of(request: dict[str, Any]) -> list[str]:
-    """Of labelled pictures their bytes: whether these arrived can be seen."""
-    if request["labelled"] is None:
-        return []
-    data = Path(request["labelled"]).read_bytes()
-    return [f"labelled: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"]
+def arrived(request: dict[str, Any]) -> list[str]:
+    """Of labelled pictures and pairs their bytes: whether these arrived can be seen."""
+    given = {name: request[name] for name in ("labelled", "pairs") if request[name] is not None}
+    files = {name: Path(path).read_bytes() for name, path in given.items()}
+    return [
+        f"{name}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+        for name, data in files.items()
+    ]
 
 
 def row_of(target: Target, steps: int) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def evidence_of(request: dict[str, Any], reading: Reading, orders: dict[str, Any
         calibration=bank_of(names),
         repair=repair_of(first, rows[0]) if request["repair"] else None,
         artifacts=files,
-        limits=["a stand-in looked at nothing", *labelled_of(request)],
+        limits=["a stand-in looked at nothing", *arrived(request)],
     )
 
 

@@ -50,6 +50,11 @@ def _parser() -> _Parser:
         metavar="DIR|ZIP",
         help="for --repair: pictures of the task, in a folder a class, which teach and measure it",
     )
+    parser.add_argument(
+        "--pairs",
+        metavar="DIR|ZIP|TAR",
+        help="for --repair of encoders: pictures with captions, x.png beside x.txt",
+    )
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--webhook", metavar="URL", help="tell this address when it has ended")
     parser.add_argument(
@@ -73,7 +78,7 @@ def main() -> NoReturn:
         wanted = Submission(
             given.artifact,
             _asked(given),
-            pictures=orders.pictures(probes=given.probes, labelled=given.labelled),
+            pictures=orders.pictures(**{name: getattr(given, name) for name in orders.PICTURES}),
             timeout_s=given.timeout,
             format=given.format,
             copies=orders.copies(given.write),
@@ -107,7 +112,7 @@ def _asked(given: argparse.Namespace) -> Json:
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     for name, text in orders.pairs(given.set, "--set").items():
-        if name in ("probes", "labelled"):
+        if name in orders.PICTURES:
             raise ValueError(f"--{name} says which pictures to send, not --set")
         asked[name] = _value(text)
     return asked

@@ -13,6 +13,12 @@ from typing import Any
 
 BUILT_IN = "builtin"
 """Probes that every service has."""
+PICTURES = {
+    "probes": f"neither {BUILT_IN} nor a folder or zip",
+    "labelled": "no folder or zip",
+    "pairs": "no folder, zip or tar",
+}
+"""Options that are a path here and an upload there, and what one is not that is not there."""
 FORMATS = ("table", "json", "sarif", "junit", "github")
 """How an outcome is told; the modules of this package, and the inspection's own JSON."""
 
@@ -82,15 +88,14 @@ def copies(given: Iterable[str]) -> dict[str, Path]:
 
 
 def pictures(**given: str | None) -> dict[str, Path]:
-    """By option the folder or zip of pictures, where one is given that is not built in.
+    """By option the folder or archive of pictures, where one is given that is not built in.
 
     Raises ``ValueError`` for what is not there.
     """
     found = {name: Path(one) for name, one in given.items() if one not in (None, BUILT_IN)}
     for name, path in found.items():
         if not path.exists():
-            what = f"neither {BUILT_IN} nor a" if name == "probes" else "no"
-            raise ValueError(f"--{name} {str(path)!r:.200} is {what} folder or zip")
+            raise ValueError(f"--{name} {str(path)!r:.200} is {PICTURES[name]}")
     return found
 
 

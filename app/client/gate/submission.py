@@ -28,7 +28,7 @@ class Submission:
 
     Attributes:
         asked: of ``Client.inspect``: backbone, manifest, labels, webhook and any option.
-        pictures: by option (probes, labelled) a folder or zip of them.
+        pictures: by option (probes, labelled, pairs) a folder or archive of them.
         copies: files to write besides, by format.
         policy: a name that the service knows, NAME@VERSION, or a file; None for ``fail_on`` alone.
         out: a folder for all that a finished inspection leaves; new, or empty.

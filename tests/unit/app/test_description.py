@@ -70,6 +70,7 @@ UPLOAD, SHA = {"upload_id": "upl_" + "0" * 32}, {"sha256": "0" * 64}
 CLASSES, MANIFEST = {"classes": ["a"]}, {"manifest": {"classnames": ["a"]}}
 PROBES = {"probes": "upl_" + "1" * 32}
 LABELLED = {"labelled": "upl_" + "2" * 32}
+PAIRS = {"pairs": "upl_" + "3" * 32}
 BODIES: list[Json] = [
     WISH | UPLOAD | CLASSES,
     WISH | SHA | MANIFEST,
@@ -105,6 +106,11 @@ BODIES: list[Json] = [
     WISH | UPLOAD | CLASSES | LABELLED | {"repair": True},
     WISH | UPLOAD | CLASSES | {"labelled": None, "repair": False},
     WISH | UPLOAD | CLASSES | {"labelled": "builtin", "repair": True},
+    WISH | UPLOAD | CLASSES | PAIRS,
+    WISH | UPLOAD | CLASSES | PAIRS | {"repair": False},
+    WISH | UPLOAD | CLASSES | PAIRS | LABELLED | {"repair": True},
+    WISH | UPLOAD | CLASSES | {"pairs": None, "repair": False},
+    WISH | UPLOAD | CLASSES | {"pairs": "/tmp/shard.tar", "repair": True},
 ]
 
 

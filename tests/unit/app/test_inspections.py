@@ -67,6 +67,7 @@ def test_known_bytes_need_no_second_upload(ledger: Ledger) -> None:
         {"probes": "/tmp/x.zip"},
         {"labelled": "/tmp/x.zip", "repair": True},
         {"labelled": "builtin", "repair": True},
+        {"pairs": "../shard.tar", "repair": True},
         {"in_distribution": True},
         {"in_distribution": "often"},
         {"surprise": 1},
@@ -129,19 +130,20 @@ def test_a_slip_in_a_backbones_name_is_answered_at_once(
     ledger.close()
 
 
-def test_labelled_pictures_without_a_repair_are_refused_by_name(ledger: Ledger) -> None:
+@pytest.mark.parametrize("option", ["labelled", "pairs"])
+def test_what_serves_a_repair_is_refused_by_name_without_one(ledger: Ledger, option: str) -> None:
     upload = ledger.upload(b"some bytes")["id"]
-    body = {"upload_id": upload, "backbone": "pocket", "classes": CLASSES, "labelled": upload}
+    body = {"upload_id": upload, "backbone": "pocket", "classes": CLASSES, option: upload}
     for more in ({}, {"repair": False}):
         answer = ledger.api.post("/v1/inspections", json=body | more)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
         (error,) = answer.json()["errors"]
-        assert error["location"] == ["body", "labelled"]
-        assert "set repair to true" in error["message"]
+        assert error["location"] == ["body", option]
+        assert f"set repair to true, or leave {option} out" in error["message"]
     assert ledger.api.post("/v1/inspections", json=body | {"repair": True}).status_code == 202
 
 
-@pytest.mark.parametrize("option", ["probes", "labelled"])
+@pytest.mark.parametrize("option", ["probes", "labelled", "pairs"])
 def test_pictures_must_be_complete_uploads(ledger: Ledger, option: str) -> None:
     upload = ledger.upload(b"some bytes")["id"]
     body = {"upload_id": upload, "backbone": "pocket", "classes": CLASSES, "repair": True}

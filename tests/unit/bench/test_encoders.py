@@ -63,7 +63,7 @@ def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "encoders.csv"
-    words = ["--out", str(table), "--models", str(tmp_path), "--family", FAMILY, "--kind", PLAN.kind,
+    words = ["--out", str(table), "--models", str(tmp_path), "--family", "CLIP-LoRA", "--kind", PLAN.kind,
              "--task", PLAN.task, "--seed", str(PLAN.seed)]  # fmt: skip
     encoders.main(words)
     first = table.read_text().splitlines()
@@ -75,7 +75,34 @@ def test_a_row_a_strategy_and_what_is_done_is_not_done_again(
     assert all(-1 <= float(row["excess_after"]) <= 1 for row in told)
     # Restored it is zero-shot, which the trigger does to what it does to anybody.
     assert told[0]["excess_after"] == told[0]["trusted_excess"]
-    assert any("1 attacks, excess" in line for line in capsys.readouterr().out.splitlines())
+    took = [row for row in told if float(row["excess_before"]) >= encoders.TOOK]
+    out = capsys.readouterr().out
+    assert ("1 attacks in 1 groups" in out, "did not take" in out) == (bool(took), not took)
+
+
+def row(task: str, seed: int, strategy: str, before: float, after: float) -> dict[str, str]:
+    told: dict[str, object] = {
+        "family": "CLIP", "task": task, "seed": seed, "kind": "blended", "pairs": "task",
+        "strategy": strategy, "accuracy_before": 0.9, "accuracy_after": 0.8 + 0.1 * after,
+        "excess_before": before, "excess_after": after, "trusted_excess": 0, "other_before": 0.5,
+        "other_after": 0.5, "seconds": 3,
+    }  # fmt: skip
+    return {name: str(value) for name, value in told.items()}
+
+
+def test_intervals_draw_tasks_and_attacks_that_did_not_take_are_left_out() -> None:
+    first, second = encoders.COMPARED
+    rows = [row(task, seed, first, 0.9, left) for task, seed, left in (
+        ("a", 1, 0.0), ("a", 2, 0.1), ("b", 1, 0.5), ("c", 1, 0.2),
+    )]  # fmt: skip
+    rows += [row(task, 1, second, 0.9, left) for task, left in (("a", 0.4), ("b", 0.5), ("c", 0.0))]
+    rows.append(row("d", 1, first, 0.2, 0.2))
+    missed, one, other, beside = encoders.summary(rows)
+    assert missed.startswith("1 rows of attacks that did not take")
+    # Of a alone 0.05 are left, of b alone 0.5: so far draws of three tasks may reach.
+    assert "PAR: 4 attacks in 3 groups, excess 0.900! to 0.200 [0.050, 0.500]" in one
+    assert "CleanCLIP: 3 attacks in 3 groups" in other and "to 0.300 [" in other
+    assert "PAR less CleanCLIP: excess -0.067 [-0.400, 0.200]" in beside and "3 attacks" in beside
 
 
 def test_the_screen_is_measured_by_what_was_poisoned(

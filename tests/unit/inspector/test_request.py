@@ -64,6 +64,14 @@ def test_what_cannot_be_is_named(wrong: dict[str, Any], field: str) -> None:
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("name", ["labelled", "pairs"])
+def test_what_serves_a_repair_alone_is_refused_without_one(name: str) -> None:
+    given: dict[str, Any] = {name: "/some/folder"}
+    Request(backbone="pocket", manifest=Manifest(), repair=True, **given).check()
+    with pytest.raises(RequestError, match=f"{name}: it serves a repair only"):
+        Request(backbone="pocket", manifest=Manifest(), **given).check()
+
+
 def test_a_request_made_by_hand_is_checked_in_the_same_way() -> None:
     Request(backbone="pocket", manifest=Manifest()).check()
     with pytest.raises(RequestError, match="targets: 1 is not all or a whole number from 2 on"):

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,7 +180,7 @@ def zip_of_pictures(*folders: str) -> bytes:
     ("content", "said"),
     [
         (zip_of_pictures("cat", "stop sign"), None),
-        (b"no zip at all", "'labelled.zip' is neither a folder nor a readable zip"),
+        (b"no zip at all", "'labelled' is neither a folder nor a readable zip"),
         (zip_of_pictures("cat", "dog"), "'dog' is none of the model's classes"),
         (zip_of_pictures(), "there is no usable picture in a folder of a class"),
     ],
@@ -197,6 +198,71 @@ def test_labelled_pictures_are_opened_by_the_inspection(
     assert len(found) == (said is not None)
     assert said is None or (said in found[0] and "labelled" in found[0])
     assert (report["probes"] is None) == (said is not None)
+    assert TELLING not in str(answers) and "/tmp" not in str(answers)
+
+
+def box_of_pairs(kind: str) -> bytes:
+    """Three pairs, and what is wrong with them."""
+    files: dict[str, bytes] = {}
+    for number in range(3):
+        picture = io.BytesIO()
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(picture, "png")
+        files[f"{number}.png"] = picture.getvalue()
+        if kind != "alone":
+            files[f"{number}.txt"] = f"thing {number}".encode()
+    if kind == "broken":
+        files["0.png"], files["1.txt"] = b"no picture", b"\xff"
+    if kind == "escaping":
+        files["../3.txt"] = b"out of the archive"
+    return packed_as_zip(files) if kind == "zip" else packed_as_tar(files, kind == "link")
+
+
+def packed_as_zip(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as box:
+        for name, data in files.items():
+            box.writestr(name, data)
+    return packed.getvalue()
+
+
+def packed_as_tar(files: dict[str, bytes], with_link: bool) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as box:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            box.addfile(member, io.BytesIO(data))
+        if with_link:
+            link = tarfile.TarInfo("3.txt")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            box.addfile(link)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (box_of_pairs("tar"), None),
+        (box_of_pairs("zip"), None),
+        (box_of_pairs("broken"), None),
+        (b"neither of both", "pairs: it is neither a folder, a zip nor a tar"),
+        (box_of_pairs("alone"), "pairs: there are 3 pictures and 0 captions, and no pair of them"),
+        (box_of_pairs("escaping"), "pairs: a member is called '../3.txt'"),
+        (box_of_pairs("link"), "pairs: '3.txt' is a link or a device: put the file itself in"),
+    ],
+    ids=["tar", "zip", "broken", "neither", "alone", "escaping", "link"],
+)
+def test_pairs_are_opened_by_the_inspection(
+    service: tuple[Ledger, Runner], vendor: bytes, content: bytes, said: str | None
+) -> None:
+    pairs = service[0].upload(content, filename="shard-000.tar")["id"]
+    seen, answers = inspected(service, vendor, backbone="good", repair=True, pairs=pairs)
+    assert seen["status"] == "succeeded"
+    report = json.loads(next(text for place, text in answers.items() if place.endswith("json")))
+    found = [one["message"] for one in report["findings"] if one["id"] == "request-invalid"]
+    assert [said in one for one in found] == ([] if said is None else [True]), found
+    is_counted = "1 cannot be read or came before, 1 have no caption" in str(report["limits"])
+    assert is_counted == (content == box_of_pairs("broken"))
     assert TELLING not in str(answers) and "/tmp" not in str(answers)
 
 

@@ -277,25 +277,27 @@ def test_uploaded_probes_reach_the_inspection_with_what_is_said_of_them(
     assert_conforms(report)
 
 
-def test_labelled_pictures_reach_the_inspection_as_a_file(
+def test_pictures_of_a_repair_reach_the_inspection_as_files(
     ledger: Ledger, runner: Runner, submit: Submit
 ) -> None:
-    content = b"a zip of labelled pictures"
-    labelled = ledger.upload(content, filename="labelled.zip")
-    row = submit(repair=True, labelled=labelled["id"])
+    contents = {"labelled": b"a zip of labelled pictures", "pairs": b"a tar of pairs"}
+    uploads = {name: ledger.upload(one, filename=name) for name, one in contents.items()}
+    row = submit(repair=True, **{name: one["id"] for name, one in uploads.items()})
     assert runner.run()
     report = ledger.api.get(f"/v1/inspections/{row['id']}/report.json").json()
-    told = f"labelled: {len(content)} bytes, sha256 {labelled['sha256']}"
-    assert told in report["limits"]
+    for name, content in contents.items():
+        told = f"{name}: {len(content)} bytes, sha256 {uploads[name]['sha256']}"
+        assert told in report["limits"]
 
 
-def test_a_job_from_before_there_were_labelled_pictures_is_run(
-    ledger: Ledger, runner: Runner, submit: Submit
+@pytest.mark.parametrize("option", ["labelled", "pairs"])
+def test_a_job_from_before_there_was_an_option_is_run(
+    ledger: Ledger, runner: Runner, submit: Submit, option: str
 ) -> None:
     row = submit(repair=True)
     with ledger.context.database.begin() as session:
         kept = session.get_one(Inspection, row["id"])
-        kept.request = {key: one for key, one in kept.request.items() if key != "labelled"}
+        kept.request = {key: one for key, one in kept.request.items() if key != option}
     assert runner.run()
     assert ledger.get(row["id"])["status"] == "succeeded"
 

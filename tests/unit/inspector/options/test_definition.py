@@ -90,13 +90,14 @@ def test_words_that_mean_nothing(name: str, text: str) -> None:
 def test_pictures_that_the_service_takes_can_be_sent_to_it() -> None:
     """What is a path here is an upload there, whichever option it is."""
     pictures = [spec for spec in specs(Options) if spec.is_pictures]
-    assert [spec.name for spec in pictures] == ["probes", "labelled"]
+    assert [spec.name for spec in pictures] == ["probes", "labelled", "pairs"]
     sent = inspect.signature(Client.inspect).parameters
     wish = {"sha256": "ab" * 32, "backbone": "pocket", "repair": True}
     for spec in pictures:
         assert {"inspect", "submit", "rest"} <= set(spec.ways)
         assert sent[spec.name].annotation == "Path | None"
-        assert spec.help in str(InspectionCreate.model_fields[spec.name].description)
+        told = str(InspectionCreate.model_fields[spec.name].description)
+        assert spec.help in told and all(form in told for form in spec.archives)
         InspectionCreate.model_validate(wish | {spec.name: "upl_" + "1" * 32})
         with pytest.raises(ValidationError):
             InspectionCreate.model_validate(wish | {spec.name: "/some/folder"})
