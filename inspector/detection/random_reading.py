@@ -29,8 +29,8 @@ from inspector.detection.random_triggers import SHARES, draw, members_of
 from inspector.progress import Meter
 
 LEADING = 5
-"""Of 64 triggers. With one, chance of the few probes that it is put on would decide; with means over
-families those that nobody answers thin out the others (experiment 58)."""
+"""Of 64 triggers. With one, chance of the few probes that it is put on would decide; with means
+over families those that nobody answers thin out the others (experiment 58)."""
 
 
 @dataclass(frozen=True)

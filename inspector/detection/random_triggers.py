@@ -8,8 +8,8 @@ is how many probes they carry to a class. WaNet counters this by training agains
 their grain, therefore fine and coarse ones are drawn. Experiments 19 and 26.
 
 Prompts taught a word, stripes or a patch answer what covers a little of the picture, random patches
-and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39. Those taught a film
-or a tone curve answer what changes colours alone. Experiment 58.
+and strokes, and hardly what disturbs all of it; honest prompts answer neither. Experiment 39. Those
+taught a film or a tone curve answer what changes colours alone. Experiment 58.
 """
 
 from __future__ import annotations

@@ -17,15 +17,20 @@ from inspector.detection.effects import (
     encode_triggered,
 )
 from inspector.detection.random_triggers import (
+    BENDS,
+    COLOUR,
+    FILMS,
     GLOBAL,
     INK,
     LOCAL,
     SHARES,
     blend,
     draw,
+    film,
     gains_by_class,
     patch,
     strokes,
+    tone,
     warp,
 )
 
@@ -126,12 +131,36 @@ def test_strokes_are_thin_lines_of_one_colour_and_a_little_of_the_picture() -> N
     assert (many[0] != 0.5).sum() > (few[0] != 0.5).sum()
 
 
+def test_a_film_mixes_one_saturated_colour_into_every_pixel() -> None:
+    black, white = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    hues = set()
+    for seed in range(8):
+        apply = film(8, seeded(seed))
+        dark, light = apply(black), apply(white)
+        weight = 1 - float((light - dark).mean())
+        assert FILMS[0] <= weight <= FILMS[1]
+        colour = dark[0, :, 0, 0] / weight
+        assert torch.equal(dark, dark[:, :, :1, :1].expand_as(dark))
+        assert (colour.amin().item(), colour.amax().item()) == pytest.approx((0, 1), abs=1e-6)
+        hues.add(int(colour.argmax()))
+    assert len(hues) > 1
+
+
+def test_a_tone_curve_keeps_black_and_white_and_no_shape() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(3, 64, 64)[None]
+    moved = tone(64, seeded(4))(ramp)
+    assert torch.equal(moved, moved[:, :, :1].expand_as(moved))
+    assert torch.allclose(moved[..., [0, -1]], ramp[..., [0, -1]], atol=1e-6)
+    assert 0.05 < float((moved - ramp).abs().amax()) < BENDS * 0.3
+    assert not torch.allclose(moved[:, 0], moved[:, 1])
+
+
 def test_what_disturbs_changes_every_part_and_the_rest_a_little() -> None:
     picture = torch.rand(1, 3, 48, 48, generator=seeded(9))
     for family, triggers in draw(48, 1).items():
         for trigger in triggers:
             changed = float(((trigger(picture) - picture).abs().amax(1) > 0).float().mean())
-            assert (changed > 0.9) is (family in GLOBAL)
+            assert (changed > 0.9) is (family not in LOCAL)
 
 
 def test_a_seed_draws_the_same_triggers_and_another_seed_others(pixels: torch.Tensor) -> None:
@@ -205,7 +234,7 @@ def test_neighbours_in_a_family_are_put_on_different_probes_and_families_count_a
             seen = encode_triggered(conditioned, ours.zero_shot, trigger(ours.pixels))
             gains.append(asr_gains(conditioned, ours, seen))
         families.append(torch.stack(gains).mean(0))
-    assert {*GLOBAL, *LOCAL} == set(SHARES)
+    assert {*GLOBAL, *LOCAL, *COLOUR} == set(SHARES)
     answer = gains_by_class(conditioned, encode_clean(conditioned, pixels), seed=5)
     assert torch.allclose(answer, torch.stack(families).mean(0), atol=1e-6)
     assert answer.abs().max() > 0
