@@ -46,8 +46,8 @@ from inspector.detection.triggers import Laid
 from inspector.profiles import FEW_CLASSES
 from inspector.progress import Meter
 
-RANDOM_WEIGHT = 5.0
-"""Honest models of five classes and more reach 0.05 under random triggers, and 0.25 in a search
+RANDOM_WEIGHT = 2.5
+"""Honest models of five classes and more reach 0.1 under random triggers, and 0.25 in a search
 (experiment 58)."""
 OPEN = 0.3
 """From here on both readings are repeated."""
