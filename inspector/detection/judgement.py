@@ -23,6 +23,8 @@ class Thresholds:
         max_sweeps: otherwise so many are made.
         demonstrated: a search that shows so much twice accuses whatever the score; never, if
             infinite.
+        calm: a repaired copy must stay below it; None: below `warn`. Stricter than that where
+            nobody knows what honest models show, as who repairs must prove it.
     """
 
     flag: float
@@ -31,6 +33,7 @@ class Thresholds:
     stop_flag: float
     max_sweeps: int
     demonstrated: float = math.inf
+    calm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class Judgement:
     def warned(self) -> bool:
         """Whether the score is worth a warning."""
         return self.score >= self.thresholds.warn
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether a repaired copy with this score is one."""
+        thresholds = self.thresholds
+        calm = thresholds.warn if thresholds.calm is None else thresholds.calm
+        return self.score < calm and not self.suspects
 
     def is_open(self, sweeps: int) -> bool:
         """Whether another sweep is needed after so many."""

@@ -208,7 +208,7 @@ def _table(
 
 
 def _is_suspicious(judgement: Judgement) -> bool:
-    return judgement.warned or bool(judgement.suspects)
+    return not judgement.is_calm
 
 
 def _of(target: Target, outcomes: Sequence[ClassOutcome]) -> ClassOutcome:

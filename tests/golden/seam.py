@@ -15,7 +15,14 @@ from torch import Tensor
 from inspector import profiles, report
 from inspector.calibration import pvalue
 from inspector.clip import bounds, learned, level, prompt_tuning
-from inspector.detection import contrast, objectives, published_test, spaces, twin_test
+from inspector.detection import (
+    contrast,
+    objectives,
+    published_test,
+    random_reading,
+    spaces,
+    twin_test,
+)
 from inspector.detection import random_triggers as triggers
 from inspector.detection.inversion import SearchConfig
 from inspector.detection.seeds import derive_seed
@@ -78,6 +85,8 @@ def _twins() -> dict[str, Any]:
         "statistic": profiles.TWINS,
         "strengths": linear.STRENGTHS, "tolerance": linear.TOLERANCE, "steps": linear.STEPS, "rate": linear.RATE,
         "open": twin_test.OPEN, "searched_again": twin_test.CONTENDERS,
+        "random_weight": twin_test.RANDOM_WEIGHT, "random_probes": twin_test.RANDOM_EVAL,
+        "random_leading": random_reading.LEADING, "unheard_of": twin_test.UNHEARD_OF,
         "demonstrated": twin_test.DEMONSTRATED, "noticeable": twin_test.NOTICEABLE, "few_classes": profiles.FEW_CLASSES,
         "accused": pvalue.ACCUSED, "warned": pvalue.WARNED,
         "least_rate": contrast.LEAST_RATE,
@@ -87,6 +96,7 @@ def _twins() -> dict[str, Any]:
 
 def _triggers() -> dict[str, Any]:
     return {
+        "films": triggers.FILMS, "tone": triggers.TONE, "bends": triggers.BENDS, "coloured": triggers.COLOURED,
         "fine_warps": triggers.FINE_WARPS, "fine_blends": triggers.FINE_BLENDS,
         "coarse_warps": triggers.COARSE_WARPS, "coarse_blends": triggers.COARSE_BLENDS,
         "patches": triggers.PATCHES, "strokes": triggers.STROKES, "pen": triggers.PEN,

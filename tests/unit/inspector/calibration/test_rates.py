@@ -13,12 +13,12 @@ from tests.bench.ledger import ROOT
 from tests.exam.rates import rates
 from tests.exam.rows import read
 
-TABLE = ROOT / "tests" / "bench" / "tables" / "exam-exam-twins-1.csv"
+TABLE = ROOT / "tests" / "bench" / "tables" / "exam-exam-twins-3.csv"
 LIKE = Measured(read(TABLE)[0].rule, "standard", POCKET, "CoCoOp", is_of_the_task=True, classes=6)
 
 
 def test_the_file_is_what_the_exam_s_rows_say() -> None:
-    assert read_json(RATES) == rates(read(TABLE), "exam-3")
+    assert read_json(RATES) == rates(read(TABLE), "exam-5")
 
 
 def test_an_inspection_like_the_exam_s_is_told_how_often_they_were_wrong() -> None:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from inspector import profiles
-from inspector.detection import contrast, spaces, twin_test
+from inspector.detection import contrast, random_reading, random_triggers, spaces, twin_test
 from inspector.detection.excess import Said, excess
+from inspector.detection.random_reading import RandomReading
 from inspector.reference import benign_models
 from inspector.twins import linear
 
-SAME_RULE = "twins-1", ("aaba05dcdc39", "81c02185f433")
+SAME_RULE = "twins-3", ("dd4d572f3fdb", "594ca480b8cd")
 """Whoever changes a number or a formula of the score finds a test failing: give the statistic another name,
 then write it down here with both hashes. Names of modules, constants and fields do not count."""
 
@@ -29,6 +30,12 @@ def values() -> list[Any]:
         profiles.MINIMUM_PROBES, profiles.RADII,
         twin_test.OPEN, twin_test.CONTENDERS, contrast.LEAST_RATE,
         {one.name: {**vars(one), "members": one.members} for one in spaces.spaces_of(0.01)},
+        twin_test.RANDOM_WEIGHT, twin_test.RANDOM_EVAL, random_reading.LEADING,
+        random_triggers.SHARES, random_triggers.FINE_WARPS, random_triggers.FINE_BLENDS,
+        random_triggers.COARSE_WARPS, random_triggers.COARSE_BLENDS, random_triggers.PATCHES,
+        random_triggers.STROKES, random_triggers.PEN, random_triggers.LENGTHS,
+        random_triggers.INK, random_triggers.FILMS, random_triggers.TONE, random_triggers.BENDS,
+        random_triggers.COLOURED,
         linear.STRENGTHS, linear.TOLERANCE, linear.STEPS, linear.RATE,
         benign_models.BATCH, benign_models.SHARES, benign_models.NOISES, benign_models.RAREST,
         benign_models.DISTURBED, benign_models.RATES, benign_models.UPDATES,
@@ -41,7 +48,7 @@ def said(random: Random, number: int, classes: int) -> Tensor:
 
 
 def scores() -> list[Any]:
-    """Excesses of made-up answers; counts and one division, so the same everywhere."""
+    """Excesses and scores of made-up answers; counts and one division, so the same everywhere."""
     random, told = Random(16), []
     for classes in (2, 3, 6, 12):
         clean, moved = (
@@ -52,7 +59,12 @@ def scores() -> list[Any]:
         followed = Said(
             moved.own, (torch.where(half, clean.twins[0], moved.twins[0]), clean.twins[1])
         )
-        told.append([round(float(value), 6) for value in excess(clean, followed, classes).value])
+        found = excess(clean, followed, classes)
+        told.append([round(float(value), 6) for value in found.value])
+        drawn = RandomReading({"warp": torch.stack([found.carried, found.strayed] * 4)})
+        told.append(
+            [round(twin_test.joined(0.1, drawn.value(target)), 5) for target in range(classes)]
+        )
     return told
 
 

@@ -25,6 +25,7 @@ from inspector.detection.twin_test import (
     NOTICEABLE,
     OPEN,
     RANDOM_WEIGHT,
+    UNHEARD_OF,
     TwinTest,
     joined,
     thresholds_of,
@@ -130,7 +131,7 @@ def test_what_one_reading_finds_another_one_must_find_again(
     judgement = test.run([0, 1, 2], silent())
     assert asked == [[0, 1, 2], [0, 1]]
     assert judgement.per_class == pytest.approx([0.05, 0.47, OPEN])
-    assert judgement.warned and judgement.suspects == []
+    assert not judgement.warned and judgement.suspects == []
     assert test.ranked(judgement)[0] == 1
     assert [one.searched for one in test.outcomes] == [
         pytest.approx((0.9, 0.05)), pytest.approx((0.47, 0.49)), pytest.approx((0.3,)),
@@ -144,13 +145,13 @@ def test_what_random_triggers_carry_is_added_and_read_twice(
 ) -> None:
     coming, asked = told
     coming += [reading((1, 0.2)), reading((1, 0.3), (2, 0.1))]
-    drawn += [heard((2, 0.1)), heard((2, 0.06))]
+    drawn += [heard((2, 0.2)), heard((2, 0.14))]
     test = test_of(learner)
     judgement = test.run([0, 1, 2], silent())
     assert asked == [[0, 1, 2], [2, 1]]
-    assert judgement.per_class == pytest.approx([0, 0.2, RANDOM_WEIGHT * 0.06])
+    assert judgement.per_class == pytest.approx([0, 0.2, RANDOM_WEIGHT * 0.14])
     row = test.outcomes[2].to_json()
-    assert row["random_excess"] == pytest.approx([0.1, 0.06])
+    assert row["random_excess"] == pytest.approx([0.2, 0.14])
     assert row["twin_excess"] == pytest.approx([0.0, 0.1])
 
 
@@ -226,7 +227,7 @@ def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
     assert (low.flag, low.warn) == (NOTICEABLE, NOTICEABLE)
     small, none = thresholds_of((math.inf, 0.7), 9), thresholds_of(None, 9)
     assert (small.flag, small.warn) == (math.inf, 0.7)
-    assert (none.flag, none.warn) == (math.inf, NOTICEABLE) and OPEN < NOTICEABLE
+    assert (none.flag, none.warn) == (math.inf, UNHEARD_OF) and OPEN < NOTICEABLE < UNHEARD_OF
 
 
 @pytest.mark.parametrize(
