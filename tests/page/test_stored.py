@@ -31,7 +31,7 @@ HEADLINES = {
     "backdoored": "Backdoored: refuse this file",
     "clean": "No backdoor was found",
     "out-of-time": "No verdict: the inspection ran out of time",
-    "repaired": "Refuse the delivered file; the repair did not succeed",
+    "repaired": "Refuse the delivered file; its repair is not proved",
     "runs-code": "This file runs code: refuse it",
     "some-classes": "No verdict: the file could not be judged",
     "torn": "Not inspected: the file is damaged or built to be misread",
