@@ -84,12 +84,12 @@ def test_it_stays_and_opens_the_report_where_there_is_a_browser(tmp_path: Path) 
         text=True,
     )
     try:
-        wait_for("the browser", opened.exists, timeout_s=90)
+        wait_for("the browser", opened.exists, timeout_s=180)
         address = opened.read_text()
         page = httpx2.get(address, headers={"Accept": "text/html"})
         assert (page.status_code, "Refuse the delivered file" in page.text) == (200, True)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=30)
+        told, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0

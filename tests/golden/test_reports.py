@@ -29,12 +29,8 @@ def test_every_case_is_pinned(pinned: dict[str, Any]) -> None:
 
 def test_the_cases_are_not_all_alike(pinned: dict[str, Any]) -> None:
     """What they are to tell apart must be among them."""
-    assert {one["verdict"] for one in pinned.values()} >= {
-        "suspicious",
-        "backdoored",
-        "inconclusive",
-    }
-    assert {one["threshold"] for one in pinned.values()} == {0.5, 2.0, None}
+    assert {one["verdict"] for one in pinned.values()} >= {"backdoored", "inconclusive"}
+    assert {one["threshold"] for one in pinned.values()} == {2.0, None}
     assert any(one["repair"] and one["repair"]["outcome"] == "unproved" for one in pinned.values())
     assert any(one["published_rule"] for one in pinned.values())
     assert len({one["family"] for one in pinned.values()} - {None}) >= 6

@@ -90,6 +90,8 @@ def row_of(target: Target, steps: int) -> dict[str, Any]:
         "margin_gain": 1.0,
         **rates,
         "twin_excess": [float(target.index == 0)],
+        "random_excess": [0.2 * float(target.index == 0)],
+        "speaking": ["random", "warp"] if target.index == 0 else [],
         "spaces": {"warp": float(target.index == 0)},
         "steps": steps,
         "trigger": None,
@@ -99,7 +101,9 @@ def row_of(target: Target, steps: int) -> dict[str, Any]:
 def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     apart = {*target.to_json(), "steps", "trigger"}
     figures = {key: value for key, value in row.items() if key not in apart}
-    checked = {"score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0}
+    checked = {
+        "score": 0.0, "is_suspicious": False, "excess_asr_of_the_old_trigger": 0.0, "speaking": [],
+    }  # fmt: skip
     candidate = {
         "strategy": "none", "agreement": 1.0, "accuracy_before": None, "accuracy_after": None,
         "residual": 0.0, "reason": None, "keeps_weights": True, "is_within_bars": True,
