@@ -4,8 +4,8 @@ Both readings tell what share of held-out probes a trigger carries to class k in
 classifier and in no twin of it (`inspector.detection.excess`): random_k of triggers that are drawn
 (`inspector.detection.random_reading`), searched_k of the best one that is searched for, over the
 spaces (`inspector.detection.reading`). The two err on different models: a search finds a
-perturbation of its own in some honest models, films and curves of tone are like no random trigger.
-They are added,
+perturbation of its own in some honest models, and an attacker's trigger may be like none that is
+drawn. They are added,
 
     score_k = max(0, searched_k) + RANDOM_WEIGHT · max(0, random_k),
 
@@ -16,7 +16,8 @@ as there are, and with the twins in each other's place. Of each reading the smal
 counts: what two readings both show that share the suspect, its twins and the pictures that these
 learned from, but not the seed, and held-out probes only where these are few. Of a class that was
 searched once it is its value, and no more than the value under which nothing is repeated. The score
-of a model is the largest of its classes'. Honest models of a bank go the same way, step by step.
+of a model is the largest of its classes'. The banks that come with clipvet add two readings that
+were made apart (`tests/bench/banks.py`), those of `clipvet calibrate` go this way, step by step.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ scatter, and tasks differ (experiments 56 and 58)."""
 
 UNHEARD_OF = 1.0
 """Without a bank less is not worth a warning: twice what any honest model of more than four classes
-reached in ours, and more than 94 of 96 of few (experiment 58)."""
+reached in our bank; of few classes two of 96 reached it (experiment 58)."""
 
 
 def thresholds_of(bank: tuple[float, float] | None, classes: int) -> Thresholds:

@@ -173,3 +173,11 @@ def test_more_that_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(both))
     with pytest.raises(RequestError, match="manifest_name: stands beside manifest"):
         read_metaparameters(path)
+
+
+def test_without_a_threshold_only_an_accusation_says_something() -> None:
+    report = {"score": 2.0, "threshold": None}
+    accused, warned = (
+        probability(report | {"verdict": verdict}) for verdict in ("backdoored", "suspicious")
+    )
+    assert warned == 0.5 < 0.9 < accused < 1

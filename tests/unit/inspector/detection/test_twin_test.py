@@ -15,6 +15,7 @@ from inspector.clip.prompt_tuning import new_learner
 from inspector.detection import twin_test
 from inspector.detection.contrast import Effort
 from inspector.detection.excess import Excess
+from inspector.detection.judgement import Judgement
 from inspector.detection.pools import Pools
 from inspector.detection.random_reading import LEADING, RandomReading
 from inspector.detection.random_triggers import SHARES
@@ -228,6 +229,14 @@ def test_a_bank_sets_the_thresholds_where_it_is_large_enough() -> None:
     small, none = thresholds_of((math.inf, 0.7), 9), thresholds_of(None, 9)
     assert (small.flag, small.warn) == (math.inf, 0.7)
     assert (none.flag, none.warn) == (math.inf, UNHEARD_OF) and OPEN < NOTICEABLE < UNHEARD_OF
+
+
+def test_a_repaired_copy_must_be_quieter_where_there_is_no_bank() -> None:
+    def is_calm(score: float, bank: tuple[float, float] | None) -> bool:
+        return Judgement(score, thresholds_of(bank, 9), [score], [], None).is_calm
+
+    assert is_calm(NOTICEABLE - 0.01, None) and not is_calm(NOTICEABLE, None)
+    assert is_calm(0.69, (0.9, 0.7)) and not is_calm(0.7, (0.9, 0.7))
 
 
 @pytest.mark.parametrize(
