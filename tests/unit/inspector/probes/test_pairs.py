@@ -173,6 +173,7 @@ def test_a_bomb_in_a_zip_and_a_damaged_member_are_counted(tmp_path: Path) -> Non
         (gzip.compress(b"a tar" * 512), "(gzip): unpack it once"),
         (bytes(10_240), "neither a folder"),
     ],
+    ids=["words", "empty", "gzip", "zeros"],  # gzip writes the time: no name for a test
 )
 def test_what_is_no_archive_says_what_to_do(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.tar"
