@@ -56,6 +56,21 @@ class ByAnswers:
         return _derived(case, lesson, self.effort)
 
 
+@dataclass(frozen=True)
+class ByBoth:
+    """From trusted answers and true labels: few labels alone cost accuracy (experiment 59)."""
+
+    effort: Effort = DERIVED
+    name: str = "re-derivation by answers and labels"
+    keeps_weights: bool = False
+
+    def tensors(self, case: Case) -> dict[str, Tensor]:
+        """See `Strategy.tensors`."""
+        true = by_labels(case)
+        answers = shared(case, case.trusted, self.effort)
+        return _derived(case, answers.and_also(true), self.effort)
+
+
 def by_labels(case: Case) -> Lesson:
     """The labelled pictures. Raises CannotRepair where none were given."""
     if case.labelled is None:

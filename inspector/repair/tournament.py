@@ -19,7 +19,7 @@ the labels that later tell its accuracy flatters it by less than their own error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -160,24 +160,22 @@ class Tournament(Generic[C]):
         self._is_of_task, self._seed, self._rounded = is_of_task, seed, rounded
 
     def run(
-        self, strategies: Sequence[Making[C]], say: Callable[[str], None]
-    ) -> tuple[list[Candidate], list[Refusal]]:
-        """The copies, best first, and who made none.
+        self, strategies: Iterable[Making[C]], say: Callable[[str], None]
+    ) -> Iterator[Candidate | Refusal]:
+        """What every strategy makes, as it comes.
 
         Args:
             say: told of every strategy before it begins; what it raises ends the tournament.
         """
-        candidates, refusals = [], []
         for strategy in strategies:
             say(strategy.name)
             try:
                 tensors = self._rounded(strategy.tensors(self._case))
                 if not all(values.isfinite().all() for values in tensors.values()):
                     raise NumericalError(strategy.name)
-                candidates.append(self._candidate(strategy, tensors))
+                yield self._candidate(strategy, tensors)
             except (CannotRepair, NumericalError) as problem:
-                refusals.append(Refusal(strategy.name, str(problem)))
-        return sorted(candidates, key=lambda one: one.rank), refusals
+                yield Refusal(strategy.name, str(problem))
 
     @torch.no_grad()
     def _candidate(self, strategy: Making[C], tensors: dict[str, Tensor]) -> Candidate:

@@ -76,6 +76,12 @@ class Lesson:
         pixels = None if self.pixels is None else self.pixels[rows]
         return Lesson(pixels, self.features[rows], self.targets[rows])
 
+    def and_also(self, other: Lesson) -> Lesson:
+        """Both, of pictures that were kept and of indices."""
+        pixels = torch.cat([self.shown, other.shown])
+        features = torch.cat([self.features, other.features])
+        return Lesson(pixels, features, torch.cat([self.targets, other.targets]))
+
     def some(self, most: int, generator: torch.Generator) -> Lesson:
         """So many of them at most, drawn."""
         rows = torch.randperm(len(self), generator=generator)[:most]

@@ -7,7 +7,9 @@ about the pairs is written beside the report, and all of them are used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,8 +25,8 @@ from inspector.probes.pairs import Pairs
 from inspector.repair.encoders.case import Accused
 from inspector.repair.encoders.choosing import strategies_for
 from inspector.repair.encoders.screen import screened
-from inspector.repair.strategy import Labelled
-from inspector.repair.tournament import Candidate, Refusal, Tournament
+from inspector.repair.strategy import CannotRepair, Labelled
+from inspector.repair.tournament import Making, Tournament
 from inspector.report import Evidence
 from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
@@ -66,7 +68,7 @@ class EncoderCheck(RepairCheck):
                 )
         super().run(evidence)
 
-    def _copies(self, found: ClassOutcome) -> tuple[list[Candidate], list[Refusal]]:
+    def _contest(self, found: ClassOutcome) -> tuple[Tournament[Any], Sequence[Making[Any]]]:
         prepared = self._prepared
         delivered = Delivered.read(
             self._reading, self._canonical, prepared.request.manifest, self._backbone
@@ -75,7 +77,7 @@ class EncoderCheck(RepairCheck):
         with torch.no_grad():
             difference = delivered.classifier(pixels) - prepared.classifier(pixels)
         if float(difference.abs().max()) > _SAME:
-            return [], [Refusal("every strategy", _OTHER)]
+            raise CannotRepair(_OTHER)
         teaching, measuring = prepared.teaching, prepared.measuring
         case = Accused(
             delivered, found.target, trigger_of(found), _pairs(delivered, prepared, teaching),
@@ -90,7 +92,7 @@ class EncoderCheck(RepairCheck):
             self._seed,
             delivered.rounded,
         )
-        return judges.run(strategies_for(self._backbone), self._begun)
+        return judges, strategies_for(self._backbone)
 
 
 def _pairs(delivered: Delivered, prepared: Prepared, teaching: LabelledSet) -> Pairs:

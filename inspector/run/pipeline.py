@@ -107,8 +107,7 @@ def _run(
             evidence.limits.append(f"Pairs clean encoders only; for {prepared.family} none serve.")
         if request.repair and why_not is not None:
             evidence.limits.append(f"The model cannot be repaired: {why_not}.")
-        is_wanted = verdict_of(evidence) in ("backdoored", "suspicious")
-        if request.repair and why_not is None and is_wanted:
+        if request.repair and why_not is None and _may_be_attacked(evidence):
             with meter.stage("repair"):
                 where = prepared, stages, out, reading.artifact.sha256 or ""
                 check = (
@@ -131,6 +130,13 @@ def _run(
         evidence.budget = budget_of(prepared.classifier, meter.seconds)
     else:
         evidence.budget["seconds"] = round(meter.seconds, 3)
+
+
+def _may_be_attacked(evidence: Evidence) -> bool:
+    """Whether somebody is suspected, or a model that was understood could not be cleared."""
+    if evidence.calibration is None and evidence.assembly != "unverified":
+        return True
+    return verdict_of(evidence) in ("backdoored", "suspicious")
 
 
 def _device(name: str) -> str:

@@ -1,15 +1,16 @@
 """A repair of the suspect of a finished search: a tournament of copies, and what the best one is.
 
+Where nobody is suspected, as nothing could be proved, the class that leads takes a suspect's place.
+
 The copies' tensors are rounded to the types in which they are delivered, and judged as that. The
 first of them is searched as the delivered model was, every class again with another seed; where it
-fails, the next that could still pass is, with the same seed. The one of the best word is delivered,
-the first of equals. How copies are made, judged and named lies in `inspector.repair`.
+fails, the next that could still pass is, with the same seed (`rounds`). The one of the best word is
+delivered, the first of equals. How copies are made, judged and named lies in `inspector.repair`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +18,28 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inspector.detection.effects import encode_clean
-from inspector.detection.judgement import Judgement
 from inspector.detection.seeds import derive_seed
 from inspector.detection.testing import ClassOutcome
 from inspector.detection.triggers import Trigger
-from inspector.repair.acceptance import (
-    BEST_FIRST,
-    MOST_SEARCHED,
-    Outcome,
-    Shown,
-    outcome_of,
-)
+from inspector.repair.acceptance import Shown, outcome_of
 from inspector.repair.arithmetic import TaskArithmetic
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByLabels
-from inspector.repair.strategy import Case, Labelled, Strategy
-from inspector.repair.tournament import Candidate, Refusal, Tournament
+from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels
+from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
+from inspector.repair.tournament import Candidate, Making, Tournament
 from inspector.repair.unlearn import Unlearning
 from inspector.report import Evidence, Target
+from inspector.run.flops import operations
 from inspector.run.pictures import KeptFile
 from inspector.run.prepare import Prepared
+from inspector.run.rounds import Rounds, Searched
 from inspector.run.stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
 STRATEGIES: tuple[Strategy, ...] = (
-    ByLabels(), ByAnswers(), ReAlignment(), Unlearning(), TaskArithmetic(),
+    ByBoth(), ByLabels(), ByAnswers(), ReAlignment(), Unlearning(), TaskArithmetic(),
 )  # fmt: skip
 _NONE_MADE = "The model could not be repaired: "
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A copy, what a search of every class says of it, and the word for both.
-
-    `outcomes`: of every class.
-    """
-
-    copy: Candidate
-    judgement: Judgement
-    outcomes: Sequence[ClassOutcome]
-    word: Outcome
-
-    def to_json(self) -> dict[str, Any]:
-        """As the report's table has it."""
-        return {
-            "score": self.judgement.score,
-            "is_suspicious": _is_suspicious(self.judgement),
-        }
 
 
 class RepairCheck:
@@ -82,29 +58,39 @@ class RepairCheck:
             BudgetExceeded, NumericalError: a copy could not be searched to the end. Where it is the
                 first, nothing is kept; else what was said of the first stands.
         """
-        suspect = evidence.confirmed or evidence.suspect
-        assert suspect is not None
+        suspect = evidence.confirmed or evidence.suspect or self._stages.leading
         self._expect_search()
-        candidates, refusals = self._copies(_of(suspect, self._stages.test.outcomes))
-        if not candidates:
-            evidence.limits += [_NONE_MADE + one.reason for one in refusals]
-            return
-        searched: list[Searched] = []
+        flops = self._flops
         try:
-            for one in self._searched(candidates):
-                searched.append(one)
+            tournament, strategies = self._contest(_of(suspect, self._stages.test.outcomes))
+        except CannotRepair as problem:
+            evidence.limits.append(_NONE_MADE + str(problem))
+            return
+        rounds = Rounds(tournament, self._search, self._begun)
+        try:
+            rounds.run(strategies)
         finally:
-            if searched:
-                best = min(searched, key=lambda one: BEST_FIRST.index(one.word))
+            if (best := rounds.best) is not None:
                 evidence.repair = self._told(best, suspect, evidence.score) | {
-                    "copies_searched": len(searched),
-                    "candidates": _table([*candidates, *refusals], searched),
+                    "copies_searched": len(rounds.searched),
+                    "flops": self._flops - flops,
+                    "candidates": rounds.table(),
                 }
                 self._keep(best.copy.tensors, evidence)
+        if best is None:
+            evidence.limits += [_NONE_MADE + one.reason for one in rounds.refusals]
 
-    def _copies(self, found: ClassOutcome) -> tuple[list[Candidate], list[Refusal]]:
-        """The copies, best first, and who made none."""
-        return self._tournament(found).run(STRATEGIES, self._begun)
+    def _contest(self, found: ClassOutcome) -> tuple[Tournament[Any], Sequence[Making[Any]]]:
+        """Who judges the copies, and who makes them. Raises CannotRepair."""
+        # Answers alone know less than answers and labels.
+        has_labels = len(self._prepared.teaching) > 0
+        strategies = [one for one in STRATEGIES if not (has_labels and isinstance(one, ByAnswers))]
+        return self._tournament(found), strategies
+
+    @property
+    def _flops(self) -> int:
+        classifier = self._prepared.classifier
+        return operations(classifier, classifier.work)
 
     def _expect_search(self) -> None:
         self._stages.meter.expect(self._stages.test.units(len(self._prepared.targets)))
@@ -144,27 +130,18 @@ class RepairCheck:
             for name, tensor in tensors.items()
         }
 
-    def _searched(self, candidates: Sequence[Candidate]) -> Iterator[Searched]:
-        """The first copy, and as long as they fail the next ones that may yet pass.
+    def _search(self, copy: Candidate, number: int) -> Searched:
+        """Every class, with the same seed whatever the number of the copy.
 
         Raises BudgetExceeded or NumericalError.
         """
-        first, *others = candidates
-        hopeful = [one for one in others if not one.judged.is_failed]
-        for number, copy in enumerate([first, *hopeful][:MOST_SEARCHED]):
-            if number:
-                self._expect_search()
-                self._begun(f"the next copy, by {copy.strategy}")
-            one = self._search(copy)
-            yield one
-            if one.word != "failed":
-                return
-
-    def _search(self, copy: Candidate) -> Searched:
         prepared = self._prepared
+        if number:
+            self._expect_search()
+            self._begun(f"the next copy, by {copy.strategy}")
         test = self._stages.testing(self._seed, classifier=copy.classifier)
         judgement = test.run(prepared.targets, self._stages.meter)
-        shown = Shown(copy.judged, _is_suspicious(judgement), prepared.is_exhaustive)
+        shown = Shown(copy.judged, not judgement.is_calm, prepared.is_exhaustive)
         return Searched(copy, judgement, test.outcomes, outcome_of(shown))
 
     def _told(self, best: Searched, suspect: Target, score: float | None) -> dict[str, Any]:
@@ -184,7 +161,7 @@ class RepairCheck:
             "after": _of(suspect, best.outcomes).to_json()
             | {
                 "score": best.judgement.score,
-                "is_suspicious": _is_suspicious(best.judgement),
+                "is_suspicious": best.is_suspicious,
                 "excess_asr_of_the_old_trigger": judged.excess_asr,
             },
             "agreement": judged.agreement,
@@ -197,18 +174,6 @@ class RepairCheck:
         save_file(tensors, path, {"parent_sha256": self._parent})
         kept = KeptFile.at(path, "application/octet-stream", "tensors changed by the repair")
         evidence.artifacts.append(kept.to_json())
-
-
-def _table(
-    rows: Sequence[Candidate | Refusal], searched: Sequence[Searched]
-) -> list[dict[str, Any]]:
-    """A row a strategy, and what the search of its copy said."""
-    said = {one.copy.strategy: one.to_json() for one in searched}
-    return [row.to_json() | {"searched": said.get(row.strategy)} for row in rows]
-
-
-def _is_suspicious(judgement: Judgement) -> bool:
-    return not judgement.is_calm
 
 
 def _of(target: Target, outcomes: Sequence[ClassOutcome]) -> ClassOutcome:

@@ -35,9 +35,13 @@ _DRAWN_ON = 64
 
 
 class SearchStages:
-    """State shared by the stages; `test` has one outcome per target."""
+    """State shared by the stages; `leading` is the target of the highest score.
+
+    `test` has one outcome per target.
+    """
 
     test: Test
+    leading: Target
 
     def __init__(self, prepared: Prepared, evidence: Evidence, meter: Meter, out: Path) -> None:
         self.prepared, self.evidence, self.meter, self._out = prepared, evidence, meter, out
@@ -124,8 +128,8 @@ class SearchStages:
         evidence.per_class = [self._row(outcome) for outcome in outcomes]
         for row, score in zip(evidence.per_class, judgement.per_class, strict=True):
             row["score"] = score
-        suspect = self._target(self._most_suspicious(judgement))
-        evidence.suspect = suspect if judgement.warned else None
+        self.leading = self._target(self._most_suspicious(judgement))
+        evidence.suspect = self.leading if judgement.warned else None
 
     def _most_suspicious(self, judgement: Judgement) -> int:
         """Of those that were searched, as there is a trigger to show and to repair with."""

@@ -29,15 +29,16 @@ from inspector.clip.classifier import Classifier
 from inspector.clip.learned import Delivered
 from inspector.detection.inversion import SearchConfig, invert, prepare
 from inspector.detection.triggers import Added
+from inspector.manifest import Manifest
 from inspector.probes.procedural import procedural_probes
 from inspector.profiles import radius
 from inspector.repair.arithmetic import TaskArithmetic
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByLabels
+from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels
 from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.unlearn import Unlearning
 from tests.bench.appended import read, write
-from tests.support.assembling import delivered
+from tests.support.assembling import delivered, manifest_in
 from tests.zoo.attacks import Plant, TrainingSet, success
 from tests.zoo.build import FINISHED, Plan, build, effort_of, lesson_of, load_task, save, start_of
 from tests.zoo.encoding import classes_of
@@ -48,7 +49,7 @@ POOL, LABELLED = 500, 16
 """Unlabelled pictures in all, and labelled ones a class."""
 OF_THE_TASK, BUILT_IN = "task", "builtin"
 STRATEGIES: tuple[Strategy, ...] = (
-    Unlearning(), ByAnswers(), ByLabels(), ReAlignment(), TaskArithmetic(),
+    Unlearning(), ByAnswers(), ByLabels(), ByBoth(), ReAlignment(), TaskArithmetic(),
 )  # fmt: skip
 FIELDS = (
     "model", "pictures", "poison", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",
@@ -63,6 +64,7 @@ class Subject:
     """A delivered model, what its attacker planted (nothing in honest ones), and test pictures."""
 
     plan: Plan
+    manifest: Manifest
     classifier: Classifier
     target: int
     plants: Sequence[Plant]
@@ -89,7 +91,10 @@ def subject_of(folder: Path, backbone: Backbone) -> Subject:
         built = build(backbone, plan, folder.parent)
         _, test = load_task(task, plan.seed, backbone.image_size)
         target = int(built.truth["target"])
-        return Subject(plan, built.classifier.requires_grad_(False), target, built.plants, test)
+        if not (folder / FINISHED).exists():
+            save(built, backbone, folder)
+        classifier = built.classifier.requires_grad_(False)
+        return Subject(plan, manifest_in(folder), classifier, target, built.plants, test)
     if not (folder / FINISHED).exists():
         save(build(backbone, plan, folder.parent), backbone, folder)
     classifier = delivered(folder, backbone)
@@ -97,7 +102,7 @@ def subject_of(folder: Path, backbone: Backbone) -> Subject:
     told = json.loads((folder / FINISHED).read_text())["target"]
     target = start_of(plan, len(classifier.classnames))[0] if told is None else told
     lesson, _ = lesson_of(classifier, Lesson(train, test), plan, target)
-    return Subject(plan, classifier, target, lesson.plants, lesson.test)
+    return Subject(plan, manifest_in(folder), classifier, target, lesson.plants, lesson.test)
 
 
 def rows_of(

@@ -18,6 +18,7 @@ from inspector.profiles import PROFILES, Profile
 from inspector.progress import Meter
 from inspector.repair.strategy import Case
 from inspector.run import repair_check
+from inspector.run.rounds import NOT_NEEDED
 from tests.support.small import SMALL
 from tests.unit.inspector.run.test_pipeline import Bench, ids, scores, statuses
 from tests.unit.inspector.run.test_repair_check import (
@@ -88,10 +89,33 @@ def test_a_copy_that_does_not_fail_is_the_only_one_that_is_searched(
         "anew", "unproved", 1,
     )  # fmt: skip
     calm = {"score": CALM, "is_suspicious": False}
-    assert rows_of(report) == {"anew": calm, "kept": None, "wrecked": None}
+    assert rows_of(report) == {"anew": calm, "wrecked": None, "kept": None}
     by_name = {row["strategy"]: row for row in told["candidates"]}
-    assert [row["keeps_weights"] for row in by_name.values()] == [False, True, True]
-    assert all(row["is_within_bars"] for row in by_name.values()), "no picture is of the task"
+    anew = by_name.pop("anew")
+    assert (anew["keeps_weights"], anew["is_within_bars"], anew["reason"]) == (False, True, None)
+    assert {row["reason"] for row in by_name.values()} == {NOT_NEEDED}
+    assert 0 < told["flops"] < report["budget"]["flops"]
+
+
+def test_copies_that_keep_weights_are_made_where_none_that_keeps_nothing_passes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def noted(name: str, keeps_weights: bool) -> Made:
+        return Made(lambda case: made.append(name) or as_it_was(case), name, keeps_weights)  # type: ignore[func-returns-value]
+
+    both = noted("kept", True), noted("anew", False)
+    monkeypatch.setattr(repair_check, "STRATEGIES", both)
+    scores(monkeypatch, *BEFORE, *FAILS, CALM)
+    assert bench.inspect(repair=True)["repair"]["strategy"] == "kept"
+    assert made == ["anew", "kept"]
+
+    made.clear()
+    moving(monkeypatch, 0.2)  # Over the bar: it is not even searched before others are made.
+    scores(monkeypatch, *BEFORE, CALM)
+    told = bench.inspect(repair=True)["repair"]
+    assert (made, told["strategy"], told["outcome"]) == (["anew", "kept"], "anew", "failed")
 
 
 def test_where_the_first_fails_the_next_is_searched_and_delivered_if_its_word_is_better(
@@ -162,7 +186,8 @@ def test_pictures_of_the_task_tell_that_a_copy_is_another_model(
     told = repaired(bench, monkeypatch, CALM, strange, KEPT, **wish)["repair"]
     rows = {row["strategy"]: row["is_within_bars"] for row in told["candidates"]}
     assert list(rows) == (["kept", "strange"] if is_of_task else ["strange", "kept"])
-    assert rows == {"kept": True, "strange": not is_of_task}
+    assert rows["kept"] is (True if is_of_task else None), "not made where the other passes"
+    assert rows["strange"] is not is_of_task
     assert told["agreement"] == told["candidates"][0]["agreement"]
 
 

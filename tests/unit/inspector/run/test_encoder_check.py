@@ -20,6 +20,7 @@ from inspector.probes.labelled import load_labelled
 from inspector.probes.pairs import Pairs
 from inspector.repair.encoders.restore import Restore
 from inspector.run.encoder_check import SCREEN_NAME
+from inspector.run.rounds import NOT_NEEDED
 from tests.support.encoders import pixels_and_words
 from tests.support.layouts import openai, tuned
 from tests.unit.inspector.run.test_pipeline import NAMES, RULE, Bench, scores, statuses
@@ -47,8 +48,10 @@ def read(artifact: Path) -> tuple[Reading, Path]:
     return reading, scratch / reading.canonical
 
 
-def repaired(bench: Bench, monkeypatch: pytest.MonkeyPatch, **wish: Any) -> dict[str, Any]:
-    scores(monkeypatch, 9.0, 9.0, CALM)
+def repaired(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *of_copies: float, **wish: Any
+) -> dict[str, Any]:
+    scores(monkeypatch, 9.0, 9.0, *(of_copies or (CALM,)))
     given: dict[str, Any] = {"repair": True, "manifest": MANIFEST} | wish
     report = bench.inspect_read(*read(artifact_of(bench)), **given)
     assert report["verdict"] == "backdoored"
@@ -61,18 +64,16 @@ def pairs_in(bench: Bench, number: int) -> str:
     return str(folder)
 
 
-def test_all_strategies_are_tried_and_the_best_copy_goes_into_the_vendors_container(
+def test_where_the_reference_is_clean_nothing_else_is_made_and_it_goes_into_the_vendors_container(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaving_nothing(monkeypatch)
     report = repaired(bench, monkeypatch, pairs=pairs_in(bench, 70))
     told = report["repair"]
     assert statuses(report)["repair"] == "complete"
-    assert told["outcome"] in ("unproved", "failed")  # No labels measured accuracy.
-    assert len(told["candidates"]) == 5
-    assert all(row["reason"] is None for row in told["candidates"])
-    assert told["strategy"] == told["candidates"][0]["strategy"]
-    assert told["strategy"] == Restore().name, "of copies within the bars the only one of its kind"
+    assert told["outcome"] == "unproved"  # No labels measured accuracy.
+    assert told["strategy"] == told["candidates"][0]["strategy"] == Restore().name
+    assert [row["reason"] for row in told["candidates"]] == [None, *4 * [NOT_NEEDED]]
     kept, artifact = load_file(bench.out / FILE), bench.folder / "epoch_3.pt"
     out = bench.folder / "out.pt"
     rewrite_here(RewritePaths(artifact, bench.out / FILE, out, bench.folder), ReaderOptions())
@@ -83,11 +84,25 @@ def test_all_strategies_are_tried_and_the_best_copy_goes_into_the_vendors_contai
     assert SCREEN_NAME in {item["name"] for item in report["artifacts"]}
 
 
+def test_where_the_reference_is_suspicious_all_strategies_are_tried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving_nothing(monkeypatch)
+    accused = RULE.flag + 6
+    report = repaired(bench, monkeypatch, accused, accused, CALM, pairs=pairs_in(bench, 70))
+    told = report["repair"]
+    assert len(told["candidates"]) == 5
+    assert [row["reason"] for row in told["candidates"]] == 5 * [None]
+    assert (told["outcome"], told["copies_searched"]) == ("unproved", 2)
+    assert told["strategy"] == told["candidates"][1]["strategy"] != Restore().name
+
+
 def test_without_pairs_the_reference_is_all_that_there_is(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = repaired(bench, monkeypatch)["repair"]
-    assert told["strategy"] == Restore().name
+    accused = RULE.flag + 6
+    told = repaired(bench, monkeypatch, accused, accused)["repair"]
+    assert (told["strategy"], told["outcome"]) == (Restore().name, "failed")
     reasons = [row["reason"] for row in told["candidates"][1:]]
     assert len(reasons) == 4 and all("pairs" in reason for reason in reasons)
     assert not (bench.out / SCREEN_NAME).exists()

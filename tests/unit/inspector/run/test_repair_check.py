@@ -24,7 +24,7 @@ from inspector.progress import Meter
 from inspector.repair import tuning
 from inspector.repair.acceptance import FEWEST_MEASURED
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByLabels
+from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels
 from inspector.repair.strategy import Case, Strategy
 from inspector.repair.tuning import Effort
 from inspector.repair.unlearn import Unlearning
@@ -173,6 +173,38 @@ def test_labels_teach_what_is_derived_anew(bench: Bench, monkeypatch: pytest.Mon
     assert case.labelled is not None
     assert case.labelled.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert told["accuracy"]["pictures"] == 6
+
+
+def test_answers_alone_are_not_learned_from_where_there_are_labels(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving_nothing(monkeypatch)
+    brief = Effort(2, 8)
+    every = ByBoth(brief), ByLabels(brief), ByAnswers(brief), NOTHING
+    given = str(labelled(bench, 4))
+    told = repaired(bench, monkeypatch, AFTER["calm"], *every, labelled=given)["repair"]
+    names = {row["strategy"] for row in told["candidates"]}
+    assert names == {one.name for one in every} - {ByAnswers().name}
+    told = repaired(bench, monkeypatch, AFTER["calm"], *every)["repair"]
+    reasons = {row["strategy"]: row["reason"] for row in told["candidates"]}
+    wanted = "no labelled pictures were given"
+    assert reasons[ByBoth().name] == reasons[ByLabels().name] == wanted
+
+
+def test_what_could_not_be_cleared_is_repaired_and_what_is_clean_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a bank a quiet model is neither; the class that leads takes a suspect's place."""
+    monkeypatch.setattr(repair_check, "STRATEGIES", (NOTHING,))
+    scores(monkeypatch, AFTER["calm"])
+    report = bench.inspect({"conditioned": True}, repair=True)
+    assert (report["verdict"], report["repair"]) == ("clean", None)
+    assert statuses(report)["repair"] == "not-needed"
+    monkeypatch.setattr("inspector.run.stages.found", lambda *_: None)
+    report = bench.inspect({"conditioned": True}, repair=True)
+    assert report["verdict"] == "inconclusive"
+    assert report["target"] is None
+    assert report["repair"]["target"]["index"] == 1
 
 
 def test_where_no_copy_can_be_made_it_is_said_why(
