@@ -161,7 +161,7 @@ def _repair(case: Case) -> Markup | str:
     if not repair:
         if case.kind.name in ACCUSING:
             return "No repair was asked for. Ask for one, or for a new model."
-        return "No: only a file that was searched and accused can be repaired."
+        return "No copy was made: none was asked for, or the file was not searched to the end."
     after = table(repair.get("after"))
     told = say(
         "After it the old trigger moves {left} more pictures to the class than no trigger does; "

@@ -1,8 +1,9 @@
 """The copies of one case, made as far as they are needed, and which of them are searched in full.
 
-Copies that hold nothing of the vendor's tuned weights are made first: where one of them is within
-the bars and a search of every class finds nothing in it, none that keeps weights could take its
-place, and none is made. That is most of what a repair would cost.
+Copies that hold nothing of the vendor's tuned weights are made first, one after the other: where
+one is within the bars and a search of every class finds nothing in it, that is all. Else those that
+keep weights are made, too, and stand in the order of `inspector.repair.tournament`. Each copy that
+is not made saves about what a search costs, and none of them could take the place of the first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from inspector.detection.testing import ClassOutcome
 from inspector.repair.acceptance import BEST_FIRST, MOST_SEARCHED, Outcome
 from inspector.repair.tournament import C, Candidate, Making, Refusal, Tournament
 
-NOT_NEEDED = "not made: a copy that holds nothing of the delivered weights has not failed"
+NOT_NEEDED = "not made: another that holds nothing of the delivered weights passed"
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,15 @@ class Rounds(Generic[C]):
 
     def run(self, strategies: Sequence[Making[C]]) -> None:
         """Raises BudgetExceeded or NumericalError: a copy could not be searched to the end."""
+        anew = [one for one in strategies if not one.keeps_weights]
         keeping = [one for one in strategies if one.keeps_weights]
-        self._make(one for one in strategies if not one.keeps_weights)
-        self._search_all(one for one in self._ranked if one.judged.is_within_bars)
-        if self._has_passed:
-            self._refusals += [Refusal(one.name, NOT_NEEDED) for one in keeping]
-            return
+        for number, one in enumerate(anew, 1):
+            self._make([one])
+            self._search_all(copy for copy in self._ranked if copy.judged.is_within_bars)
+            if self._has_passed:
+                left = anew[number:] + keeping
+                self._refusals += [Refusal(other.name, NOT_NEEDED) for other in left]
+                return
         self._make(keeping)
         # The first one's figures are told even if it has failed.
         told = [] if self.searched else self._ranked[:1]

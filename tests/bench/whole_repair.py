@@ -34,7 +34,8 @@ from inspector.run.pipeline import Request, inspect_reading
 from inspector.run.repair_check import REPAIRED_NAME
 from tests.bench.appended import read, write
 from tests.bench.repair import Subject, poisoned_pool, subject_of
-from tests.zoo.build import PHOTO_CROPS, load_task
+from tests.support.assembling import delivered
+from tests.zoo.build import FINISHED, PHOTO_CROPS, load_task
 from tests.zoo.make import backbone_named
 from tests.zoo.pictures import write as write_pictures
 from tests.zoo.tasks import TASKS
@@ -46,11 +47,12 @@ ACCEPTED = ("repaired", "unproved")
 FIELDS = (
     "model", "given", "poison", "verdict", "is_right", "word", "strategy", "searched",
     "score_before", "score_after", "accuracy_before", "accuracy_after", "excess_before",
-    "excess_after", "told_before", "told_after", "agreement", "again", "again_score",
+    "excess_after", "excess_honest", "told_before", "told_after", "agreement", "again", "again_score",
     "cost", "seconds", "refused",
 )  # fmt: skip
 """`told_*`: accuracy as the report has it; `is_right`: whether the class that is accused is the
-attacker's; `cost`: of the repair, in operations of the inspection."""
+attacker's; `cost`: of the repair, in operations of the inspection; `excess_honest`: what the same trigger takes from an
+honest vendor's model of the same task and seed, where that is built."""
 Row = dict[str, object]
 
 
@@ -67,7 +69,7 @@ def row_of(subject: Subject, folder: Path, given: str, poison: float) -> Row:
         with patch.object(pipeline, "_may_be_attacked", lambda _: True):
             report = inspected(artifact, subject, room, **asked)
         row: Row = {"model": folder.name, "given": given, "poison": poison or ""}
-        row |= told_by(subject, report)
+        row |= told_by(subject, folder, report)
         if report["repair"] is not None:
             repaired = room / artifact.name
             rewrite_artifact(artifact, room / REPAIRED_NAME, repaired)
@@ -87,11 +89,12 @@ def judged(subject: Subject, repaired: Path, others: Path, room: Path) -> Row:
     }  # fmt: skip
 
 
-def told_by(subject: Subject, report: dict[str, Any]) -> Row:
+def told_by(subject: Subject, folder: Path, report: dict[str, Any]) -> Row:
     """What the report says, and what the delivered model does."""
     accuracy, excess = subject.figures(subject.classifier)
     found, told = report["target"], report["repair"]
     row: Row = {
+        "excess_honest": _text(honest_excess(subject, folder)),
         "verdict": report["verdict"], "score_before": _text(report["score"]),
         "is_right": found and found["index"] in {one.target for one in subject.plants},
         "accuracy_before": _text(accuracy), "excess_before": _text(excess),
@@ -105,6 +108,14 @@ def told_by(subject: Subject, report: dict[str, Any]) -> Row:
         "told_before": _text(measured.get("before")), "told_after": _text(measured.get("after")),
         "cost": _text(told["flops"] / (report["budget"]["flops"] - told["flops"])),
     }  # fmt: skip
+
+
+def honest_excess(subject: Subject, folder: Path) -> float | None:
+    """Of the attacker's trigger where nobody taught it: no repair can be asked to leave less."""
+    sibling = folder.with_name(f"{subject.plan.task}-{subject.plan.seed}-clean")
+    if not (sibling / FINISHED).exists():
+        return None
+    return subject.figures(delivered(sibling, subject.classifier.backbone))[1]
 
 
 def pool_of(subject: Subject, apart: int) -> Tensor:
@@ -173,6 +184,9 @@ def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
         attacked = [row for row in every if row["excess_before"]]
         words = Counter(row["word"] or "none" for row in attacked)
         yield f"{name}: {len(attacked)} attacked models: {told(words)}"
+        if honest := [float(row["excess_honest"]) for row in attacked if row["excess_honest"]]:
+            said = f"{fmean(honest):.3f} (worst {max(honest):.3f})"
+            yield f"{name}: the same triggers take from {len(honest)} honest models {said}"
         accepted = [row for row in attacked if row["word"] in ACCEPTED]
         if accepted:
             yield f"{name}: accepted: {_figures(accepted)}"
@@ -187,8 +201,8 @@ def summary(rows: Sequence[dict[str, str]]) -> Iterator[str]:
         if accepted:
             costs = median(float(row["cost"]) for row in accepted)
             yield f"{name}: inspected anew: {told(again)}; cost of a repair in the median {costs:.2f} inspections"
-        if honest := [row for row in every if not row["excess_before"] and row["word"]]:
-            yield f"{name}: {len(honest)} honest: accuracy by {_change(honest)}"
+        if clean := [row for row in every if not row["excess_before"] and row["word"]]:
+            yield f"{name}: {len(clean)} honest: accuracy by {_change(clean)}"
 
 
 def told(counts: Counter[str]) -> str:
