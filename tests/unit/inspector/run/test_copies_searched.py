@@ -97,25 +97,47 @@ def test_a_copy_that_does_not_fail_is_the_only_one_that_is_searched(
     assert 0 < told["flops"] < report["budget"]["flops"]
 
 
-def test_copies_that_keep_weights_are_made_where_none_that_keeps_nothing_passes(
+@pytest.mark.parametrize(
+    ("of_copies", "made", "outcome"),
+    [
+        ((CALM,), ["first"], "unproved"),
+        ((*FAILS, CALM), ["first", "second"], "unproved"),
+        ((*FAILS, *FAILS), ["first", "second", "kept"], "failed"),
+    ],
+)
+def test_copies_are_made_until_one_passes_and_those_that_keep_weights_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch,
+    of_copies: tuple[float, ...], made: list[str], outcome: str,
+) -> None:  # fmt: skip
+    noted: list[str] = []
+
+    def noting(name: str, keeps_weights: bool) -> Made:
+        def make(case: Case) -> dict[str, Tensor]:
+            noted.append(name)
+            return as_it_was(case)
+
+        return Made(make, name, keeps_weights)
+
+    every = noting("kept", True), noting("first", False), noting("second", False)
+    monkeypatch.setattr(repair_check, "STRATEGIES", every)
+    scores(monkeypatch, *BEFORE, *of_copies)
+    told = bench.inspect(repair=True)["repair"]
+    assert noted == made
+    assert (told["outcome"], told["copies_searched"]) == (outcome, min(2, len(made)))
+    assert told["strategy"] == ("second" if len(made) == 2 else "first")
+    left = {row["strategy"] for row in told["candidates"] if row["reason"] == NOT_NEEDED}
+    assert left == {one.name for one in every} - set(made)
+
+
+def test_a_copy_over_a_bar_is_not_searched_before_others_are_made(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[str] = []
-
-    def noted(name: str, keeps_weights: bool) -> Made:
-        return Made(lambda case: made.append(name) or as_it_was(case), name, keeps_weights)  # type: ignore[func-returns-value]
-
-    both = noted("kept", True), noted("anew", False)
-    monkeypatch.setattr(repair_check, "STRATEGIES", both)
-    scores(monkeypatch, *BEFORE, *FAILS, CALM)
-    assert bench.inspect(repair=True)["repair"]["strategy"] == "kept"
-    assert made == ["anew", "kept"]
-
-    made.clear()
-    moving(monkeypatch, 0.2)  # Over the bar: it is not even searched before others are made.
+    moving(monkeypatch, 0.2)
+    monkeypatch.setattr(repair_check, "STRATEGIES", (Made(as_it_was, "anew", False), KEPT))
     scores(monkeypatch, *BEFORE, CALM)
     told = bench.inspect(repair=True)["repair"]
-    assert (made, told["strategy"], told["outcome"]) == (["anew", "kept"], "anew", "failed")
+    assert [row["reason"] for row in told["candidates"]] == [None, None]
+    assert (told["strategy"], told["outcome"]) == ("anew", "failed")
 
 
 def test_where_the_first_fails_the_next_is_searched_and_delivered_if_its_word_is_better(
