@@ -213,6 +213,16 @@ def test_no_sentence_runs_into_the_next(name: str) -> None:
         assert re.findall(r"[a-z0-9]\.[A-Z]", text) == [], text
 
 
+def test_a_copy_of_a_file_that_nobody_accuses_is_told_as_that() -> None:
+    """Without a bank a model may be neither accused nor cleared, and a copy is made all the same."""
+    unaccused = Stored("repaired").page(verdict="inconclusive", target=None)
+    words = Seen.of(unaccused).below("repair")
+    assert "Nobody is accused, and the file could not be cleared either" in words
+    assert "without the trigger towards" not in words
+    accused = Seen.of(Stored("repaired").page()).below("repair")
+    assert "without the trigger towards" in accused and "Nobody is accused" not in accused
+
+
 def test_a_repair_whose_accuracy_was_measured_tells_it_with_its_bound() -> None:
     told: dict[str, Any] = {
         "outcome": "repaired", "succeeded": True,
