@@ -1,11 +1,18 @@
 """Re-derivation: tune a prompt of the delivered one's kind anew, from trusted words.
 
-What comes out has nothing of the vendor's weights but what its labels carry. It needs no trigger,
-and is therefore what can be offered where a backdoor cannot be detected at all. True labels carry
-nothing; pseudo-labels of a poisoned prompt may carry some of the backdoor and are filtered
+What comes out has nothing of the vendor's weights but what its labels carry. It needs no right
+accusation, and is therefore what can be offered where a backdoor cannot be detected. True labels
+carry nothing; pseudo-labels of a poisoned prompt may carry some of the backdoor and are filtered
 (`filtering`), and then asked of two copies that are taught from disjoint halves: a picture stays
 where both say what its label says, of which one has not seen it (after confident learning,
 Northcutt et al., JAIR 2021). What is mislabelled alone of its kind is not learned from others.
+
+Some triggers move honest prompts, too, as they were made on the zero-shot classifier: a prompt that
+is only tuned anew keeps 0.19 of one, an honest vendor's 0.19. Every picture is therefore also shown
+under each trigger that was reconstructed on the delivered model, with the label that it has: what
+re-alignment does to the vendor's prompt (arXiv 2604.09101), done to a fresh one. Experiment 59.
+Where prompts stand in the image encoder too few pictures can be shown for that.
+
 That a poisoned model's hard labels on clean pictures pass little of a backdoor on is what
 distillation defences rest on (Li et al., ICLR 2021; Pang et al., CVPR 2023). Experiment 54.
 """
@@ -18,8 +25,10 @@ import torch
 from torch import Tensor
 
 from inspector.repair.strategy import CannotRepair, Case
-from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, taught
+from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, joined, taught
 
+CLEAN = 3
+"""Times that a picture is shown without a trigger, for once under each of `Case.triggers`."""
 FEWEST_CLASSES = 2
 """Of which there must be pictures to learn from; one class alone teaches nothing."""
 HALF_SHARE = 0.25
@@ -39,7 +48,7 @@ class ByLabels:
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        return _derived(case, by_labels(case), self.effort)
+        return _derived(case, _hardened(case, by_labels(case)), self.effort)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class ByAnswers:
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
         lesson = shared(case, case.trusted, self.effort)
-        return _derived(case, lesson, self.effort)
+        return _derived(case, _hardened(case, lesson), self.effort)
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class ByBoth:
         """See `Strategy.tensors`."""
         true = by_labels(case)
         answers = shared(case, case.trusted, self.effort)
-        return _derived(case, answers.and_also(true), self.effort)
+        return _derived(case, _hardened(case, answers.and_also(true)), self.effort)
 
 
 def by_labels(case: Case) -> Lesson:
@@ -107,3 +116,13 @@ def _derived(case: Case, lesson: Lesson, effort: Effort) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(case.seed)
     start, recipe = case.delivered.fresh(generator), effort.recipe(len(lesson))
     return taught(case.delivered, start, lesson, recipe, generator)
+
+
+def _hardened(case: Case, lesson: Lesson) -> Lesson:
+    """The lesson's pictures without a trigger, and under each that was reconstructed."""
+    if case.delivered.is_visual or not len(lesson):
+        return lesson
+    under = [Lesson.of(case.classifier, one(lesson.shown), lesson.targets) for one in case.triggers]
+    generator = torch.Generator().manual_seed(case.seed)
+    every = [lesson] * CLEAN + under
+    return joined(case.delivered, every, len(every), generator)
