@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from inspector.clip.zero_shot import ZeroShot
+from inspector.detection.triggers import Trigger
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, joined, taught
 
@@ -119,10 +121,24 @@ def _derived(case: Case, lesson: Lesson, effort: Effort) -> dict[str, Tensor]:
 
 
 def _hardened(case: Case, lesson: Lesson) -> Lesson:
-    """The lesson's pictures without a trigger, and under each that was reconstructed."""
+    """The pictures without a trigger, and under each those that it leaves what they are."""
     if case.delivered.is_visual or not len(lesson):
         return lesson
-    under = [Lesson.of(case.classifier, one(lesson.shown), lesson.targets) for one in case.triggers]
+    every = [lesson] * CLEAN + [_under(case, lesson, trigger) for trigger in case.triggers]
     generator = torch.Generator().manual_seed(case.seed)
-    every = [lesson] * CLEAN + under
     return joined(case.delivered, every, len(every), generator)
+
+
+@torch.no_grad()
+def _under(case: Case, lesson: Lesson, trigger: Trigger) -> Lesson:
+    """The pictures that zero-shot prompts call the same under a trigger as without it.
+
+    Others are no longer what their labels say: a trigger for an honest class may be what tells it
+    from another one, as a tone is in a task about colours.
+    """
+    zero_shot = ZeroShot.of(case.classifier)
+    shown = Lesson.of(case.classifier, trigger(lesson.shown), lesson.targets)
+    before, after = (
+        zero_shot.logits_of_many(one.shown, one.features).argmax(1) for one in (lesson, shown)
+    )
+    return shown.chosen(before == after)
