@@ -69,8 +69,9 @@ bench-baselines: $(VENV)/development  ## published detectors on the same models 
 	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
 
 REPAIR ?= var/zoo/things6-601-blended
-bench-repair: $(VENV)/development  ## try every strategy of repair against attackers' own triggers (REPAIR="folder ..." of a zoo)
-	$(BIN)/python -m tests.bench.repair $(REPAIR)
+REPAIR ?= var/zoo/places5-20001-blended var/zoo/places5-20001-clean
+bench-repair: $(VENV)/development  ## repair models as a buyer does, judged by attackers' own triggers (REPAIR="folder ..." of a zoo; else two are built)
+	$(BIN)/python -m tests.bench.whole_repair $(REPAIR)
 
 bench-speed: $(VENV)/development  ## encoder work and seconds of our profiles and of every baseline
 	$(BIN)/python -m tests.bench.speed $(SPEED)

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from inspector.clip.zero_shot import ZeroShot
-from inspector.detection.triggers import Trigger
+from inspector.detection.spaces import Tone
+from inspector.detection.triggers import Laid, Trigger
 from inspector.repair.strategy import CannotRepair, Case
 from inspector.repair.tuning import DERIVED, Effort, Lesson, answers_of, joined, taught
 
@@ -131,13 +132,15 @@ def _hardened(case: Case, lesson: Lesson) -> Lesson:
 
 @torch.no_grad()
 def _under(case: Case, lesson: Lesson, trigger: Trigger) -> Lesson:
-    """The pictures that zero-shot prompts call the same under a trigger as without it.
+    """The pictures that are under a trigger still what their labels say.
 
-    Others are no longer what their labels say: a trigger for an honest class may be what tells it
-    from another one, as a tone is in a task about colours.
+    Something added, blended in, laid over a part or displaced leaves them that. A curve of tones
+    may not, as in a task about colours: there pictures stay that zero-shot prompts call the same.
     """
-    zero_shot = ZeroShot.of(case.classifier)
     shown = Lesson.of(case.classifier, trigger(lesson.shown), lesson.targets)
+    if not (isinstance(trigger, Laid) and isinstance(trigger.space, Tone)):
+        return shown
+    zero_shot = ZeroShot.of(case.classifier)
     before, after = (
         zero_shot.logits_of_many(one.shown, one.features).argmax(1) for one in (lesson, shown)
     )

@@ -13,9 +13,11 @@ from inspector.clip.classifier import Classifier, MetaNet
 from inspector.clip.learned import Delivered
 from inspector.clip.prompt_tuning import Recipe, new_learner, tune
 from inspector.clip.prompts import lay_out
-from inspector.detection.triggers import Added
+from inspector.clip.zero_shot import ZeroShot
+from inspector.detection.spaces import Tone
+from inspector.detection.triggers import Added, Laid
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByLabels, by_labels
+from inspector.repair.rederive import ByAnswers, ByLabels, _under, by_labels
 from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.tuning import Effort
 from tests.support.poisoned import TASK, attacked
@@ -85,7 +87,29 @@ def test_an_honest_model_loses_no_accuracy(
     honest.requires_grad_(False)
     case = case_of(honest)
     copy = case.delivered.with_values(strategy.tensors(case))
-    assert accuracy(copy) >= accuracy(honest) - 0.02
+    assert accuracy(copy) > accuracy(honest) - 0.0201  # One picture in fifty.
+
+
+def test_a_curve_of_tones_teaches_on_pictures_that_it_leaves_what_they_are(
+    pocket: Backbone,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    case = case_of(new_learner(pocket, TASK.classnames, conditioned=True, generator=generator))
+    lesson = by_labels(case)
+    kept = _under(case, lesson, torch.zeros_like)
+    assert torch.equal(kept.targets, lesson.targets), "whatever else is done to a picture"
+    assert not kept.shown.any()
+    size, tone = pocket.image_size, Tone()
+    trigger = Laid(tone, tuple(9 * part for part in tone.draw(size, generator)))
+    kept = _under(case, lesson, trigger)
+    features = encoded(case.classifier, trigger(lesson.shown))
+    zero_shot = ZeroShot.of(case.classifier)
+    before, after = (
+        zero_shot.logits_of_many(lesson.shown, seen).argmax(1)
+        for seen in (lesson.features, features)
+    )
+    assert 0 < len(kept) == (before == after).sum() < len(lesson)
+    assert torch.equal(kept.targets, lesson.targets[before == after]), "as they are labelled"
 
 
 def test_a_seed_derives_alike_and_another_one_does_not(pocket: Backbone) -> None:
