@@ -107,10 +107,10 @@ def subject_of(folder: Path, backbone: Backbone) -> Subject:
 
 def rows_of(
     subject: Subject, strategies: Sequence[Strategy] = STRATEGIES, pictures: str = OF_THE_TASK,
-    poison: float = 0.0,
+    poison: float = 0.0, shots: int = LABELLED,
 ) -> Iterator[Row]:  # fmt: skip
-    """A row for each strategy, as it comes."""
-    case, others = case_of(subject, pictures, poison)
+    """A row for each strategy, as it comes; `shots` labelled pictures a class teach."""
+    case, others = case_of(subject, pictures, poison, shots)
     accuracy, excess = subject.figures(subject.classifier)
     said = classes_of(subject.classifier, others)
     for strategy in strategies:
@@ -134,7 +134,9 @@ def rows_of(
         }  # fmt: skip
 
 
-def case_of(subject: Subject, kind: str, poison: float = 0.0) -> tuple[Case, Tensor]:
+def case_of(
+    subject: Subject, kind: str, poison: float = 0.0, shots: int = LABELLED
+) -> tuple[Case, Tensor]:
     """What a strategy may draw on, and further pictures (M, 3, S, S) of the task."""
     plan, classifier = subject.plan, subject.classifier
     size, classes = classifier.backbone.image_size, len(classifier.classnames)
@@ -144,7 +146,7 @@ def case_of(subject: Subject, kind: str, poison: float = 0.0) -> tuple[Case, Ten
     pictures = poisoned_pool(subject, pictures, poison)
     if kind == BUILT_IN:
         pictures = procedural_probes(len(pictures), size)
-    shown, labels = _drawn(plan, 2, size, LABELLED, classes)
+    shown, labels = _drawn(plan, 2, size, shots, classes)
     reach = radius(size, classifier.backbone.sha256)
     generator = torch.Generator().manual_seed(plan.seed)
     objective = prepare(
@@ -216,6 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("var/repair.csv"))
     parser.add_argument("--builtin", action="store_true")
     parser.add_argument("--poison", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument(
+        "--labelled", type=int, default=LABELLED, metavar="N", help="labelled pictures a class"
+    )
     parser.add_argument("--strategies", nargs="*", help="names; all where none are given")
     options = parser.parse_args(arguments)
     pictures = BUILT_IN if options.builtin else OF_THE_TASK
@@ -232,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not left:
             continue
         subject = subject_of(folder, backbone_named(options.backbone))
-        for row in rows_of(subject, left, pictures, options.poison):
+        for row in rows_of(subject, left, pictures, options.poison, options.labelled):
             write(options.out, row, FIELDS)
             print(*(f"{name}={value}" for name, value in row.items()), flush=True)
     for line in summary(read(options.out)):
