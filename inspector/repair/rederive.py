@@ -48,10 +48,11 @@ class ByLabels:
     effort: Effort = DERIVED
     name: str = "re-derivation by labels"
     keeps_weights: bool = False
+    is_hardened: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
-        return _derived(case, _hardened(case, by_labels(case)), self.effort)
+        return _derived(case, by_labels(case), self.effort, self.is_hardened)
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class ByAnswers:
     effort: Effort = DERIVED
     name: str = "re-derivation by answers"
     keeps_weights: bool = False
+    is_hardened: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
         lesson = shared(case, case.trusted, self.effort)
-        return _derived(case, _hardened(case, lesson), self.effort)
+        return _derived(case, lesson, self.effort, self.is_hardened)
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ class ByBoth:
     effort: Effort = DERIVED
     name: str = "re-derivation by answers and labels"
     keeps_weights: bool = False
+    is_hardened: bool = True
 
     def tensors(self, case: Case) -> dict[str, Tensor]:
         """See `Strategy.tensors`."""
         true = by_labels(case)
         answers = shared(case, case.trusted, self.effort)
-        return _derived(case, _hardened(case, answers.and_also(true)), self.effort)
+        return _derived(case, answers.and_also(true), self.effort, self.is_hardened)
 
 
 def by_labels(case: Case) -> Lesson:
@@ -112,10 +115,23 @@ def shared(case: Case, lesson: Lesson, effort: Effort) -> Lesson:
     return lesson.chosen(is_shared)
 
 
-def _derived(case: Case, lesson: Lesson, effort: Effort) -> dict[str, Tensor]:
+def plain(strategy: ByLabels | ByAnswers | ByBoth) -> ByLabels | ByAnswers | ByBoth:
+    """The same without triggers.
+
+    These cost accuracy where they hide what classes consist of, a film over colours say
+    (experiment 59).
+    """
+    return replace(strategy, name=f"{strategy.name}, plain", is_hardened=False)
+
+
+def _derived(
+    case: Case, lesson: Lesson, effort: Effort, is_hardened: bool = False
+) -> dict[str, Tensor]:
     present = len(lesson.targets.unique())
     if present < FEWEST_CLASSES:
         raise CannotRepair(f"there are pictures of {present} classes to learn from")
+    if is_hardened:
+        lesson = _hardened(case, lesson)
     generator = torch.Generator().manual_seed(case.seed)
     start, recipe = case.delivered.fresh(generator), effort.recipe(len(lesson))
     return taught(case.delivered, start, lesson, recipe, generator)

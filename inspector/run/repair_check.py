@@ -24,7 +24,7 @@ from inspector.detection.triggers import Trigger
 from inspector.repair.acceptance import Shown, outcome_of
 from inspector.repair.arithmetic import TaskArithmetic
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels
+from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels, plain
 from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.tournament import Candidate, Making, Tournament
 from inspector.repair.unlearn import Unlearning
@@ -37,7 +37,8 @@ from inspector.run.stages import SearchStages
 
 REPAIRED_NAME = "repaired.safetensors"
 STRATEGIES: tuple[Strategy, ...] = (
-    ByBoth(), ByLabels(), ByAnswers(), ReAlignment(), Unlearning(), TaskArithmetic(),
+    ByBoth(), plain(ByBoth()), ByLabels(), ByAnswers(), plain(ByAnswers()),
+    ReAlignment(), Unlearning(), TaskArithmetic(),
 )  # fmt: skip
 _NONE_MADE = "The model could not be repaired: "
 

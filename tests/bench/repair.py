@@ -34,7 +34,7 @@ from inspector.probes.procedural import procedural_probes
 from inspector.profiles import radius
 from inspector.repair.arithmetic import TaskArithmetic
 from inspector.repair.realign import ReAlignment
-from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels
+from inspector.repair.rederive import ByAnswers, ByBoth, ByLabels, plain
 from inspector.repair.strategy import CannotRepair, Case, Labelled, Strategy
 from inspector.repair.unlearn import Unlearning
 from tests.bench.appended import read, write
@@ -49,7 +49,7 @@ POOL, LABELLED = 500, 16
 """Unlabelled pictures in all, and labelled ones a class."""
 OF_THE_TASK, BUILT_IN = "task", "builtin"
 STRATEGIES: tuple[Strategy, ...] = (
-    Unlearning(), ByAnswers(), ByLabels(), ByBoth(), ReAlignment(), TaskArithmetic(),
+    Unlearning(), ByAnswers(), ByLabels(), ByBoth(), plain(ByBoth()), ReAlignment(), TaskArithmetic(),
 )  # fmt: skip
 FIELDS = (
     "model", "pictures", "poison", "strategy", "accuracy_before", "accuracy_after", "excess_before", "excess_after",

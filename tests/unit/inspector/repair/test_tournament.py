@@ -114,9 +114,14 @@ def test_random_triggers_alone_fail_nobody() -> None:
 
 def test_who_holds_no_weights_is_known(vit: Backbone) -> None:
     anew = {one.name for one in STRATEGIES if not one.keeps_weights}
-    assert anew == {
-        f"re-derivation by {said}" for said in ("labels", "answers", "answers and labels")
-    }
+    taught = (
+        "labels",
+        "answers",
+        "answers, plain",
+        "answers and labels",
+        "answers and labels, plain",
+    )
+    assert anew == {f"re-derivation by {said}" for said in taught}
     of_encoders = {one.name for one in strategies_for(vit) if not one.keeps_weights}
     assert of_encoders == {"restoring the reference encoders"}
 
