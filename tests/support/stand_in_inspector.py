@@ -115,6 +115,7 @@ def repair_of(target: Target, row: dict[str, Any]) -> dict[str, Any]:
         "strategy": "none",
         "accuracy": None,
         "copies_searched": 1,
+        "flops": 1_000_000,
         "candidates": [candidate],
         "target": target.to_json(),
         "seed": 100,
