@@ -68,7 +68,6 @@ METHODS ?= paper nc pixel karm mmbd
 bench-baselines: $(VENV)/development  ## published detectors on the same models (ZOO="folder ..." METHODS="paper nc")
 	$(BIN)/python -m tests.bench.baselines $(ZOO) --method $(METHODS)
 
-REPAIR ?= var/zoo/things6-601-blended
 REPAIR ?= var/zoo/places5-20001-blended var/zoo/places5-20001-clean
 bench-repair: $(VENV)/development  ## repair models as a buyer does, judged by attackers' own triggers (REPAIR="folder ..." of a zoo; else two are built)
 	$(BIN)/python -m tests.bench.whole_repair $(REPAIR)

@@ -1,4 +1,4 @@
-"""Several copies in one order: every strategy makes one, and cheap judges rank them.
+"""Several copies in one order: strategies make them, and cheap judges rank those that are made.
 
 1. Copies within all bars of `acceptance` that could be measured stand before others.
 2. Then copies that hold nothing of the vendor's tuned weights stand before those that change them:

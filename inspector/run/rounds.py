@@ -2,8 +2,7 @@
 
 Copies that hold nothing of the vendor's tuned weights are made first, one after the other: where
 one is within the bars and a search of every class finds nothing in it, that is all. Else those that
-keep weights are made, too, and stand in the order of `inspector.repair.tournament`. Each copy that
-is not made saves about what a search costs, and none of them could take the place of the first.
+keep weights are made, too, and stand in the order of `inspector.repair.tournament`.
 """
 
 from __future__ import annotations

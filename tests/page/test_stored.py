@@ -267,6 +267,7 @@ def test_the_order_of_copies_and_what_their_searches_said_are_told() -> None:
     for row, said in ((first, "noyes"), (second, "yesyes"), (others[0], "yesno")):
         assert f"{row['strategy']}{said}" in words, "cell beside cell"
     once = with_more("repaired", repair=told | {"copies_searched": 1}).below("repair")
+    assert "In this order: copies within" in once
     assert "That copy failed" not in once and "hold nothing of the delivered weights" in once
 
 
@@ -274,7 +275,7 @@ def test_a_table_of_before_copies_had_this_order_claims_none() -> None:
     report = Stored("repaired").report
     repair = {key: value for key, value in report["repair"].items() if key != "copies_searched"}
     words = Seen.of(Stored("repaired").page(repair=repair)).below("repair")
-    assert "In the order in which" not in words
+    assert "In this order: copies within" not in words
 
 
 def test_findings_name_weakness_technique_and_remedy() -> None:
