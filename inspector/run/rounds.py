@@ -17,6 +17,7 @@ from inspector.repair.acceptance import BEST_FIRST, MOST_SEARCHED, Outcome
 from inspector.repair.tournament import C, Candidate, Making, Refusal, Tournament
 
 NOT_NEEDED = "not made: another that holds nothing of the delivered weights passed"
+NO_MORE = "not made: the copies that were searched failed, and no more are searched"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class Rounds(Generic[C]):
         for number, one in enumerate(anew, 1):
             self._make([one])
             self._search_all(copy for copy in self._ranked if copy.judged.is_within_bars)
-            if self._has_passed:
+            if self._is_over:
+                reason = NOT_NEEDED if self._has_passed else NO_MORE
                 left = anew[number:] + keeping
-                self._refusals += [Refusal(other.name, NOT_NEEDED) for other in left]
+                self._refusals += [Refusal(other.name, reason) for other in left]
                 return
         self._make(keeping)
         # The first one's figures are told even if it has failed.
@@ -98,6 +100,11 @@ class Rounds(Generic[C]):
     def _has_passed(self) -> bool:
         return any(one.word != "failed" for one in self.searched)
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether no copy that is made from here on would be searched."""
+        return self._has_passed or len(self.searched) == MOST_SEARCHED
+
     def _make(self, strategies: Iterable[Making[C]]) -> None:
         for made in self._tournament.run(strategies, self._say):
             if isinstance(made, Refusal):
@@ -108,7 +115,7 @@ class Rounds(Generic[C]):
     def _search_all(self, copies: Iterable[Candidate]) -> None:
         """One after the other until one does not fail, no copy twice, MOST_SEARCHED in all."""
         for copy in copies:
-            if self._has_passed or len(self.searched) == MOST_SEARCHED:
+            if self._is_over:
                 return
             if all(one.copy is not copy for one in self.searched):
                 self.searched.append(self._search(copy, len(self.searched)))

@@ -18,7 +18,7 @@ from inspector.profiles import PROFILES, Profile
 from inspector.progress import Meter
 from inspector.repair.strategy import Case
 from inspector.run import repair_check
-from inspector.run.rounds import NOT_NEEDED
+from inspector.run.rounds import NO_MORE, NOT_NEEDED
 from tests.support.small import SMALL
 from tests.unit.inspector.run.test_pipeline import Bench, ids, scores, statuses
 from tests.unit.inspector.run.test_repair_check import (
@@ -98,16 +98,16 @@ def test_a_copy_that_does_not_fail_is_the_only_one_that_is_searched(
 
 
 @pytest.mark.parametrize(
-    ("of_copies", "made", "outcome"),
+    ("of_copies", "made", "best", "reason"),
     [
-        ((CALM,), ["first"], "unproved"),
-        ((*FAILS, CALM), ["first", "second"], "unproved"),
-        ((*FAILS, *FAILS), ["first", "second", "kept"], "failed"),
+        ((CALM,), ["first"], "first", NOT_NEEDED),
+        ((*FAILS, CALM), ["first", "second"], "second", NOT_NEEDED),
+        ((*FAILS, *FAILS), ["first", "second"], "first", NO_MORE),
     ],
 )
-def test_copies_are_made_until_one_passes_and_those_that_keep_weights_last(
+def test_copies_are_made_until_one_passes_or_no_more_are_searched(
     bench: Bench, monkeypatch: pytest.MonkeyPatch,
-    of_copies: tuple[float, ...], made: list[str], outcome: str,
+    of_copies: tuple[float, ...], made: list[str], best: str, reason: str,
 ) -> None:  # fmt: skip
     noted: list[str] = []
 
@@ -123,9 +123,10 @@ def test_copies_are_made_until_one_passes_and_those_that_keep_weights_last(
     scores(monkeypatch, *BEFORE, *of_copies)
     told = bench.inspect(repair=True)["repair"]
     assert noted == made
-    assert (told["outcome"], told["copies_searched"]) == (outcome, min(2, len(made)))
-    assert told["strategy"] == ("second" if len(made) == 2 else "first")
-    left = {row["strategy"] for row in told["candidates"] if row["reason"] == NOT_NEEDED}
+    outcome = "unproved" if reason == NOT_NEEDED else "failed"
+    assert (told["outcome"], told["copies_searched"]) == (outcome, len(made))
+    assert told["strategy"] == best
+    left = {row["strategy"] for row in told["candidates"] if row["reason"] == reason}
     assert left == {one.name for one in every} - set(made)
 
 
